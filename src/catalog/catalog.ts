@@ -1,0 +1,68 @@
+// catalog/catalog.ts — what one cluster says of itself, as a frozen value (DESIGN §4 "Catalog"). Loaded by monitor/;
+// unknown is never safe: a name that is not here is treated as a write by routing/.
+
+export type Volatility = 'immutable' | 'stable' | 'volatile'
+
+export interface FunctionInfo {
+  readonly schema: string
+  readonly name: string
+  readonly volatility: Volatility
+  readonly kind: 'function' | 'procedure' | 'aggregate' | 'window'
+  /** oid < 16384: came with the server. */
+  readonly builtin: boolean
+  /** sql, plpgsql, c, internal, … A procedural or user C function may keep state nobody sees (taint, DESIGN §7). */
+  readonly language: string
+  readonly minArgs: number
+  /** Infinity for VARIADIC. */
+  readonly maxArgs: number
+}
+
+export interface ColumnInfo {
+  readonly name: string
+  /** format_type() of the column, e.g. `bigint`. */
+  readonly type: string
+}
+
+export interface RelationInfo {
+  readonly schema: string
+  readonly name: string
+  readonly kind: 'table' | 'partitioned' | 'view' | 'materialized' | 'foreign' | 'sequence'
+  readonly columns: readonly ColumnInfo[]
+  /** Root of the partition tree this table belongs to, `schema.name`; null if it is no partition. */
+  readonly partitionRoot: string | null
+  /** User triggers that fire on DML (taint), and rules. */
+  readonly triggers: boolean
+  /** What a view, or a row-security policy, reads and calls. null where there is none. */
+  readonly behind: Behind | null
+}
+
+/** `unknown`: the definition could not be read or parsed, so the relation counts as a write. */
+export interface Behind {
+  readonly relations: readonly { readonly schema: string; readonly name: string }[]
+  readonly functions: readonly { readonly schema: string | null; readonly name: string; readonly args: number | null }[]
+  readonly writes: boolean
+  readonly unknown: boolean
+}
+
+/** A user-defined operator, cast or type whose use runs a function. Only user-defined ones are listed. */
+export interface HiddenCall {
+  readonly schema: string
+  readonly name: string
+  readonly volatility: Volatility
+}
+
+export interface Catalog {
+  readonly cluster: string
+  /** Grows with every load that changed something; part of plan cache keys. */
+  readonly generation: number
+  readonly serverVersion: number
+  /** By bare name; all candidates of all schemas. */
+  readonly functions: ReadonlyMap<string, readonly FunctionInfo[]>
+  /** By `schema.name`. */
+  readonly relations: ReadonlyMap<string, RelationInfo>
+  readonly operators: ReadonlyMap<string, readonly HiddenCall[]>
+  /** User-defined types: their input functions and domain checks, by bare name. */
+  readonly types: ReadonlyMap<string, readonly HiddenCall[]>
+  /** True if any user-defined implicit cast runs a volatile function: then no statement is provably read-only. */
+  readonly volatileImplicitCast: boolean
+}

@@ -1,0 +1,144 @@
+// config/config.ts — the frozen, validated configuration (DESIGN §3). The only way to get one is validateConfig()
+// (config/validate.ts), for YAML and library options alike; all durations are milliseconds, all sizes bytes.
+import type { PolicyOverride } from '../consistency/policy.js'
+import type { Sharded } from '../sharding/sharded.js'
+
+export interface Config {
+  readonly version: 1
+  readonly listen: ListenConfig
+  readonly admin: AdminConfig | null
+  readonly auth: AuthConfig
+  readonly clusters: ReadonlyMap<string, ClusterConfig>
+  /** By the name clients connect to; `*` takes every other name. */
+  readonly databases: ReadonlyMap<string, DatabaseConfig>
+  readonly limits: LimitsConfig
+  readonly log: LogConfig
+}
+
+export interface ListenConfig {
+  readonly host: string
+  readonly port: number
+  /** Path of a Unix socket to listen on as well, or null. */
+  readonly unix: string | null
+  readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | null; readonly mode: 'prefer' | 'require' } | null
+  readonly maxClients: number
+}
+
+export interface AdminConfig {
+  readonly host: string
+  readonly port: number
+  readonly token: string | null
+}
+
+export interface LimitsConfig {
+  /** Largest message a client may send. */
+  readonly maxMessageBytes: number
+  /** Statements longer than this are not parsed: not understood. */
+  readonly maxParseBytes: number
+  readonly shapeCacheBytes: number
+  /** A client must finish its startup and login within this. */
+  readonly loginMs: number
+}
+
+export interface LogConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  /** Log parameter values and literals; off unless asked. */
+  readonly parameters: boolean
+}
+
+export type AuthMethod = 'scram-sha-256' | 'md5' | 'trust'
+
+export interface AuthConfig {
+  readonly method: AuthMethod
+  readonly users: ReadonlyMap<string, UserConfig>
+  readonly admins: readonly string[]
+  readonly viewers: readonly string[]
+}
+
+export interface UserConfig {
+  readonly name: string
+  readonly password: string | null
+  /** A SCRAM verifier as in pg_authid (`SCRAM-SHA-256$…`), or null. */
+  readonly verifier: string | null
+}
+
+export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+
+export interface ClusterConfig {
+  readonly id: string
+  /** null: the client's own database name. */
+  readonly dbname: string | null
+  /** null: the client's own name and password. */
+  readonly user: string | null
+  readonly password: string | null
+  readonly tls: { readonly mode: SslMode; readonly ca: string | null; readonly cert: string | null; readonly key: string | null }
+  readonly monitor: { readonly user: string; readonly password: string | null } | null
+  readonly nodes: readonly NodeConfig[]
+  readonly pool: PoolConfig
+  readonly failover: { readonly waitMs: number }
+  readonly reset: 'tainted' | 'always'
+}
+
+export interface PoolConfig {
+  /** Server connections per node and user. */
+  readonly max: number
+  readonly waitMs: number
+  readonly lifetimeMs: number
+}
+
+export interface NodeConfig {
+  /** `host:port`, the identity of a node across reloads. */
+  readonly id: string
+  readonly host: string
+  readonly port: number
+  readonly weight: number
+  readonly zone: string | null
+}
+
+export interface DatabaseConfig {
+  readonly name: string
+  /** Cluster of every table not named below. */
+  readonly default: string
+  readonly owner: string | null
+  readonly partitions: ReadonlyMap<string, PartitionConfig>
+  readonly sharded: ReadonlyMap<string, Sharded>
+  /** `schema.table` of every routed table: what it is. Tables not here live in `default`. */
+  readonly homes: ReadonlyMap<string, TableHome>
+  readonly twoPhase: boolean
+  readonly unparsed: 'primary' | 'refuse'
+  /** Overrides for functions the catalog mislabels: `schema.name` or `name` → read-only or not. */
+  readonly functions: ReadonlyMap<string, 'read' | 'write'>
+  readonly reads: ReadsConfig
+}
+
+export interface PartitionConfig {
+  readonly name: string
+  readonly cluster: string
+  readonly owner: string | null
+  readonly tables: readonly string[]
+}
+
+export type TableHome =
+  | { readonly kind: 'partition'; readonly partition: string; readonly cluster: string; readonly owner: string | null }
+  | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly keyColumn: string; readonly owner: string | null }
+  /** The same rows on every cluster of the database. */
+  | { readonly kind: 'reference' }
+
+export interface ReadsConfig {
+  readonly default: PolicyOverride
+  readonly users: ReadonlyMap<string, PolicyOverride>
+  /** By `schema.table`. `enforce`: no hint or setting weakens it. */
+  readonly tables: ReadonlyMap<string, PolicyOverride & { readonly enforce: boolean }>
+}
+
+/** One thing wrong with a configuration. Line and column count from 1; null where there is no text (library options). */
+export interface Problem {
+  readonly line: number | null
+  readonly column: number | null
+  /** `databases.app.partitions.media.cluster` */
+  readonly path: string
+  /** What was found, as it would be written in YAML. Never a secret. */
+  readonly found: string
+  readonly allowed: string
+  readonly message: string
+}

@@ -1,0 +1,68 @@
+// errors/catalogue.ts — every error that Pointsman itself raises: key → SQLSTATE, text, help, and whether sending the
+// statement again is safe. docs/errors.md is generated from this table and a test holds the two equal.
+// Rooms add their own rows here; keep them in the order of the SQLSTATE.
+
+/** `safe`: nothing was sent, the same statement may be sent again. `unknown`: it may have run. `never`: it will fail again. */
+export type Retry = 'safe' | 'unknown' | 'never'
+
+interface Entry {
+  readonly sqlstate: string
+  readonly retry: Retry
+  readonly text: string
+  readonly help: string
+}
+
+export const catalogue = {
+  connection_lost: {
+    sqlstate: '08006',
+    retry: 'unknown',
+    text: 'the connection to node {node} of cluster {cluster} was lost',
+    help: '',
+  },
+  outcome_unknown: {
+    sqlstate: '08007',
+    retry: 'unknown',
+    text: 'the outcome of the write is unknown: the connection to node {node} was lost while it ran',
+    help: 'Read back before you repeat it. Pointsman never repeats a write.',
+  },
+  protocol_violation: { sqlstate: '08P01', retry: 'never', text: 'protocol violation: {what}', help: '' },
+  feature_not_supported: { sqlstate: '0A000', retry: 'never', text: '{what}', help: '' },
+  hint_contradiction: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
+  read_only_no_primary: {
+    sqlstate: '25006',
+    retry: 'safe',
+    text: 'read-only: cluster {cluster} has no primary',
+    help: 'Reads go on under their own policy; send the write again when the cluster has a primary.',
+  },
+  in_failed_transaction: {
+    sqlstate: '25P02',
+    retry: 'never',
+    text: 'current transaction is aborted, commands ignored until end of transaction block',
+    help: '',
+  },
+  authentication_failed: { sqlstate: '28P01', retry: 'never', text: 'password authentication failed for user "{user}"', help: '' },
+  unknown_database: { sqlstate: '3D000', retry: 'never', text: 'database "{database}" does not exist', help: '' },
+  insufficient_privilege: { sqlstate: '42501', retry: 'never', text: '{what}', help: '' },
+  too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },
+  read_unmet: {
+    sqlstate: '55P03',
+    retry: 'safe',
+    text: 'no server of cluster {cluster} is proved fresh enough for this read: {why}',
+    help: 'Allow `primary` or `stale` in on_unmet, or a larger max_staleness.',
+  },
+  canceled: { sqlstate: '57014', retry: 'safe', text: 'canceling statement due to user request', help: '' },
+  shutting_down: { sqlstate: '57P01', retry: 'safe', text: 'Pointsman is shutting down', help: '' },
+  cluster_unreachable: {
+    sqlstate: '57P03',
+    retry: 'safe',
+    text: 'no server of cluster {cluster} can be reached: {why}',
+    help: '',
+  },
+  config_invalid: { sqlstate: 'F0000', retry: 'never', text: 'the configuration is not valid: {what}', help: '' },
+} as const
+
+// Holds every row to the shape above; `satisfies` on the table itself would hide its literal keys from the emitted types.
+const checked: Readonly<Record<string, Entry>> = catalogue
+void checked
+
+export type ErrorKey = keyof typeof catalogue

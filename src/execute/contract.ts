@@ -1,0 +1,38 @@
+// execute/contract.ts — Plan → server connection. The same for both doors; only the send step differs, so this ends
+// where a lease is granted. What the ladder did, and why, is in RouteTaken.
+import type { Lease, PooledConnection, Identity } from '../pool/contract.js'
+import type { OnePlan, Plan, Why } from '../routing/plan.js'
+import type { SessionFloors } from '../consistency/floors.js'
+
+export interface AcquireRequest<C extends PooledConnection> {
+  readonly plan: OnePlan
+  readonly identity: Identity
+  readonly floors: SessionFloors
+  /** Process-monotonic ms at which the client's statement arrived: the bound is relative to it. */
+  readonly invokedAt: number
+  /** Prefers an idle connection for which this is largest (settings already match); undefined: any. */
+  readonly prefer?: (connection: C) => number
+  /** Nodes that this request has tried and lost; not chosen again. */
+  readonly avoid?: ReadonlySet<string>
+  readonly signal: AbortSignal
+}
+
+/** Where a statement ran, as the client may see it (SHOW pointsman.last_route, the library's `routed`). */
+export interface RouteTaken {
+  readonly cluster: string
+  readonly node: string
+  readonly role: 'primary' | 'replica'
+  /** Proved staleness bound at invocation, ms; null where none was asked or none could be proved. 0 on the primary. */
+  readonly boundMs: number | null
+  /** Which rung of the ladder gave the server: `first` when none was needed. */
+  readonly step: 'first' | 'wait' | 'primary' | 'stale'
+  readonly why: readonly Why[]
+}
+
+export interface Grant<C extends PooledConnection> {
+  readonly lease: Lease<C>
+  readonly route: RouteTaken
+}
+
+/** Prints one line: `replica 10.0.0.2:5432 of main (bound 120 ms): read; partition …`. */
+export type PrintRoute = (plan: Plan, route: RouteTaken | null) => string

@@ -1,0 +1,49 @@
+// pool/contract.ts — what the pools ask of a server connection, and what they give. Both doors bring their own kind of
+// connection (the proxy: server/ServerConnection; the library: the user's pg.Client), so the pool knows only this.
+import type { Lsn } from '../consistency/lsn.js'
+import type { NodeConfig } from '../config/config.js'
+
+/** What a connection itself proved when it was opened (CONSISTENCY §2.4: role evidence is the connection's own). */
+export interface Evidence {
+  readonly node: string
+  /** Process-monotonic ms, taken before the position query was sent on this connection. */
+  readonly openedAt: number
+  readonly inRecovery: boolean
+  /** Replay position (replica) or normalised insert position (primary) read on this connection; null: could not be read. */
+  readonly position: Lsn | null
+  readonly postmasterStart: string
+  readonly timeline: number | null
+}
+
+/** Login to a server. Pools are per node and identity. `key` is stable and holds no secret. */
+export interface Identity {
+  readonly cluster: string
+  readonly dbname: string
+  readonly user: string
+  readonly password: string | null
+  readonly key: string
+}
+
+export interface PooledConnection {
+  readonly evidence: Evidence
+  /** False once the socket closed or the protocol state is unknown. */
+  readonly usable: boolean
+  /** Makes it as new for another client (DISCARD ALL, names forgotten). Rejects if that failed; the pool then closes it. */
+  scrub(): Promise<void>
+  close(): void
+  /** Called once when the socket closes for whatever reason. */
+  onClosed(listener: (reason: string) => void): void
+}
+
+/** Opens one connection and reads its Evidence. Rejects with PointsmanError or the server's own error. */
+export type Connect<C extends PooledConnection> = (node: NodeConfig, identity: Identity, signal: AbortSignal) => Promise<C>
+
+/** An exclusive hold on one connection. Exactly one of release/destroy ends it; a second call throws. */
+export interface Lease<C extends PooledConnection> {
+  readonly connection: C
+  readonly node: string
+  readonly cluster: string
+  /** `taint` non-null: scrubbed before the next client gets it. */
+  release(taint: string | null): void
+  destroy(reason: string): void
+}

@@ -1,0 +1,75 @@
+// routing/plan.ts — the decision, as data that prints itself. A Plan is made once by plan() (routing/planner.ts);
+// execution, EXPLAIN, logs, last_route, the library's result and the metric label all read this object.
+import type { ReadPolicy } from '../consistency/policy.js'
+import type { ErrorKey } from '../errors/catalogue.js'
+import type { SettingChange } from '../sql/statement.js'
+
+/** One rule that decided, with what it saw. The last of a plan's list is the deciding one (the metric's label). */
+export interface Why {
+  /** A fixed, small vocabulary (routing/rules.ts), e.g. `write`, `unknown-function`, `partition`, `shard-key`. */
+  readonly rule: string
+  /** The particulars: `function public.touch() is volatile`. Holds names, never values of literals or parameters. */
+  readonly detail: string
+}
+
+interface PlanBase {
+  readonly why: readonly Why[]
+  /** Owner of what is touched, for metrics; null where nobody owns it. */
+  readonly owner: string | null
+  /** `schema.name` of every relation touched, views expanded. */
+  readonly tables: readonly string[]
+}
+
+/** Runs on one server of one cluster. */
+export interface OnePlan extends PlanBase {
+  readonly kind: 'one'
+  readonly cluster: string
+  /** Logical shard, where a shard key decided; else null. */
+  readonly shard: number | null
+  /** `primary`: only there. `replica`: a replica that meets `policy`, else its ladder. */
+  readonly role: 'primary' | 'replica'
+  readonly policy: ReadPolicy
+  /** It may change data: marks the session's write floor, is never repeated. A read on the primary has false. */
+  readonly writes: boolean
+  /** After this the connection may carry state nobody saw; scrub it before another client gets it. */
+  readonly taints: string | null
+  /** From here on the session keeps this server connection; the reason (`temporary table`, `listen`, …). */
+  readonly pins: string | null
+  /** The statement ends a reason to be pinned (DISCARD ALL, UNLISTEN *, …). */
+  readonly unpins: string | null
+  /** Changes of session settings that hold if the statement succeeds. */
+  readonly settings: readonly SettingChange[]
+  /** Cannot run inside a transaction block, so settings must be replayed in a group of their own. */
+  readonly ownTransaction: boolean
+  /** May be given to a shared lane (reads of built-ins only). */
+  readonly lane: boolean
+}
+
+/** Answered without a server. What exactly is the door's business; the kinds are closed. */
+export interface AnswerPlan extends PlanBase {
+  readonly kind: 'answer'
+  readonly answer:
+    | { readonly what: 'begin-deferred' }
+    /** Nothing was sent since BEGIN: COMMIT, ROLLBACK end it here. */
+    | { readonly what: 'end-deferred'; readonly tag: 'COMMIT' | 'ROLLBACK' }
+    /** Kept with the deferred BEGIN and sent before the first statement: SET TRANSACTION, SET LOCAL, SAVEPOINT … */
+    | { readonly what: 'deferred'; readonly tag: string }
+    | { readonly what: 'show'; readonly name: 'pointsman.last_route' | 'pointsman.token' | 'pointsman.consistency' | 'pointsman.max_staleness' | 'pointsman.shard_key' | 'pointsman.cluster' }
+    | { readonly what: 'set'; readonly change: SettingChange }
+    | { readonly what: 'empty' }
+    /** `/* pointsman: explain *​/`: the plan that the statement would have had. */
+    | { readonly what: 'explain'; readonly plan: Plan }
+    /** DEALLOCATE of a protocol-level statement. */
+    | { readonly what: 'deallocate'; readonly name: string | null }
+}
+
+export interface RefusePlan extends PlanBase {
+  readonly kind: 'refuse'
+  readonly error: ErrorKey
+  /** What happened. */
+  readonly message: string
+  /** What to do. */
+  readonly hint: string
+}
+
+export type Plan = OnePlan | AnswerPlan | RefusePlan

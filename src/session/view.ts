@@ -1,0 +1,39 @@
+// session/view.ts — the part of a client's session that plan() reads. A value; the session room makes a new one when
+// something in it changes, so its identity can key caches.
+import type { PolicyOverride } from '../consistency/policy.js'
+
+export type TransactionStatus = 'idle' | 'open' | 'failed'
+
+export interface TransactionView {
+  readonly status: TransactionStatus
+  /** Where the transaction lives; null while BEGIN is deferred. */
+  readonly home: { readonly cluster: string; readonly node: string; readonly role: 'primary' | 'replica' } | null
+  /** By BEGIN, SET TRANSACTION or default_transaction_read_only. */
+  readonly readOnly: boolean
+  /** SERIALIZABLE, also by default, or a SET TRANSACTION SNAPSHOT: the primary. */
+  readonly needsPrimary: boolean
+  /** Policy fixed by the first statement of the transaction. */
+  readonly overrides: PolicyOverride
+}
+
+export interface SessionView {
+  readonly database: string
+  readonly user: string
+  readonly transaction: TransactionView
+  /** Schemas in order, `$user` resolved; null where it cannot be known. */
+  readonly searchPath: readonly string[] | null
+  /** False: standard_conforming_strings is off, or the client's encoding is unsafe (DESIGN §4 "Sessions not understood"). */
+  readonly understood: boolean
+  /** By SET LOCAL pointsman.*, then by SET pointsman.*. */
+  readonly local: RouteOverrides
+  readonly session: RouteOverrides
+  /** Names of temporary relations that this session has made, by bare name. */
+  readonly temporary: ReadonlySet<string>
+  /** Clusters on whose primary this session is pinned, with the reason. */
+  readonly pins: ReadonlyMap<string, string>
+}
+
+export interface RouteOverrides extends PolicyOverride {
+  readonly shardKey?: string
+  readonly cluster?: string
+}

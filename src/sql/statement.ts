@@ -1,0 +1,201 @@
+// sql/statement.ts — what the text of one statement says, and nothing that a catalog, a session or a parameter would add.
+// A Statement is frozen, belongs to a Shape and is shared by every text of that shape: literals appear as indexes into
+// the literals of the text at hand (Understood.literals), parameters by their number.
+
+/** A possibly qualified name, folded as PostgreSQL folds it (unquoted → lower case). */
+export interface Name {
+  readonly schema: string | null
+  readonly name: string
+}
+
+/** How a statement touches a relation. `lock`: FOR UPDATE/SHARE or LOCK TABLE; `define`: DDL. */
+export type Access = 'read' | 'write' | 'lock' | 'define'
+
+export interface RelationUse {
+  readonly name: Name
+  readonly access: Access
+}
+
+/** A function named in the text. `args` is null where it cannot be counted (VARIADIC, `f(*)`). */
+export interface FunctionUse {
+  readonly name: Name
+  readonly args: number | null
+}
+
+/** A value in the text. `index` counts the text's literals from 0; `negated`: a minus sign stands before it. */
+export type Operand =
+  | { readonly kind: 'literal'; readonly index: number; readonly negated: boolean; readonly cast: string | null }
+  /** `number` as in `$1`. `array`: the parameter is the array of `= ANY($1)`. */
+  | { readonly kind: 'param'; readonly number: number; readonly array: boolean; readonly cast: string | null }
+  /** A literal array: `= ANY('{1,2}')`. */
+  | { readonly kind: 'arrayLiteral'; readonly index: number; readonly cast: string | null }
+  | { readonly kind: 'null' }
+  | { readonly kind: 'default' }
+  /** Anything else: an expression, a subquery. */
+  | { readonly kind: 'other' }
+
+/** Every row of the entry has `column` equal to one of `values` (DESIGN §4 "Key bindings"). */
+export interface KeyBinding {
+  readonly column: string
+  readonly values: readonly Operand[]
+}
+
+/** One occurrence of a relation in FROM, or as the target of a write: the unit that key bindings hold for. */
+export interface RangeEntry {
+  readonly relation: Name
+  readonly alias: string | null
+  /** Depth-first number of the query level (subquery, CTE, set arm) the entry belongs to. */
+  readonly level: number
+  readonly access: 'read' | 'write'
+  readonly bindings: readonly KeyBinding[]
+}
+
+export interface InsertFacts {
+  readonly target: Name
+  /** null: no column list, so the table's own order (catalog). */
+  readonly columns: readonly string[] | null
+  /** One array of operands per VALUES row; null for INSERT … SELECT; [] for DEFAULT VALUES. */
+  readonly rows: readonly (readonly Operand[])[] | null
+  /** Columns assigned by ON CONFLICT DO UPDATE. */
+  readonly conflictAssigns: readonly string[]
+}
+
+/** Columns assigned to an existing row, by UPDATE, MERGE or ON CONFLICT; a whole-row or unreadable assignment gives null. */
+export interface AssignFacts {
+  readonly target: Name
+  readonly columns: readonly string[] | null
+}
+
+export type TransactionOp =
+  | 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to'
+  | 'prepare-transaction' | 'commit-prepared' | 'rollback-prepared'
+  /** SET TRANSACTION …; `snapshot` true for SET TRANSACTION SNAPSHOT. */
+  | 'set-transaction'
+  /** SET SESSION CHARACTERISTICS AS TRANSACTION … */
+  | 'set-characteristics'
+
+export interface TransactionFacts {
+  readonly op: TransactionOp
+  /** Savepoint name or global transaction id. */
+  readonly name: string | null
+  /** null: not said. */
+  readonly readOnly: boolean | null
+  readonly isolation: 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable' | null
+  readonly deferrable: boolean | null
+  readonly chain: boolean
+  readonly snapshot: boolean
+}
+
+export type SetScope = 'session' | 'local'
+
+/** One change of a setting, from SET, RESET or a trackable `SELECT set_config(…)`. */
+export interface SettingChange {
+  /** Lower case; `all` with value null is RESET ALL. `role` and `session_authorization` are settings too. */
+  readonly name: string
+  readonly scope: SetScope
+  /** null: to its default (RESET, SET … TO DEFAULT). A list for SET search_path = a, b. */
+  readonly value: readonly SettingValue[] | null
+  /** From set_config(): the third argument may be a parameter only as a literal; anything else is not trackable. */
+  readonly viaFunction: boolean
+}
+export type SettingValue = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'param'; readonly number: number }
+
+/** What only some kinds of statement have. `kind` of the Statement is the discriminant. */
+export type Detail =
+  /** SELECT, VALUES, TABLE, and WITH … SELECT. `settings`: all its calls of set_config(), or null where one is not trackable. */
+  | { readonly kind: 'select'; readonly into: { readonly name: Name; readonly temporary: boolean } | null; readonly settings: readonly SettingChange[] | null }
+  | { readonly kind: 'insert'; readonly insert: InsertFacts }
+  | { readonly kind: 'update'; readonly assigns: AssignFacts }
+  | { readonly kind: 'delete'; readonly target: Name }
+  | { readonly kind: 'merge'; readonly assigns: AssignFacts; readonly inserts: boolean }
+  | { readonly kind: 'copy'; readonly direction: 'from' | 'to'; readonly end: 'client' | 'file' | 'program'; readonly target: Name | null; readonly columns: readonly string[] | null }
+  /** The explained statement's facts are those of the whole; `analyze` runs it. */
+  | { readonly kind: 'explain'; readonly analyze: boolean; readonly inner: Statement }
+  | { readonly kind: 'transaction'; readonly transaction: TransactionFacts }
+  | { readonly kind: 'set'; readonly change: SettingChange }
+  | { readonly kind: 'show'; readonly name: string }
+  | { readonly kind: 'prepare'; readonly name: string; readonly inner: Statement }
+  | { readonly kind: 'execute'; readonly name: string }
+  | { readonly kind: 'deallocate'; readonly name: string | null }
+  | { readonly kind: 'discard'; readonly what: 'all' | 'plans' | 'sequences' | 'temp' }
+  | { readonly kind: 'listen'; readonly channel: string }
+  | { readonly kind: 'unlisten'; readonly channel: string | null }
+  | { readonly kind: 'notify'; readonly channel: string }
+  | { readonly kind: 'declare'; readonly name: string; readonly hold: boolean; readonly inner: Statement }
+  | { readonly kind: 'fetch'; readonly name: string }
+  | { readonly kind: 'close'; readonly name: string | null }
+  | { readonly kind: 'lock' }
+  /** `temporary`: creates a temporary object. `concurrently` and its like: cannot run in a transaction block. */
+  | { readonly kind: 'ddl'; readonly what: string; readonly temporary: boolean; readonly ownTransaction: boolean }
+  | { readonly kind: 'do' }
+  | { readonly kind: 'call' }
+  | { readonly kind: 'load' }
+  /** VACUUM, ANALYZE, CLUSTER, REINDEX, CHECKPOINT, ALTER SYSTEM, … */
+  | { readonly kind: 'utility'; readonly what: string; readonly ownTransaction: boolean }
+
+export type StatementKind = Detail['kind']
+
+export interface Statement {
+  readonly detail: Detail
+  /** Node tag of the parse tree, for messages: `SelectStmt`. */
+  readonly node: string
+  /** The grammar alone says that it changes something: DML anywhere (CTEs too), DDL, locking clauses, SELECT INTO, NOTIFY, … */
+  readonly writes: boolean
+  /** Has FOR UPDATE/SHARE/NO KEY UPDATE/KEY SHARE anywhere. */
+  readonly locks: boolean
+  /** Every relation named, CTE names and aliases resolved away; each once per access. */
+  readonly relations: readonly RelationUse[]
+  /** Every function called, each name/args once. Includes what syntax hides (EXTRACT, OVERLAPS, …) under its pg_catalog name. */
+  readonly functions: readonly FunctionUse[]
+  /** Operators used, each once; schema null unless written OPERATOR(s.+). */
+  readonly operators: readonly Name[]
+  /** Types named in casts, column definitions and function arguments, each once. */
+  readonly types: readonly Name[]
+  readonly entries: readonly RangeEntry[]
+  /** Literal arguments that name things: `nextval('s')` → s as a relation of access write. Kept in `relations` too. */
+  readonly sequences: readonly Name[]
+  /** Highest parameter number. */
+  readonly params: number
+  /** Why this statement must not share a server connection afterwards, as far as the text tells. */
+  readonly cursorsOrLocks: 'none' | 'session-advisory-lock' | 'session-advisory-unlock' | 'transaction-advisory-lock'
+}
+
+/** One statement or several, as text; shared by all texts that differ in literals, comments and white space only. */
+export interface Shape {
+  /** The text with literals replaced by their class and comments removed: the cache key. */
+  readonly key: string
+  /** Unique within the process, small: for metrics-free logs and SHOW SHAPES. */
+  readonly id: number
+  /** null: not understood (see `problem`). [] for an empty query. */
+  readonly statements: readonly Statement[] | null
+  /** Why it is not understood: the parser's message or `longer than max_parse_bytes`. */
+  readonly problem: string | null
+}
+
+export type LiteralClass = 'integer' | 'numeric' | 'string' | 'bit' | 'boolean' | 'null'
+
+/** One literal of the text at hand, as half-open [start, end) offsets into the JavaScript string. */
+export interface Literal {
+  readonly class: LiteralClass
+  readonly start: number
+  readonly end: number
+}
+
+/** Hints from `/* pointsman: … *​/` comments (DESIGN §3). `problems`: unknown names, unreadable values, contradictions. */
+export interface Hints {
+  readonly consistency: 'strong' | 'session' | 'bounded' | 'any' | null
+  readonly maxStalenessMs: number | null
+  readonly shardKey: string | null
+  readonly cluster: string | null
+  readonly explain: boolean
+  readonly problems: readonly string[]
+}
+
+/** What understand(text) gives: the shared shape, and what is this text's own. */
+export interface Understood {
+  readonly shape: Shape
+  readonly text: string
+  readonly literals: readonly Literal[]
+  /** null when the text has no hint comment (the usual case). */
+  readonly hints: Hints | null
+}

@@ -1,0 +1,51 @@
+// topology/topology.ts — nodes, roles and positions as one immutable value. monitor/ publishes a new one on every
+// change; routing and execute read it and never ask a server. All times are process-monotonic milliseconds.
+import type { Lsn } from '../consistency/lsn.js'
+import type { SampleSeries } from '../consistency/series.js'
+
+export type Role = 'primary' | 'replica'
+
+/** `suspect` serves only where nobody healthy is left; `down` serves nobody; `probation` is being tried. */
+export type Health = 'up' | 'suspect' | 'down' | 'probation'
+
+/** A position some connection proved. Usable for another connection only by CONSISTENCY §2.4. */
+export interface Position {
+  readonly lsn: Lsn
+  /** Just before the query was sent. */
+  readonly sentAt: number
+  /** pg_postmaster_start_time() of the server that answered, as text. */
+  readonly postmasterStart: string
+  readonly timeline: number | null
+}
+
+export interface NodeSnapshot {
+  /** `host:port` */
+  readonly id: string
+  readonly cluster: string
+  readonly host: string
+  readonly port: number
+  readonly weight: number
+  readonly zone: string | null
+  readonly health: Health
+  /** null: not known, so the node serves neither writes nor bounded reads. */
+  readonly role: Role | null
+  /** A replica's newest replay position, or a primary's newest insert position (normalised). null: unknown. */
+  readonly position: Position | null
+  /** Why the node is not used at all, in words, or null. */
+  readonly unfit: string | null
+}
+
+export interface ClusterSnapshot {
+  readonly id: string
+  readonly nodes: readonly NodeSnapshot[]
+  /** The proved primary, or null. Two that claim it: the higher timeline. */
+  readonly primary: NodeSnapshot | null
+  readonly timeline: number | null
+  /** Samples of the primary's position on the present timeline; empty after a promotion. */
+  readonly series: SampleSeries
+}
+
+export interface Topology {
+  readonly generation: number
+  readonly clusters: ReadonlyMap<string, ClusterSnapshot>
+}
