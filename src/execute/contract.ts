@@ -1,7 +1,8 @@
 // execute/contract.ts — Plan → server connection. The same for both doors; only the send step differs, so this ends
 // where a lease is granted. What the ladder did, and why, is in RouteTaken.
 import type { Lease, PooledConnection, Identity } from '../pool/contract.js'
-import type { OnePlan, Plan, Why } from '../routing/plan.js'
+import type { Why } from '../observe/why.js'
+import type { OnePlan, Plan } from '../routing/plan.js'
 import type { SessionFloors } from '../consistency/floors.js'
 
 export interface AcquireRequest<C extends PooledConnection> {

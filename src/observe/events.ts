@@ -1,6 +1,6 @@
 // observe/events.ts — everything that happens, as typed events. Nothing here knows who listens; metrics/, the log and
 // the console do. Emitting to nobody costs one length check.
-import type { Why } from '../routing/plan.js'
+import type { Why } from './why.js'
 
 export interface Events {
   /** One per statement or batch, when its last reply has come. */

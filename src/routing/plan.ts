@@ -2,15 +2,10 @@
 // execution, EXPLAIN, logs, last_route, the library's result and the metric label all read this object.
 import type { ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
+import type { Why } from '../observe/why.js'
 import type { SettingChange } from '../sql/statement.js'
 
-/** One rule that decided, with what it saw. The last of a plan's list is the deciding one (the metric's label). */
-export interface Why {
-  /** A fixed, small vocabulary (routing/rules.ts), e.g. `write`, `unknown-function`, `partition`, `shard-key`. */
-  readonly rule: string
-  /** The particulars: `function public.touch() is volatile`. Holds names, never values of literals or parameters. */
-  readonly detail: string
-}
+export type { Why }
 
 interface PlanBase {
   readonly why: readonly Why[]
