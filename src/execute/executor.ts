@@ -1,0 +1,17 @@
+// execute/executor.ts — the one entry of execution, the same for both doors: a plan in, a leased connection out.
+// The door sends on the connection, settles its session and ends the lease; a retry is acquiring again with `avoid`.
+import type { PooledConnection } from '../pool/contract.js'
+import type { AcquireRequest, Grant } from './contract.js'
+
+export interface Executor<C extends PooledConnection> {
+  /**
+   * Picks a server by the plan's role and policy, leases a connection to it and checks the policy again on that very
+   * connection. The ladder of `plan.policy.onUnmet` is walked here.
+   *
+   * Rejects with PointsmanError: `read_unmet` (the ladder ended), `read_only_no_primary` (no proved primary within
+   * `failover.wait`), `too_many_connections` (pool full past `pool.wait`), `cluster_unreachable`, `shutting_down`; with
+   * the server's own error where it refused the login; with `signal.reason` if the signal fires first. After a
+   * rejection no lease is held.
+   */
+  acquire(request: AcquireRequest<C>): Promise<Grant<C>>
+}

@@ -1,0 +1,77 @@
+// runtime/contract.ts — what a door sees of the running system. A Generation is everything that one Config made;
+// reload() puts the next one in place by a single assignment, and a session keeps the one it entered until its
+// transaction ends. What did not change (pools, measured nodes) is carried over, not made again.
+import type { Catalog } from '../catalog/catalog.js'
+import type { Config, Problem } from '../config/config.js'
+import type { Executor } from '../execute/executor.js'
+import type { Identity, PooledConnection } from '../pool/contract.js'
+import type { Topology } from '../topology/topology.js'
+
+export interface Generation<C extends PooledConnection> {
+  /** Counts from 1. */
+  readonly number: number
+  readonly config: Config
+  readonly executor: Executor<C>
+  topology(): Topology
+  /** By cluster; a cluster whose catalog is not loaded yet is missing. */
+  catalogs(): ReadonlyMap<string, Catalog>
+  /**
+   * Login to `cluster` for a client of `database`: the cluster's own user and password, or else the client's; the
+   * cluster's dbname, or else the client's. Throws RangeError for a cluster the config does not have.
+   */
+  identityFor(cluster: string, client: ClientLogin): Identity
+  /** A session holds this generation while it has work under way in it; leave() ends one hold. The old one drains at 0. */
+  enter(): void
+  leave(): void
+}
+
+/** Who asks. `password` is null where the client proved itself without one that could be passed on. */
+export interface ClientLogin {
+  /** The database name the client connected to. */
+  readonly database: string
+  readonly user: string
+  readonly password: string | null
+}
+
+export type ReloadResult =
+  | { readonly outcome: 'applied'; readonly generation: number; readonly changes: readonly string[] }
+  | { readonly outcome: 'unchanged'; readonly generation: number }
+  /** The old generation stays. */
+  | { readonly outcome: 'refused'; readonly generation: number; readonly problems: readonly Problem[] }
+
+export interface PoolSnapshot {
+  readonly cluster: string
+  readonly node: string
+  readonly user: string
+  readonly dbname: string
+  /** Connections lent, connections ready to lend, connections being opened or scrubbed, requests waiting. */
+  readonly busy: number
+  readonly idle: number
+  readonly opening: number
+  readonly waiting: number
+  readonly max: number
+  /** How long the first in the queue has waited, ms; 0 if nobody waits. */
+  readonly longestWaitMs: number
+  /** Of a generation or node that is gone: its leases finish, then it closes. */
+  readonly draining: boolean
+}
+
+export interface RuntimeSnapshot {
+  readonly generation: number
+  /** Older generations that sessions still hold. */
+  readonly draining: number
+  readonly pools: readonly PoolSnapshot[]
+  readonly topology: Topology
+  /** Statements under way by node id. */
+  readonly inFlight: ReadonlyMap<string, number>
+}
+
+export interface Runtime<C extends PooledConnection> {
+  /** The present generation; ask anew for every request that is not inside a transaction. */
+  current(): Generation<C>
+  /** Takes a validated config; new nodes prove one connection before the swap. A refused config changes nothing. */
+  reload(config: Config): Promise<ReloadResult>
+  snapshot(): RuntimeSnapshot
+  /** No new leases; waits up to `graceMs` for those that are out, then closes what is left. */
+  close(graceMs: number): Promise<void>
+}
