@@ -1,0 +1,53 @@
+// session/replay.ts — what must be said on a server connection so that a client's settings stand there (DESIGN §7
+// "Settings replay"). One SELECT of set_config() calls: it takes values as SHOW prints them, works in a read-only
+// transaction, and puts a name back to the connection's own default with NULL.
+import { quoteLiteral } from './quote.js'
+import type { Settings } from './settings.js'
+
+export interface Replayed {
+  readonly name: string
+  /** null: to the connection's own default. */
+  readonly value: string | null
+}
+
+/** The changes that make `actual` into `wanted`; [] if nothing differs. The router's own settings never reach a server. */
+export function replayChanges(wanted: Settings, actual: Settings): readonly Replayed[] {
+  if (wanted === actual) return []
+  const changes: Replayed[] = []
+  for (const [name, value] of wanted) if (!isOwn(name) && actual.get(name) !== value) changes.push({ name, value })
+  for (const name of actual.keys()) if (isOwn(name) || !wanted.has(name)) changes.push({ name, value: null })
+  return changes.length === 0 ? changes : ordered(changes, wanted)
+}
+
+/** True for settings that the router itself obeys: `pointsman.max_staleness` and its like. */
+export function isOwn(name: string): boolean {
+  return name.startsWith('pointsman.')
+}
+
+/**
+ * A role that stands may lack the right to change the rest, so a role that goes, goes first, and one that comes, comes last;
+ * and since a new session user clears the role, the role is said again after it.
+ */
+function ordered(changes: readonly Replayed[], wanted: Settings): readonly Replayed[] {
+  const session = changes.find((change) => change.name === 'session_authorization')
+  const role = changes.find((change) => change.name === 'role')
+  const rest = changes.filter((change) => change !== session && change !== role)
+  if (session === undefined && role === undefined) return rest
+  const first: Replayed[] = [{ name: 'role', value: null }]
+  const last: Replayed[] = []
+  if (session !== undefined) (session.value === null ? first : last).push(session)
+  const wantedRole = wanted.get('role')
+  if (wantedRole !== undefined) last.push({ name: 'role', value: wantedRole })
+  return [...first, ...rest, ...last]
+}
+
+/** The changes as one statement. */
+export function replaySql(changes: readonly Replayed[]): string {
+  const calls = changes.map(({ name, value }) => `pg_catalog.set_config(${quoteLiteral(name)}, ${value === null ? 'NULL' : quoteLiteral(value)}, false)`)
+  return `SELECT ${calls.join(', ')}`
+}
+
+/** How well a connection's settings fit: 0 is a perfect match, each difference counts one down. For `prefer`. */
+export function fit(wanted: Settings, actual: Settings): number {
+  return -replayChanges(wanted, actual).length
+}
