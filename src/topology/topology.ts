@@ -1,22 +1,14 @@
 // topology/topology.ts — nodes, roles and positions as one immutable value. monitor/ publishes a new one on every
 // change; routing and execute read it and never ask a server. All times are process-monotonic milliseconds.
-import type { Lsn } from '../consistency/lsn.js'
+import type { Position } from '../consistency/position.js'
 import type { SampleSeries } from '../consistency/series.js'
+
+export type { Position }
 
 export type Role = 'primary' | 'replica'
 
 /** `suspect` serves only where nobody healthy is left; `down` serves nobody; `probation` is being tried. */
 export type Health = 'up' | 'suspect' | 'down' | 'probation'
-
-/** A position some connection proved. Usable for another connection only by CONSISTENCY §2.4. */
-export interface Position {
-  readonly lsn: Lsn
-  /** Just before the query was sent. */
-  readonly sentAt: number
-  /** pg_postmaster_start_time() of the server that answered, as text. */
-  readonly postmasterStart: string
-  readonly timeline: number | null
-}
 
 export interface NodeSnapshot {
   /** `host:port` */

@@ -1,0 +1,25 @@
+// consistency/position.ts — where a server stood in the write-ahead log, and who proved it. A position is a lower bound
+// of what its server shows, but only until that server goes through recovery again (CONSISTENCY §2.4), so it carries
+// everything that is needed to tell whether it may be used for a given connection.
+import type { Lsn } from './lsn.js'
+
+/** A position that the monitor read. Usable for another connection only by CONSISTENCY §2.4 (see admits()). */
+export interface Position {
+  readonly lsn: Lsn
+  /** Process-monotonic ms, just before the query was sent. */
+  readonly sentAt: number
+  /** Process-monotonic ms at which the monitor's own connection was already open. A crash of the server breaks it. */
+  readonly connectedAt: number
+  /** pg_postmaster_start_time() of the server that answered, as text. */
+  readonly postmasterStart: string
+  readonly timeline: number | null
+}
+
+/** What this room reads of a cluster; topology's ClusterSnapshot is one. */
+export interface ClusterView {
+  readonly id: string
+  /** Of the present (or, while there is none, the last) primary; null: never known. */
+  readonly timeline: number | null
+  readonly series: SampleSeries
+  readonly nodes: readonly { readonly id: string; readonly position: Position | null }[]
+}
