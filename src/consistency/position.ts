@@ -2,6 +2,7 @@
 // of what its server shows, but only until that server goes through recovery again (CONSISTENCY §2.4), so it carries
 // everything that is needed to tell whether it may be used for a given connection.
 import type { Lsn } from './lsn.js'
+import type { SampleSeries } from './series.js'
 
 /** A position that the monitor read. Usable for another connection only by CONSISTENCY §2.4 (see admits()). */
 export interface Position {
