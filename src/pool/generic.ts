@@ -1,0 +1,71 @@
+// pool/generic.ts — the slice of generic-pool 3.9.0 that the pool stands on. It counts (max, opening, lent, idle), keeps
+// the time limit of each wait, and evicts; its two collections are ours, by the constructor that its own createPool()
+// uses. That seam gives a preferred connection, real cancelling and fair turns without a second set of books.
+import { Pool } from 'generic-pool'
+import type { Shelf } from './shelf.js'
+import type { Ticket, WaitQueue } from './queue.js'
+
+export interface GenericPool<C> {
+  readonly spareResourceCapacity: number
+  /** Open and opening. */
+  readonly size: number
+  readonly available: number
+  readonly borrowed: number
+  acquire(ticket: Ticket<C>): Promise<C>
+  release(connection: C): Promise<void>
+  destroy(connection: C): Promise<void>
+  drain(): Promise<void>
+}
+
+/** generic-pool's own wrapper around a connection. */
+export interface Resource<C> {
+  readonly obj: C
+  /** Date.now() of the moment it became idle. */
+  readonly lastIdleTime: number | null
+}
+
+export interface Factory<C> {
+  create(): Promise<C>
+  destroy(connection: C): Promise<void>
+}
+
+export interface GenericPoolOptions {
+  readonly max: number
+  readonly acquireTimeoutMillis: number
+  readonly idleTimeoutMillis: number
+  readonly evictionRunIntervalMillis: number
+}
+
+type Constructor = new <C>(
+  evictor: new () => { evict(config: { readonly idleTimeoutMillis: number }, resource: Resource<C>): boolean },
+  shelf: new () => Shelf<Resource<C>>,
+  queue: new () => WaitQueue<C>,
+  factory: Factory<C>,
+  options: Readonly<Record<string, unknown>>,
+) => GenericPool<C>
+
+/** `evict` says whether an idle connection is too old, or has idled too long, to be kept. */
+export function createGenericPool<C>(
+  factory: Factory<C>,
+  shelf: Shelf<Resource<C>>,
+  queue: WaitQueue<C>,
+  evict: (connection: C, idleSince: number | null) => boolean,
+  options: GenericPoolOptions,
+): GenericPool<C> {
+  const evictor = { evict: (_config: unknown, resource: Resource<C>): boolean => evict(resource.obj, resource.lastIdleTime) }
+  // A constructor that returns an object gives that object: generic-pool wants classes, we have instances.
+  const Generic = Pool as unknown as Constructor
+  return new Generic<C>(instanceOf(evictor), instanceOf(shelf), instanceOf(queue), factory, {
+    ...options,
+    min: 0,
+    fifo: false,
+    testOnBorrow: false,
+    numTestsPerEvictionRun: options.max,
+  })
+}
+
+function instanceOf<T extends object>(instance: T): new () => T {
+  return function give() {
+    return instance
+  } as unknown as new () => T
+}

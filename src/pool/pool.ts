@@ -1,0 +1,470 @@
+// pool/pool.ts — the connections of one node and one login. generic-pool counts and evicts; what it lacks is here:
+//  · a failed opening is told to those who wait, and backs off (generic-pool opens again at once and tells nobody);
+//  · while one connection lives, a failed opening costs nobody: they get the next one that comes free;
+//  · a connection that dies while idle leaves at once (it is borrowed to be buried), so lending needs no round trip;
+//  · a tainted connection is scrubbed while still on loan, so nobody can get it meanwhile.
+import { PointsmanError } from '../errors/error.js'
+import type { NodeConfig } from '../config/config.js'
+import type { Observer } from '../observe/events.js'
+import type { Connect, Identity, Lease, PooledConnection } from './contract.js'
+import { speaksOfNode } from './failure.js'
+import { createGenericPool, type GenericPool, type Resource } from './generic.js'
+import { WaitQueue, type Ticket } from './queue.js'
+import { Shelf } from './shelf.js'
+
+export interface PoolSettings {
+  readonly max: number
+  readonly waitMs: number
+  readonly lifetimeMs: number
+  /** Idle longer than this: closed. */
+  readonly idleMs: number
+  /** Opening longer than this: failed. */
+  readonly connectMs: number
+  readonly scrubMs: number
+  /** `always`: scrubbed after every lease. */
+  readonly reset: 'tainted' | 'always'
+}
+
+export interface PoolParts<C extends PooledConnection> {
+  readonly node: NodeConfig
+  readonly identity: Identity
+  readonly settings: PoolSettings
+  readonly connect: Connect<C>
+  readonly observer: Observer
+  /** Process-monotonic milliseconds. */
+  readonly now: () => number
+  /** In [0, 1): jitter of lifetime and back-off. */
+  readonly random: () => number
+  /** Could not open a connection, and the fault is the node's. */
+  readonly onFailure: (node: string, error: unknown) => void
+  /** The last connection closed and nobody waits. */
+  readonly onEmpty?: () => void
+}
+
+export interface LeaseRequest<C> {
+  readonly prefer?: (connection: C) => number
+  readonly signal: AbortSignal
+}
+
+export interface PoolCounts {
+  readonly busy: number
+  readonly idle: number
+  readonly opening: number
+  readonly waiting: number
+  readonly max: number
+  readonly longestWaitMs: number
+  readonly draining: boolean
+}
+
+type Phase = 'idle' | 'lent' | 'scrubbing' | 'gone'
+interface Entry {
+  phase: Phase
+  readonly expiresAt: number
+}
+
+const backOffFirstMs = 25
+const backOffMaxMs = 1000
+
+export class Pool<C extends PooledConnection> {
+  readonly #parts: PoolParts<C>
+  readonly #queue = new WaitQueue<C>()
+  readonly #shelf = new Shelf<Resource<C>>((items) => this.#choose(items))
+  readonly #reasons = new WeakMap<C, string>()
+  readonly #generic: GenericPool<C>
+  readonly #entries = new Map<C, Entry>()
+  readonly #stop = new AbortController()
+  #opening = 0
+  #scrubbing = 0
+  #failures = 0
+  #retryAt = -Infinity
+  #lastError: unknown = null
+  #draining = false
+  #closing: Promise<void> | null = null
+  #settle: (() => void) | null = null
+
+  constructor(parts: PoolParts<C>) {
+    this.#parts = parts
+    const { settings } = parts
+    this.#generic = createGenericPool<C>(
+      { create: () => this.#open(), destroy: (connection) => this.#bury(connection) },
+      this.#shelf,
+      this.#queue,
+      (connection, idleSince) => this.#stale(connection, idleSince),
+      {
+        max: settings.max,
+        acquireTimeoutMillis: Math.max(1, Math.ceil(settings.waitMs)),
+        idleTimeoutMillis: settings.idleMs,
+        evictionRunIntervalMillis: Math.max(10, Math.min(5000, settings.idleMs / 4, settings.lifetimeMs / 4)),
+      },
+    )
+  }
+
+  get identity(): Identity {
+    return this.#parts.identity
+  }
+
+  counts(): PoolCounts {
+    const first = this.#queue.first
+    return {
+      busy: this.#generic.borrowed - this.#scrubbing,
+      idle: this.#generic.available,
+      opening: this.#opening + this.#scrubbing,
+      waiting: this.#queue.length,
+      max: this.#parts.settings.max,
+      longestWaitMs: first === undefined ? 0 : this.#parts.now() - first.since,
+      draining: this.#draining,
+    }
+  }
+
+  /** How many idle connections there are for which `test` holds. */
+  countIdle(test: (connection: C) => boolean): number {
+    let count = 0
+    for (const [connection, entry] of this.#entries) if (entry.phase === 'idle' && test(connection)) count++
+    return count
+  }
+
+  /**
+   * Lends a connection, opening one if there is room. Rejects with `too_many_connections` after `waitMs`, with the
+   * reason of the failed opening where no connection is left, with `signal.reason`, or with `shutting_down`.
+   */
+  async lease(request: LeaseRequest<C>): Promise<Lease<C>> {
+    const since = this.#parts.now()
+    for (;;) {
+      const connection = await this.#take(request, since)
+      if (connection.usable) return this.#lend(connection)
+      this.#discard(connection)
+    }
+  }
+
+  /**
+   * Takes no new requests; idle connections close now, lent ones when they come back, and those who wait are still
+   * served. After `graceMs` (Infinity: never) what is left is closed under its holder. Resolves when all are closed.
+   */
+  close(graceMs: number): Promise<void> {
+    this.#closing ??= this.#drain()
+    if (Number.isFinite(graceMs)) this.#forceAfter(graceMs)
+    return this.#closing
+  }
+
+  async #take(request: LeaseRequest<C>, since: number): Promise<C> {
+    const { signal, prefer } = request
+    signal.throwIfAborted()
+    if (this.#draining) throw new PointsmanError('shutting_down')
+    if (this.#barred()) throw this.#lastError
+    const ticket: Ticket<C> = { prefer: prefer ?? null, take: null, since }
+    const cancel = (): void => void this.#queue.cancel(ticket, signal.reason)
+    signal.addEventListener('abort', cancel, { once: true })
+    try {
+      const connection = await this.#generic.acquire(ticket)
+      if (signal.aborted) {
+        // The grant and the abort crossed: the lease is ours until it is given back.
+        this.#giveBack(connection)
+        throw signal.reason
+      }
+      this.#waited(since, 'ok')
+      return connection
+    } catch (error) {
+      this.#queue.forget(ticket)
+      if (this.#draining) this.#sweep()
+      throw this.#refusal(error, since)
+    } finally {
+      signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  #refusal(error: unknown, since: number): unknown {
+    const timedOut = error instanceof Error && error.name === 'TimeoutError' && error.message === 'ResourceRequest timed out'
+    this.#waited(since, timedOut ? 'timeout' : 'failed')
+    if (!timedOut) return error
+    const { node, identity, settings } = this.#parts
+    const { busy, opening, waiting } = this.counts()
+    const why = this.#lastError === null ? '' : `; the last attempt to open one failed: ${messageOf(this.#lastError)}`
+    return new PointsmanError('too_many_connections', {
+      values: {
+        what:
+          `the pool of node ${node.id} of cluster ${identity.cluster} for user ${identity.user} is full: ` +
+          `${String(busy)} of ${String(settings.max)} connections lent, ${String(opening)} opening, ${String(waiting)} waiting, ` +
+          `nothing came free within ${String(settings.waitMs)} ms${why}`,
+      },
+      hint: 'Raise pool.max or pool.wait of the cluster, or hold connections for less time.',
+    })
+  }
+
+  #waited(since: number, outcome: 'ok' | 'timeout' | 'failed'): void {
+    const { identity, node, now, observer } = this.#parts
+    observer.emit('pool.wait', { cluster: identity.cluster, node: node.id, seconds: (now() - since) / 1000, outcome })
+  }
+
+  #lend(connection: C): Lease<C> {
+    const entry = this.#entries.get(connection)
+    if (entry !== undefined) entry.phase = 'lent'
+    return new PoolLease(connection, this.#parts, {
+      release: (taint) => this.#returned(connection, taint),
+      destroy: (reason) => this.#discard(connection, reason),
+    })
+  }
+
+  #returned(connection: C, taint: string | null): void {
+    const entry = this.#entries.get(connection)
+    if (entry === undefined || entry.phase === 'gone') return
+    if (!connection.usable || this.#parts.now() >= entry.expiresAt || this.#leaving()) this.#discard(connection)
+    else if (taint !== null || this.#parts.settings.reset === 'always') void this.#scrub(connection, entry)
+    else this.#giveBack(connection)
+  }
+
+  async #scrub(connection: C, entry: Entry): Promise<void> {
+    entry.phase = 'scrubbing'
+    this.#scrubbing++
+    try {
+      await within(this.#parts.settings.scrubMs, connection.scrub(), 'it was not reset in time')
+      this.#scrubbing--
+      if (connection.usable && !this.#leaving()) this.#giveBack(connection)
+      else this.#discard(connection)
+    } catch (error) {
+      this.#scrubbing--
+      this.#discard(connection, `could not be reset: ${messageOf(error)}`)
+    }
+  }
+
+  #giveBack(connection: C): void {
+    const entry = this.#entries.get(connection)
+    if (entry === undefined || entry.phase === 'gone') return
+    if (!connection.usable) {
+      this.#discard(connection)
+      return
+    }
+    entry.phase = 'idle'
+    void this.#generic.release(connection)
+  }
+
+  /** Ends a loan for good. */
+  #discard(connection: C, reason = 'no longer usable'): void {
+    this.#reasons.set(connection, reason)
+    void this.#generic.destroy(connection).catch(() => undefined)
+  }
+  /** generic-pool has let go of it. */
+  #bury(connection: C): Promise<void> {
+    const entry = this.#entries.get(connection)
+    if (entry !== undefined) entry.phase = 'gone'
+    this.#entries.delete(connection)
+    const { identity, node, observer } = this.#parts
+    const reason = this.#reasons.get(connection) ?? 'idle or at the end of its lifetime'
+    observer.emit('pool.closed', { cluster: identity.cluster, node: node.id, user: identity.user, reason })
+    connection.close()
+    queueMicrotask(() => this.#maybeEmpty())
+    return Promise.resolve()
+  }
+
+  #maybeEmpty(): void {
+    if (this.#entries.size > 0 || this.#opening > 0 || this.#queue.length > 0) return
+    if (this.#draining) this.#settle?.()
+    // A pool that failed is kept: it knows how long to back off.
+    else if (this.#failures === 0) this.#parts.onEmpty?.()
+  }
+
+  /** The socket closed. A lent connection is its holder's business; an idle one is borrowed, by name, to be destroyed. */
+  #closed(connection: C, reason: string): void {
+    const entry = this.#entries.get(connection)
+    if (entry?.phase !== 'idle') return
+    this.#evictIdle(connection, reason)
+  }
+
+  #evictIdle(connection: C, reason: string): void {
+    if (!this.#shelf.has((item) => item.obj === connection)) return // on its way to somebody, who will look at `usable`
+    const ticket: Ticket<C> = { prefer: null, take: connection, since: this.#parts.now() }
+    const taken = this.#generic.acquire(ticket)
+    // Where a connection is idle nobody waits, so generic-pool has served this within the call, or never will.
+    if (this.#queue.cancel(ticket, null)) taken.catch(() => undefined)
+    else void taken.then((it) => (it === connection ? this.#discard(it, reason) : this.#giveBack(it)))
+  }
+
+  #choose(items: readonly Resource<C>[]): number {
+    const ticket = this.#queue.first
+    if (ticket === undefined) return 0
+    if (ticket.take !== null) {
+      const index = items.findIndex((item) => item.obj === ticket.take)
+      return index < 0 ? 0 : index
+    }
+    return ticket.prefer === null ? 0 : indexOfBest(items, ticket.prefer)
+  }
+
+  #stale(connection: C, idleSince: number | null): boolean {
+    const entry = this.#entries.get(connection)
+    if (entry === undefined || !connection.usable || this.#parts.now() >= entry.expiresAt) return true
+    return idleSince !== null && Date.now() - idleSince >= this.#parts.settings.idleMs
+  }
+
+  async #open(): Promise<C> {
+    this.#opening++
+    try {
+      await this.#backOff()
+      const connection = await this.#connect()
+      this.#opened(connection)
+      return connection
+    } catch (error) {
+      this.#openFailed(error)
+      throw error
+    } finally {
+      this.#opening--
+      if (this.#draining) setImmediate(() => this.#sweep())
+    }
+  }
+
+  async #connect(): Promise<C> {
+    const { connect, node, identity, settings } = this.#parts
+    const timeout = AbortSignal.timeout(settings.connectMs)
+    try {
+      return await connect(node, identity, AbortSignal.any([this.#stop.signal, timeout]))
+    } catch (error) {
+      if (!timeout.aborted || this.#stop.signal.aborted) throw error
+      const why = `${node.id} did not answer within ${String(settings.connectMs)} ms`
+      throw new PointsmanError('cluster_unreachable', { values: { cluster: identity.cluster, why }, cause: error })
+    }
+  }
+
+  #opened(connection: C): void {
+    const { identity, node, now, observer, random, settings } = this.#parts
+    this.#failures = 0
+    this.#lastError = null
+    this.#retryAt = -Infinity
+    // Up to a fifth earlier, so that connections opened together do not end together.
+    this.#entries.set(connection, { phase: 'idle', expiresAt: now() + settings.lifetimeMs * (1 - 0.2 * random()) })
+    connection.onClosed((reason) => this.#closed(connection, reason))
+    observer.emit('pool.opened', { cluster: identity.cluster, node: node.id, user: identity.user })
+  }
+
+  #openFailed(error: unknown): void {
+    if (this.#stop.signal.aborted) {
+      this.#queue.cancelAll(new PointsmanError('shutting_down'))
+      return
+    }
+    const { node, now, onFailure, random } = this.#parts
+    const delay = Math.min(backOffMaxMs, backOffFirstMs * 2 ** this.#failures++)
+    this.#retryAt = now() + delay * (0.75 + 0.5 * random())
+    this.#lastError = error
+    if (this.#entries.size === 0) this.#queue.cancelAll(error)
+    if (speaksOfNode(error)) onFailure(node.id, error)
+  }
+
+  /** No connection lives and the last opening failed a moment ago: waiting here would only cost time. */
+  #barred(): boolean {
+    return this.#lastError !== null && this.#entries.size === 0 && this.#parts.now() < this.#retryAt
+  }
+
+  async #backOff(): Promise<void> {
+    const delay = this.#retryAt - this.#parts.now()
+    if (delay > 0) await pause(delay, this.#stop.signal)
+  }
+
+  #leaving(): boolean {
+    return this.#draining && this.#queue.length === 0
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true
+    const empty = new Promise<void>((resolve) => {
+      this.#settle = resolve
+    })
+    this.#sweep()
+    await empty
+    await this.#generic.drain()
+  }
+
+  /** Nobody will want the idle ones any more. */
+  #sweep(): void {
+    if (this.#leaving()) for (const connection of [...this.#entries.keys()]) this.#evictIdle(connection, 'the pool is closing')
+    this.#maybeEmpty()
+  }
+
+  #forceAfter(graceMs: number): void {
+    const force = (): void => {
+      this.#stop.abort(new PointsmanError('shutting_down'))
+      this.#queue.cancelAll(new PointsmanError('shutting_down'))
+      for (const [connection, entry] of [...this.#entries]) {
+        if (entry.phase === 'lent' || entry.phase === 'scrubbing') this.#discard(connection, 'the pool is closing')
+        else connection.close()
+      }
+      this.#sweep()
+    }
+    if (graceMs <= 0) force()
+    else {
+      const timer = setTimeout(force, graceMs)
+      void this.#closing?.finally(() => clearTimeout(timer))
+    }
+  }
+}
+
+interface LeaseEnds {
+  release(taint: string | null): void
+  destroy(reason: string): void
+}
+
+class PoolLease<C extends PooledConnection> implements Lease<C> {
+  readonly connection: C
+  readonly node: string
+  readonly cluster: string
+  #ends: LeaseEnds | null
+
+  constructor(connection: C, parts: PoolParts<C>, ends: LeaseEnds) {
+    this.connection = connection
+    this.node = parts.node.id
+    this.cluster = parts.identity.cluster
+    this.#ends = ends
+  }
+
+  release(taint: string | null): void {
+    this.#end().release(taint)
+  }
+
+  destroy(reason: string): void {
+    this.#end().destroy(reason)
+  }
+
+  #end(): LeaseEnds {
+    const ends = this.#ends
+    if (ends === null) throw new Error(`the lease of a connection to ${this.node} was ended twice`)
+    this.#ends = null
+    return ends
+  }
+}
+
+function indexOfBest<C>(items: readonly Resource<C>[], score: (connection: C) => number): number {
+  let best = 0
+  let bestScore = -Infinity
+  items.forEach((item, index) => {
+    const value = score(item.obj)
+    if (value > bestScore) [best, bestScore] = [index, value]
+  })
+  return best
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+async function within<T>(ms: number, promise: Promise<T>, why: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(why)), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer)
+      reject(signal.reason as Error)
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop)
+      resolve()
+    }, ms)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+}

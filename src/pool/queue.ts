@@ -1,0 +1,70 @@
+// pool/queue.ts — requests waiting for a connection, in the place of generic-pool's PriorityQueue: strictly first come,
+// first served. generic-pool leaves a request that timed out in its queue, where it is counted, makes connections open
+// for nobody and costs the next one its turn; here a request that is over leaves at once.
+
+/** What generic-pool makes for each acquire(): a promise with its own timeout. */
+export interface Waiting {
+  readonly state: string
+  readonly promise: Promise<unknown>
+  reject(reason: unknown): void
+}
+
+/** What our own pool hands through generic-pool's `priority` argument. */
+export interface Ticket<C> {
+  /** The idle connection for which this is largest is handed out. */
+  readonly prefer: ((connection: C) => number) | null
+  /** Exactly this idle connection: it is taken out to be destroyed. */
+  readonly take: C | null
+  readonly since: number
+}
+
+export class WaitQueue<C> {
+  readonly #waiting = new Map<Ticket<C>, Waiting>()
+
+  get length(): number {
+    return this.#waiting.size
+  }
+
+  enqueue(waiting: Waiting, ticket: Ticket<C>): void {
+    this.#waiting.set(ticket, waiting)
+  }
+
+  dequeue(): Waiting | undefined {
+    for (const [ticket, waiting] of this.#waiting) {
+      this.#waiting.delete(ticket)
+      return waiting
+    }
+    return undefined
+  }
+
+  get head(): Waiting | undefined {
+    return this.#waiting.values().next().value
+  }
+
+  get tail(): Waiting | undefined {
+    return [...this.#waiting.values()].at(-1)
+  }
+
+  /** Whose turn it is. */
+  get first(): Ticket<C> | undefined {
+    return this.#waiting.keys().next().value
+  }
+
+  /** Ends one wait; false if it was over already. Its acquire() rejects with `reason`. */
+  cancel(ticket: Ticket<C>, reason: unknown): boolean {
+    const waiting = this.#waiting.get(ticket)
+    if (waiting === undefined) return false
+    this.#waiting.delete(ticket)
+    waiting.reject(reason)
+    return true
+  }
+
+  /** A wait that generic-pool ended by its own timeout. */
+  forget(ticket: Ticket<C>): void {
+    this.#waiting.delete(ticket)
+  }
+
+  cancelAll(reason: unknown): void {
+    for (const ticket of [...this.#waiting.keys()]) this.cancel(ticket, reason)
+  }
+}

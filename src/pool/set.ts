@@ -1,0 +1,118 @@
+// pool/set.ts — every pool of the process, by node, login and settings. Generations share it: a pool whose settings did
+// not change over a reload is simply found again; one that no live config asks for any more is drained.
+import type { ClusterConfig, Config, NodeConfig } from '../config/config.js'
+import type { Observer } from '../observe/events.js'
+import type { Connect, Identity, PooledConnection } from './contract.js'
+import { Pool, type PoolCounts, type PoolSettings } from './pool.js'
+
+export interface PoolSetParts<C extends PooledConnection> {
+  /** How to open connections to nodes of this cluster (its TLS settings). */
+  readonly connect: (cluster: ClusterConfig) => Connect<C>
+  readonly observer: Observer
+  readonly now: () => number
+  readonly random: () => number
+  readonly onFailure: (node: string, error: unknown) => void
+}
+
+export interface SetPoolCounts extends PoolCounts {
+  readonly cluster: string
+  readonly node: string
+  readonly user: string
+  readonly dbname: string
+}
+
+interface Member<C extends PooledConnection> {
+  readonly pool: Pool<C>
+  readonly node: string
+  /** What of the config the pool was made from. */
+  readonly source: string
+}
+
+const idleMs = 60_000
+const connectMs = 5_000
+const scrubMs = 5_000
+
+export class PoolSet<C extends PooledConnection> {
+  readonly #parts: PoolSetParts<C>
+  readonly #members = new Map<string, Member<C>>()
+  readonly #leaving = new Set<Member<C>>()
+  #closed = false
+
+  constructor(parts: PoolSetParts<C>) {
+    this.#parts = parts
+  }
+
+  /** The pool for this node and login, made if there is none. */
+  pool(cluster: ClusterConfig, node: NodeConfig, identity: Identity): Pool<C> {
+    const source = sourceOf(cluster, node)
+    const key = `${source}\n${identity.key}`
+    const found = this.#members.get(key)
+    if (found !== undefined) return found.pool
+    const member = this.#create(cluster, node, identity, key, source)
+    if (!this.#closed) this.#members.set(key, member)
+    else void member.pool.close(0)
+    return member.pool
+  }
+
+  /** Drains the pools that none of `configs` asks for. */
+  keep(configs: readonly Config[]): void {
+    const wanted = new Set(configs.flatMap(sourcesOf))
+    for (const [key, member] of this.#members) if (!wanted.has(member.source)) this.#retire(key, member, Infinity)
+  }
+
+  counts(): readonly SetPoolCounts[] {
+    return [...this.#members.values(), ...this.#leaving].map(({ pool, node }) => ({
+      cluster: pool.identity.cluster,
+      node,
+      user: pool.identity.user,
+      dbname: pool.identity.dbname,
+      ...pool.counts(),
+    }))
+  }
+
+  /** Resolves when every connection is closed, at the latest `graceMs` from now. */
+  async close(graceMs: number): Promise<void> {
+    this.#closed = true
+    for (const [key, member] of this.#members) this.#retire(key, member, graceMs)
+    await Promise.all([...this.#leaving].map(({ pool }) => pool.close(graceMs)))
+  }
+
+  #create(cluster: ClusterConfig, node: NodeConfig, identity: Identity, key: string, source: string): Member<C> {
+    const { connect, observer, now, random, onFailure } = this.#parts
+    const pool = new Pool<C>({
+      node,
+      identity,
+      settings: settingsOf(cluster),
+      connect: connect(cluster),
+      observer,
+      now,
+      random,
+      onFailure,
+      onEmpty: () => {
+        const member = this.#members.get(key)
+        if (member?.pool === pool) this.#retire(key, member, Infinity)
+      },
+    })
+    return { pool, node: node.id, source }
+  }
+
+  #retire(key: string, member: Member<C>, graceMs: number): void {
+    this.#members.delete(key)
+    this.#leaving.add(member)
+    void member.pool.close(graceMs).finally(() => this.#leaving.delete(member))
+  }
+}
+
+function settingsOf(cluster: ClusterConfig): PoolSettings {
+  const { max, waitMs, lifetimeMs } = cluster.pool
+  return { max, waitMs, lifetimeMs, idleMs, connectMs, scrubMs, reset: cluster.reset }
+}
+
+function sourcesOf(config: Config): string[] {
+  return [...config.clusters.values()].flatMap((cluster) => cluster.nodes.map((node) => sourceOf(cluster, node)))
+}
+
+/** Weight and zone are not part of it: they steer the choice of a node, not its connections. */
+function sourceOf(cluster: ClusterConfig, node: NodeConfig): string {
+  return JSON.stringify([cluster.id, node.host, node.port, cluster.pool, cluster.tls, cluster.reset])
+}
