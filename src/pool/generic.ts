@@ -20,8 +20,6 @@ export interface GenericPool<C> {
 /** generic-pool's own wrapper around a connection. */
 export interface Resource<C> {
   readonly obj: C
-  /** Date.now() of the moment it became idle. */
-  readonly lastIdleTime: number | null
 }
 
 export interface Factory<C> {
@@ -49,10 +47,10 @@ export function createGenericPool<C>(
   factory: Factory<C>,
   shelf: Shelf<Resource<C>>,
   queue: WaitQueue<C>,
-  evict: (connection: C, idleSince: number | null) => boolean,
+  evict: (connection: C) => boolean,
   options: GenericPoolOptions,
 ): GenericPool<C> {
-  const evictor = { evict: (_config: unknown, resource: Resource<C>): boolean => evict(resource.obj, resource.lastIdleTime) }
+  const evictor = { evict: (_config: unknown, resource: Resource<C>): boolean => evict(resource.obj) }
   // A constructor that returns an object gives that object: generic-pool wants classes, we have instances.
   const Generic = Pool as unknown as Constructor
   return new Generic<C>(instanceOf(evictor), instanceOf(shelf), instanceOf(queue), factory, {

@@ -59,6 +59,7 @@ export interface PoolCounts {
 type Phase = 'idle' | 'lent' | 'scrubbing' | 'gone'
 interface Entry {
   phase: Phase
+  idleSince: number
   readonly expiresAt: number
 }
 
@@ -89,7 +90,7 @@ export class Pool<C extends PooledConnection> {
       { create: () => this.#open(), destroy: (connection) => this.#bury(connection) },
       this.#shelf,
       this.#queue,
-      (connection, idleSince) => this.#stale(connection, idleSince),
+      (connection) => this.#stale(connection),
       {
         max: settings.max,
         acquireTimeoutMillis: Math.max(1, Math.ceil(settings.waitMs)),
@@ -156,7 +157,7 @@ export class Pool<C extends PooledConnection> {
     signal.addEventListener('abort', cancel, { once: true })
     try {
       const connection = await this.#generic.acquire(ticket)
-      if (signal.aborted) {
+      if (isOver(signal)) {
         // The grant and the abort crossed: the lease is ours until it is given back.
         this.#giveBack(connection)
         throw signal.reason
@@ -234,6 +235,7 @@ export class Pool<C extends PooledConnection> {
       return
     }
     entry.phase = 'idle'
+    entry.idleSince = this.#parts.now()
     void this.#generic.release(connection)
   }
 
@@ -288,10 +290,10 @@ export class Pool<C extends PooledConnection> {
     return ticket.prefer === null ? 0 : indexOfBest(items, ticket.prefer)
   }
 
-  #stale(connection: C, idleSince: number | null): boolean {
+  #stale(connection: C): boolean {
     const entry = this.#entries.get(connection)
-    if (entry === undefined || !connection.usable || this.#parts.now() >= entry.expiresAt) return true
-    return idleSince !== null && Date.now() - idleSince >= this.#parts.settings.idleMs
+    const now = this.#parts.now()
+    return entry === undefined || !connection.usable || now >= entry.expiresAt || now - entry.idleSince >= this.#parts.settings.idleMs
   }
 
   async #open(): Promise<C> {
@@ -328,7 +330,7 @@ export class Pool<C extends PooledConnection> {
     this.#lastError = null
     this.#retryAt = -Infinity
     // Up to a fifth earlier, so that connections opened together do not end together.
-    this.#entries.set(connection, { phase: 'idle', expiresAt: now() + settings.lifetimeMs * (1 - 0.2 * random()) })
+    this.#entries.set(connection, { phase: 'idle', idleSince: now(), expiresAt: now() + settings.lifetimeMs * (1 - 0.2 * random()) })
     connection.onClosed((reason) => this.#closed(connection, reason))
     observer.emit('pool.opened', { cluster: identity.cluster, node: node.id, user: identity.user })
   }
@@ -436,6 +438,11 @@ function indexOfBest<C>(items: readonly Resource<C>[], score: (connection: C) =>
     if (value > bestScore) [best, bestScore] = [index, value]
   })
   return best
+}
+
+/** A function, because the compiler believes that what was false before an await stays so. */
+function isOver(signal: AbortSignal): boolean {
+  return signal.aborted
 }
 
 function messageOf(error: unknown): string {
