@@ -1,0 +1,27 @@
+// monitor/contract.ts — what execution and the runtime ask of the room that measures servers.
+import type { Catalog } from '../catalog/catalog.js'
+import type { Config } from '../config/config.js'
+import type { Topology } from '../topology/topology.js'
+
+export interface Monitor {
+  current(): Topology
+  /** Resolves with the next publication; rejects with `signal.reason`. */
+  changed(signal: AbortSignal): Promise<void>
+  /** Somebody asks this cluster for bounded or session reads: sample often for the next second. */
+  wanted(cluster: string): void
+  /** One primary sample SENT after the call (joins at most one that is in flight by following it); published when it resolves. Never rejects. */
+  sampleNow(cluster: string): Promise<void>
+  /** One position of this node, SENT after the call, coalesced likewise. Never rejects. */
+  checkNow(cluster: string, node: string): Promise<void>
+  /** A connection could not be opened, or broke: counts at once. */
+  reportFailure(node: string, error: unknown): void
+  /** By cluster; a cluster whose catalog is not loaded yet is missing. */
+  catalogs(): ReadonlyMap<string, Catalog>
+  /** Loads the cluster's catalog again soon (DDL was seen). */
+  catalogChanged(cluster: string): void
+  /** Takes the next config: measured nodes and series that did not change are kept. */
+  configure(config: Config): void
+  /** Resolves when every cluster has been looked at once (up or not), or at the latest after `ms`. */
+  ready(ms: number): Promise<void>
+  close(): Promise<void>
+}
