@@ -6,6 +6,7 @@ export type Volatility = 'immutable' | 'stable' | 'volatile'
 export interface FunctionInfo {
   readonly schema: string
   readonly name: string
+  /** For an aggregate: the worst of its support functions (pg_proc calls every aggregate immutable). */
   readonly volatility: Volatility
   readonly kind: 'function' | 'procedure' | 'aggregate' | 'window'
   /** oid < 16384: came with the server. */
@@ -30,7 +31,7 @@ export interface RelationInfo {
   readonly columns: readonly ColumnInfo[]
   /** Root of the partition tree this table belongs to, `schema.name`; null if it is no partition. */
   readonly partitionRoot: string | null
-  /** User triggers that fire on DML (taint), and rules. */
+  /** User triggers that fire on DML (taint), and rules; also of tables that its foreign keys cascade to. */
   readonly triggers: boolean
   /** What a view, or a row-security policy, reads and calls. null where there is none. */
   readonly behind: Behind | null
@@ -58,7 +59,7 @@ export interface Catalog {
   readonly serverVersion: number
   /** By bare name; all candidates of all schemas. */
   readonly functions: ReadonlyMap<string, readonly FunctionInfo[]>
-  /** By `schema.name`. */
+  /** By `schema.name`. Those of pg_catalog and information_schema need not be here: their names are known. */
   readonly relations: ReadonlyMap<string, RelationInfo>
   readonly operators: ReadonlyMap<string, readonly HiddenCall[]>
   /** User-defined types: their input functions and domain checks, by bare name. */

@@ -38,6 +38,12 @@ export interface OnePlan extends PlanBase {
   readonly ownTransaction: boolean
   /** May be given to a shared lane (reads of built-ins only). */
   readonly lane: boolean
+  /** Key values are not known yet (Parse or Describe without Bind): runs there for its description only, Execute plans again. */
+  readonly provisional: boolean
+  /** False: it sees no table (SET, SHOW, BEGIN, SELECT 1), so it does not move the session's read floor. */
+  readonly readsData: boolean
+  /** DDL: what the catalog says may be different when it has ended, so load it again. */
+  readonly changesCatalog: boolean
 }
 
 /** Answered without a server. What exactly is the door's business; the kinds are closed. */

@@ -65,7 +65,7 @@ function digits(found: string | undefined, prefix: string): string | null {
 
 function readText(text: string): Key | KeyProblem {
   if (text.includes('\0')) return problem('holds a zero byte')
-  if (!text.isWellFormed()) return problem('is not valid Unicode')
+  if (/\p{Surrogate}/u.test(text)) return problem('is not valid Unicode')
   return { kind: 'bytes', bytes: encoder.encode(text), text }
 }
 
