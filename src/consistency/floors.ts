@@ -2,8 +2,14 @@
 // §2.3 W0 and §2.6). One per session, kept per cluster. It asks no server anything: a write or a read leaves a mark in
 // time, and the first sample that the monitor SENT after that mark turns it into a position. Until then it is pending,
 // which no replica meets. Pure: times are arguments.
-import type { ClusterView } from './position.js'
+//
+//   write sent ── acknowledged (mark) ── sample sent ── sample read: its LSN is the floor
+//
+// A floor keeps its mark. On a new timeline its LSN says nothing any more; the first sample of the new primary sent after
+// the mark holds everything of it that survived, so the floor is made again from there (§2.8.3).
+import { firstSampleAfter } from './series.js'
 import type { Lsn } from './lsn.js'
+import type { ClusterView } from './position.js'
 
 /** How a read ended, well or not. All times are process-monotonic ms. */
 export interface ReadEnd {
@@ -11,6 +17,8 @@ export interface ReadEnd {
   readonly role: 'primary' | 'replica'
   /** `evidence.openedAt` of the connection it ran on. */
   readonly openedAt: number
+  /** `evidence.postmasterStart` of that connection. */
+  readonly postmasterStart: string
   /** Before the read was sent, at or after `openedAt`. */
   readonly startedAt: number
   /** After its last reply was read. */
@@ -41,4 +49,147 @@ export type Standing =
 export interface SameServer {
   readonly node: string
   readonly openedBefore: number
+}
+
+interface Floor {
+  readonly timeline: number
+  readonly lsn: Lsn
+  readonly mark: number
+}
+
+/** Reads on one replica whose upper bound is not known yet. Open at `since` and still open: no crash between them and now. */
+interface ReplicaMark {
+  readonly since: number
+  readonly endedAt: number
+  readonly postmasterStart: string
+}
+
+interface ClusterFloors {
+  floor: Floor | null
+  writing: number
+  /** The end of the last write or primary read that no sample has covered yet. */
+  mark: number | null
+  readonly reads: Map<string, ReplicaMark>
+  /** Reads on the primary since the last one on a replica. */
+  spills: number
+  lastReplica: string | null
+}
+
+/** After so many reads in a row on the primary, the next one is asked to wait for a sample instead (CONSISTENCY §2.3 W0). */
+const PATIENCE = 3
+
+/** The floors of a new session: nothing written, nothing read. */
+export function createFloors(): SessionFloors {
+  const clusters = new Map<string, ClusterFloors>()
+  const of = (cluster: string): ClusterFloors => {
+    let state = clusters.get(cluster)
+    if (state === undefined) {
+      state = { floor: null, writing: 0, mark: null, reads: new Map(), spills: 0, lastReplica: null }
+      clusters.set(cluster, state)
+    }
+    return state
+  }
+  return {
+    writeStarted: (cluster) => {
+      of(cluster).writing += 1
+    },
+    writeEnded: (cluster, now) => {
+      const state = of(cluster)
+      state.writing = Math.max(0, state.writing - 1)
+      state.mark = later(state.mark, now)
+    },
+    readEnded: (cluster, read) => {
+      if (read.role === 'primary') primaryRead(of(cluster), read)
+      else replicaRead(of(cluster), read)
+    },
+    standing: (view) => {
+      if (view.timeline === null) return { kind: 'pending', reason: 'no primary has been seen yet', impatient: false }
+      const state = clusters.get(view.id)
+      return state === undefined ? { kind: 'floor', timeline: view.timeline, lsn: 0n, same: null } : stand(state, view, view.timeline)
+    },
+    lastReplica: (cluster) => clusters.get(cluster)?.lastReplica ?? null,
+  }
+}
+
+/** The primary shows what any replica showed before, so its mark takes the place of theirs. */
+function primaryRead(state: ClusterFloors, read: ReadEnd): void {
+  state.mark = later(state.mark, read.endedAt)
+  state.spills += 1
+  for (const [node, mark] of state.reads) if (mark.endedAt <= read.startedAt) state.reads.delete(node)
+}
+
+function replicaRead(state: ClusterFloors, read: ReadEnd): void {
+  state.spills = 0
+  state.lastReplica = read.node
+  const before = state.reads.get(read.node)
+  if (before === undefined) {
+    state.reads.set(read.node, { since: read.startedAt, endedAt: read.endedAt, postmasterStart: read.postmasterStart })
+    return
+  }
+  // A connection that was open at `since` and answered this read proves that there was no crash between; else the older mark stays.
+  const unbroken = read.openedAt <= before.since && read.postmasterStart === before.postmasterStart
+  state.reads.set(read.node, {
+    since: unbroken ? Math.max(before.since, read.startedAt) : Math.min(before.since, read.startedAt),
+    endedAt: Math.max(before.endedAt, read.endedAt),
+    postmasterStart: before.postmasterStart,
+  })
+}
+
+function stand(state: ClusterFloors, view: ClusterView, timeline: number): Standing {
+  if (state.writing > 0) return pending(state, 'a write of this session is in flight')
+  if (state.floor !== null && state.floor.timeline > timeline) return pending(state, 'this session has seen a newer timeline')
+  if (!moveToTimeline(state, view, timeline)) return pending(state, 'the new primary has not been sampled yet')
+  if (!resolvePrimaryMark(state, view, timeline)) return pending(state, 'the last write or primary read of this session has no sample yet')
+  resolveReplicaMarks(state, view, timeline)
+  if (state.reads.size > 1) return pending(state, 'reads of this session on several replicas have no sample yet')
+  const [unresolved] = state.reads
+  const same = unresolved === undefined ? null : { node: unresolved[0], openedBefore: unresolved[1].since }
+  return { kind: 'floor', timeline, lsn: state.floor?.lsn ?? 0n, same }
+}
+
+function pending(state: ClusterFloors, reason: string): Standing {
+  return { kind: 'pending', reason, impatient: state.writing === 0 && state.spills % (PATIENCE + 1) === PATIENCE }
+}
+
+/** False: the floor is of an older timeline and nothing was sampled on the new one since its mark. */
+function moveToTimeline(state: ClusterFloors, view: ClusterView, timeline: number): boolean {
+  if (state.floor === null || state.floor.timeline === timeline) return true
+  const sample = firstSampleAfter(view.series, state.floor.mark)
+  if (sample === null) return false
+  state.floor = { timeline, lsn: sample.lsn, mark: state.floor.mark }
+  return true
+}
+
+function resolvePrimaryMark(state: ClusterFloors, view: ClusterView, timeline: number): boolean {
+  if (state.mark === null) return true
+  const sample = firstSampleAfter(view.series, state.mark)
+  if (sample === null) return false
+  raise(state, { timeline, lsn: sample.lsn, mark: state.mark })
+  state.mark = null
+  return true
+}
+
+/**
+ * What a replica showed is bounded by its own position in a sample sent afterwards, as long as the monitor's connection
+ * was open before the read started: a crash between the two would have broken it, and may have taken the position back.
+ * Where no such sample can come any more, the primary's first sample after the read bounds it too.
+ */
+function resolveReplicaMarks(state: ClusterFloors, view: ClusterView, timeline: number): void {
+  for (const [node, mark] of state.reads) {
+    const position = view.nodes.find(({ id }) => id === node)?.position ?? null
+    const own = position?.timeline === timeline && position.connectedAt <= mark.since && position.postmasterStart === mark.postmasterStart
+    const proof = own ? (position.sentAt > mark.endedAt ? position : null) : firstSampleAfter(view.series, mark.endedAt)
+    if (proof === null) continue
+    raise(state, { timeline, lsn: proof.lsn, mark: mark.endedAt })
+    state.reads.delete(node)
+  }
+}
+
+function raise(state: ClusterFloors, by: Floor): void {
+  const floor = state.floor
+  state.floor = floor === null ? by : { timeline: by.timeline, lsn: by.lsn > floor.lsn ? by.lsn : floor.lsn, mark: Math.max(by.mark, floor.mark) }
+}
+
+function later(mark: number | null, now: number): number {
+  return mark === null ? now : Math.max(mark, now)
 }

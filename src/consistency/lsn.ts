@@ -16,3 +16,24 @@ export function parseLsn(text: string): Lsn {
 export function formatLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`
 }
+
+/** What normaliseInsertLsn() must know of a server, in bytes: `wal_block_size` and `wal_segment_size`. */
+export interface WalSizes {
+  readonly block: number
+  readonly segment: number
+}
+
+/** Bytes of the header of a page, and of the first page of a segment (XLogPageHeaderData, XLogLongPageHeaderData). */
+const PAGE_HEADER = 24n
+const SEGMENT_HEADER = 40n
+
+/**
+ * pg_current_wal_insert_lsn() → the end of the last record. Where that record filled its page to the last byte the
+ * insert position reads behind the next page's header, while flush and replay positions stay at the boundary until more
+ * is written. No record can end inside or right behind a header, so moving back loses nothing.
+ */
+export function normaliseInsertLsn(lsn: Lsn, sizes: WalSizes): Lsn {
+  const inPage = lsn % BigInt(sizes.block)
+  const inSegment = lsn % BigInt(sizes.segment)
+  return inPage <= PAGE_HEADER || inSegment <= SEGMENT_HEADER ? lsn - inPage : lsn
+}
