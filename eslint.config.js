@@ -101,10 +101,7 @@ export default tseslint.config(
     // The monotonic clock is the only one: wall clocks jump.
     files: ['src/{server,pool,monitor,execute,runtime}/**/*.ts'],
     rules: {
-      'no-restricted-properties': [
-        'error',
-        { object: 'Date', property: 'now', message: 'Use the monotonic clock that is passed in.' },
-      ],
+      'no-restricted-properties': ['error', { object: 'Date', property: 'now', message: 'Use the monotonic clock that is passed in.' }],
       'no-console': 'error',
     },
   },
