@@ -20,6 +20,7 @@ export interface ListenConfig {
   readonly port: number
   /** Path of a Unix socket to listen on as well, or null. */
   readonly unix: string | null
+  /** PEM texts, not paths: files were read when the config was, so a renewed certificate shows as a change. */
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | null; readonly mode: 'prefer' | 'require' } | null
   readonly maxClients: number
 }
@@ -71,6 +72,7 @@ export interface ClusterConfig {
   /** null: the client's own name and password. */
   readonly user: string | null
   readonly password: string | null
+  /** PEM texts, not paths; `ca` null: the system's own authorities. */
   readonly tls: { readonly mode: SslMode; readonly ca: string | null; readonly cert: string | null; readonly key: string | null }
   readonly monitor: { readonly user: string; readonly password: string | null } | null
   readonly nodes: readonly NodeConfig[]

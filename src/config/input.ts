@@ -1,0 +1,142 @@
+// config/input.ts — pointsman.yaml as it is written, as a type: what the library's `config` option takes. schema.ts is
+// held to it by the compiler. Durations and sizes are texts with units here; config.ts has them as numbers.
+
+type Duration = string | 0
+type Size = string | number
+
+export interface PolicyInput {
+  consistency?: 'strong' | 'session' | 'bounded' | 'any' | undefined
+  max_staleness?: Duration | undefined
+  on_unmet?: string | string[] | undefined
+}
+
+export interface TablePolicyInput extends PolicyInput {
+  enforce?: boolean | undefined
+}
+
+export interface NodeInput {
+  host: string
+  port?: number | undefined
+  weight?: number | undefined
+  zone?: string | undefined
+}
+
+export interface ClusterInput {
+  dbname?: string | undefined
+  user?: string | undefined
+  password?: string | undefined
+  tls?: ClusterTlsInput | undefined
+  monitor?: { user: string; password?: string | undefined } | undefined
+  nodes: (string | NodeInput)[]
+  pool?: { max?: number | undefined; wait?: Duration | undefined; lifetime?: Duration | undefined } | undefined
+  failover?: { wait?: Duration | undefined } | undefined
+  reset?: 'tainted' | 'always' | undefined
+}
+
+export interface ClusterTlsInput {
+  mode?: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full' | undefined
+  ca?: string | undefined
+  cert?: string | undefined
+  key?: string | undefined
+}
+
+export interface PartitionInput {
+  cluster: string
+  owner?: string | undefined
+  tables: string[]
+}
+
+export interface ShardedInput {
+  clusters: string[]
+  shards?: number | undefined
+  map?: Record<string, (string | number)[]> | undefined
+  by?: 'hash' | 'list' | undefined
+  values?: Record<string, (string | number)[]> | undefined
+  key_type: 'smallint' | 'integer' | 'bigint' | 'text' | 'varchar' | 'uuid'
+  owner?: string | undefined
+  tables: Record<string, string>
+}
+
+export interface ReadsInput {
+  default?: PolicyInput | undefined
+  users?: Record<string, PolicyInput> | undefined
+  tables?: Record<string, TablePolicyInput> | undefined
+}
+
+export interface DatabaseInput {
+  default: string
+  owner?: string | undefined
+  partitions?: Record<string, PartitionInput> | undefined
+  sharded?: Record<string, ShardedInput> | undefined
+  reference?: string[] | undefined
+  two_phase?: false | undefined
+  unparsed?: 'primary' | 'refuse' | undefined
+  functions?: Record<string, 'read' | 'write'> | undefined
+  reads?: ReadsInput | undefined
+}
+
+export interface ListenInput {
+  host?: string | undefined
+  port?: number | undefined
+  unix?: string | undefined
+  tls?: { cert: string; key: string; ca?: string | undefined; mode?: 'prefer' | 'require' | undefined } | undefined
+  max_clients?: number | undefined
+  workers?: 1 | undefined
+}
+
+export interface AdminInput {
+  host?: string | undefined
+  port?: number | undefined
+  token?: string | undefined
+}
+
+export interface UserInput {
+  name: string
+  password?: string | undefined
+  verifier?: string | undefined
+}
+
+export interface AuthInput {
+  method?: 'scram-sha-256' | 'md5' | 'trust' | undefined
+  users?: UserInput[] | undefined
+  admins?: string[] | undefined
+  viewers?: string[] | undefined
+}
+
+export interface LanesInput {
+  enabled?: false | undefined
+  depth?: number | undefined
+  stall?: Duration | undefined
+  max_result?: Size | undefined
+}
+
+export interface LimitsInput {
+  max_message_bytes?: Size | undefined
+  max_parse_bytes?: Size | undefined
+  shape_cache_bytes?: Size | undefined
+  login?: Duration | undefined
+}
+
+export interface LogInput {
+  level?: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined
+  parameters?: boolean | undefined
+}
+
+export interface ConfigInput {
+  version: 1
+  listen?: ListenInput | undefined
+  admin?: AdminInput | undefined
+  auth?: AuthInput | undefined
+  clusters: Record<string, ClusterInput>
+  databases: Record<string, DatabaseInput>
+  lanes?: LanesInput | undefined
+  limits?: LimitsInput | undefined
+  log?: LogInput | undefined
+}
+
+/** The same with everything that did not pass the schema left out, so that what remains can be checked further. */
+export type Partly<T> = T extends readonly (infer E)[]
+  ? readonly (Partly<E> | undefined)[]
+  : T extends object
+    ? { readonly [K in keyof T]?: Partly<T[K]> | undefined }
+    : T

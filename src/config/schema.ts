@@ -1,0 +1,288 @@
+// config/schema.ts — the form of pointsman.yaml (DESIGN §3): which keys exist and what each may hold by itself. What
+// several keys must be together is checked in build.ts. `pointsman schema` is generated from this, so descriptions and
+// defaults are for people. Defaults are applied in build.ts; here they are only told.
+import { z } from 'zod'
+import { durationPattern } from '../consistency/duration.js'
+import { ladderStepPattern } from '../consistency/ladder.js'
+import type { ConfigInput } from './input.js'
+import { noted } from './notes.js'
+import { nodePattern, sizePattern } from './quantities.js'
+
+function text(description: string, allowed = 'a text that is not empty'): z.ZodType<string> {
+  return noted(z.string().min(1), { allowed }, description)
+}
+
+function secret(description: string): z.ZodType<string> {
+  return noted(z.string().min(1), { allowed: 'a text: "${VARIABLE}", "file:PATH" or the secret itself, quoted', secret: true }, description)
+}
+
+function duration(description: string, example: string): z.ZodType<string | 0> {
+  const schema = z.union([z.string().regex(durationPattern), z.literal(0)])
+  return noted(schema, { allowed: `a time with its unit (ms, s, m, h, d), such as ${example}, or 0` }, description)
+}
+
+function size(description: string, least: number): z.ZodType<string | number> {
+  const schema = z.union([z.string().regex(sizePattern), z.int().min(0)])
+  return noted(schema, { allowed: `a size such as 64KB, 16MB, 1GB, or bytes as a number, at least ${String(least)}` }, description)
+}
+
+function whole(from: number, to: number, description: string): z.ZodType<number> {
+  return noted(z.int().min(from).max(to), { allowed: `a whole number from ${String(from)} to ${String(to)}` }, description)
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(values: T, description: string, later: readonly string[] = []): z.ZodType<T[number]> {
+  return noted(
+    z.enum(values) as unknown as z.ZodType<T[number]>,
+    { allowed: values.join(', '), later: (value) => typeof value === 'string' && later.includes(value) },
+    description
+  )
+}
+
+function flag(description: string): z.ZodType<boolean> {
+  return noted(z.boolean(), { allowed: 'true or false' }, description)
+}
+
+function listOf<S extends z.ZodType>(item: S, description: string, least = 0): z.ZodArray<S> {
+  return noted(z.array(item).min(least), { allowed: least === 0 ? 'a list' : 'a list that is not empty' }, description)
+}
+
+function mapOf<S extends z.ZodType>(value: S, allowed: string, description: string): z.ZodRecord<z.ZodString, S> {
+  return noted(z.record(z.string(), value), { allowed }, description)
+}
+
+function object<S extends z.ZodRawShape>(shape: S, description: string, laterKeys: readonly string[] = []): z.ZodObject<S, z.core.$strict> {
+  return noted(z.strictObject(shape), { allowed: `a map with keys of: ${Object.keys(shape).join(', ')}`, laterKeys }, description)
+}
+
+const listenTls = object(
+  {
+    cert: text('Certificate chain: path of a PEM file, or the PEM text.'),
+    key: text('Private key: path of a PEM file, or the PEM text.'),
+    ca: text('Authorities that client certificates are checked against.').optional(),
+    mode: oneOf(['prefer', 'require'], 'require: clients without TLS are refused. Default: prefer.').optional(),
+  },
+  'TLS towards clients.'
+)
+
+const listen = object(
+  {
+    host: text('Address to listen on. Default: 127.0.0.1.').optional(),
+    port: whole(0, 65535, 'Default: 6432. 0: any free port.').optional(),
+    unix: text('Path of a Unix socket to listen on as well.').optional(),
+    tls: listenTls.optional(),
+    max_clients: whole(1, 1_000_000, 'Clients at once; more get 53300. Default: 10000.').optional(),
+    workers: noted(
+      z.literal(1),
+      { allowed: '1', later: (value) => typeof value === 'number' && Number.isInteger(value) && value > 1 },
+      'Processes that share the port. Only 1 in this version.'
+    ).optional(),
+  },
+  'Where clients connect.'
+)
+
+const admin = object(
+  {
+    host: text('Default: 127.0.0.1.').optional(),
+    port: whole(0, 65535, 'Default: 6480. 0: any free port.').optional(),
+    token: secret('Bearer token; needed where host is not loopback.').optional(),
+  },
+  'HTTP: /metrics, /healthz, /readyz. Off where this key is missing.'
+)
+
+const authUser = object(
+  {
+    name: text('The name clients log in with.'),
+    password: secret('The password.').optional(),
+    verifier: secret('Instead of a password: a SCRAM verifier as in pg_authid (SCRAM-SHA-256$…).').optional(),
+  },
+  'One user.',
+  ['auth_query']
+)
+
+const auth = object(
+  {
+    method: oneOf(['scram-sha-256', 'md5', 'trust'], 'How clients prove who they are; trust: on loopback only. Default: scram-sha-256.', ['cert']).optional(),
+    users: listOf(authUser, 'Who may log in.').optional(),
+    admins: listOf(text('A user name.'), 'Users that may use every console command.').optional(),
+    viewers: listOf(text('A user name.'), 'Users that may use SHOW on the console.').optional(),
+  },
+  'Who may connect.',
+  ['auth_query']
+)
+
+const clusterTls = object(
+  {
+    mode: oneOf(['disable', 'prefer', 'require', 'verify-ca', 'verify-full'], 'As libpq’s sslmode. Default: prefer.').optional(),
+    ca: text('Authorities: path of a PEM file, or the PEM text. Default: the system’s.').optional(),
+    cert: text('Client certificate: path of a PEM file, or the PEM text.').optional(),
+    key: text('Key of the client certificate: path of a PEM file, or the PEM text.').optional(),
+  },
+  'TLS towards the servers.'
+)
+
+const node = noted(
+  z.union([
+    z.string().regex(nodePattern),
+    object(
+      {
+        host: text('Host name or address.'),
+        port: whole(1, 65535, 'Default: 5432.').optional(),
+        weight: noted(z.number().gt(0).max(1000), { allowed: 'a number above 0, up to 1000' }, 'Share of the reads, relative to the others. Default: 1.').optional(),
+        zone: text('Where it stands; shown, not used to choose.').optional(),
+      },
+      'One server.'
+    ),
+  ]),
+  { allowed: '"host:port", or a map with keys of: host, port, weight, zone' },
+  'One server. Whether it is primary or replica is detected, never configured.'
+)
+
+const cluster = object(
+  {
+    dbname: text('Database on the servers. Default: the name the client connected to.').optional(),
+    user: text('Login to the servers. Default: the client’s own name and password.').optional(),
+    password: secret('Password of user.').optional(),
+    tls: clusterTls.optional(),
+    monitor: object(
+      { user: text('Login for measuring; a member of pg_monitor.'), password: secret('Its password.').optional() },
+      'Who measures role, timeline and position. Default: the cluster’s user.'
+    ).optional(),
+    nodes: listOf(node, 'The primary and its replicas, in any order.', 1),
+    pool: object(
+      {
+        max: whole(1, 10_000, 'Server connections per node and user. Default: 20.').optional(),
+        wait: duration('How long a statement waits for a connection; then 53300. Default: 5s.', '5s').optional(),
+        lifetime: duration('Age at which a connection is replaced. Default: 30m.', '30m').optional(),
+      },
+      'Connections to the servers.'
+    ).optional(),
+    failover: object({ wait: duration('How long a write waits for a primary. Default: 10s.', '10s').optional() }, 'When there is no primary.').optional(),
+    reset: oneOf(['tainted', 'always'], 'When a connection is scrubbed before the next client gets it. Default: tainted.').optional(),
+  },
+  'One primary and its replicas.'
+)
+
+const partition = object(
+  {
+    cluster: text('Where the tables live.'),
+    owner: text('Who answers for them.').optional(),
+    tables: listOf(text('A table; a bare name means public.<name>.'), 'The tables.', 1),
+  },
+  'Tables that live on another cluster than the default.'
+)
+
+const shardRange = noted(
+  z.union([z.int().min(0), z.string().regex(/^[0-9]{1,5}( ?- ?[0-9]{1,5})?$/)]),
+  { allowed: 'a logical shard such as 7, or a range such as 0-31' },
+  'A logical shard, or a range of them.'
+)
+
+const keyColumn = noted(z.string().min(1), { allowed: 'the name of the shard key column' }, 'Column that holds the shard key.')
+
+const listValue = noted(z.union([z.string(), z.int()]), { allowed: 'a key value: a text or a whole number' }, 'A key value.')
+
+const sharded = object(
+  {
+    clusters: listOf(text('A cluster.'), 'Where the shards live.', 1),
+    shards: whole(1, 65_536, 'Logical shards, fixed for life. Default: the number of clusters, with a warning.').optional(),
+    map: mapOf(listOf(shardRange, 'Its shards.'), 'a map of cluster: [shards or ranges]', 'Cluster → its logical shards. Default: spread in order.').optional(),
+    by: oneOf(['hash', 'list'], 'How a key finds its shard; hash is PostgreSQL’s own. Default: hash.', ['range', 'directory', 'module']).optional(),
+    values: mapOf(listOf(listValue, 'Keys.', 1), 'a map of shard: [keys]', 'For by: list. Logical shard → the keys that live there.').optional(),
+    key_type: oneOf(['smallint', 'integer', 'bigint', 'text', 'varchar', 'uuid'], 'Type of the shard key.'),
+    owner: text('Who answers for the tables.').optional(),
+    tables: mapOf(keyColumn, 'a map of table: shard key column', 'Table → its shard key column. Equal keys of these tables live together.'),
+  },
+  'Tables spread over clusters by a key.'
+)
+
+const policyShape = {
+  consistency: oneOf(['strong', 'session', 'bounded', 'any'], 'strong: primary · session: read your writes · bounded: only max_staleness · any.').optional(),
+  max_staleness: duration('How old an answer may be.', '5s').optional(),
+  on_unmet: noted(
+    z.union([z.string().regex(ladderStepPattern), z.array(noted(z.string().regex(ladderStepPattern), { allowed: ladderWords() })).min(1)]),
+    { allowed: `a list of: ${ladderWords()}` },
+    'What to try, in order, when no replica is proved fresh enough. Default: [primary].'
+  ).optional(),
+}
+
+function ladderWords(): string {
+  return '"wait 30ms", "primary", "primary 50", "stale", "error"'
+}
+
+const policy = object(policyShape, 'What a read asks of the server that answers it.')
+
+const tablePolicy = object(
+  { ...policyShape, enforce: flag('No hint or setting weakens it. Default: false.').optional() },
+  'What a read of this table asks.'
+)
+
+const reads = object(
+  {
+    default: policy.optional(),
+    users: mapOf(policy, 'a map of user: policy', 'By user.').optional(),
+    tables: mapOf(tablePolicy, 'a map of table: policy', 'By table; a bare name means public.<name>.').optional(),
+  },
+  'How old answers may be. Unset anywhere: strong.'
+)
+
+const database = object(
+  {
+    default: text('Cluster of every table not named below.'),
+    owner: text('Who answers for the tables not named below.').optional(),
+    partitions: mapOf(partition, 'a map of name: partition', 'Tables on other clusters.').optional(),
+    sharded: mapOf(sharded, 'a map of name: sharded tables', 'Tables spread over clusters.').optional(),
+    reference: listOf(text('A table.'), 'Tables with the same rows on every cluster.').optional(),
+    two_phase: noted(z.literal(false), { allowed: 'false', later: (value) => value === true }, 'Transactions over several clusters. Only false in this version.').optional(),
+    unparsed: oneOf(['primary', 'refuse'], 'What happens to text the parser does not understand. Default: primary.').optional(),
+    functions: mapOf(
+      oneOf(['read', 'write'], 'read: changes nothing. write: may change data.'),
+      'a map of function: read or write',
+      'Functions that the servers’ catalog labels wrongly: name or schema.name.'
+    ).optional(),
+    reads: reads.optional(),
+  },
+  'What clients connect to.'
+)
+
+const lanes = object(
+  {
+    enabled: noted(z.literal(false), { allowed: 'false', later: (value) => value === true }, 'Only false in this version.').optional(),
+    depth: whole(1, 1024, 'Requests in flight on a lane.').optional(),
+    stall: duration('Age at which a slow head closes its lane.', '20ms').optional(),
+    max_result: size('Larger results do not use lanes.', 1).optional(),
+  },
+  'Pipelining of several clients over one server connection.'
+)
+
+const limits = object(
+  {
+    max_message_bytes: size('Largest message a client may send. Default: 1GB.', 65_536).optional(),
+    max_parse_bytes: size('Longer statements are not parsed, so not understood. Default: 1MB.', 1024).optional(),
+    shape_cache_bytes: size('Memory for what is known of statements. Default: 32MB.', 65_536).optional(),
+    login: duration('Time a client has to log in. Default: 15s.', '15s').optional(),
+  },
+  'Bounds on what clients may use.'
+)
+
+const log = object(
+  {
+    level: oneOf(['debug', 'info', 'warn', 'error', 'silent'], 'Default: info.').optional(),
+    parameters: flag('Log parameter values and literals. Default: false.').optional(),
+  },
+  'The log: one JSON line per event.'
+)
+
+const shape = {
+  version: noted(z.literal(1), { allowed: '1' }, 'Version of this format.'),
+  listen: listen.optional(),
+  admin: admin.optional(),
+  auth: auth.optional(),
+  clusters: mapOf(cluster, 'a map of id: cluster', 'Primaries with their replicas, by a name of your choice.'),
+  databases: mapOf(database, 'a map of name: database', 'By the name clients connect to; "*" takes every name not listed.'),
+  lanes: lanes.optional(),
+  limits: limits.optional(),
+  log: log.optional(),
+}
+
+/** What a Config is made from. Refuses unknown keys everywhere. */
+export const configSchema: z.ZodType<ConfigInput> = object(shape, 'Configuration of Pointsman.')

@@ -1,0 +1,14 @@
+// config/surroundings.ts — what a configuration may refer to outside itself. Passed in, so that reading a config is pure.
+
+export interface Surroundings {
+  /** Environment variables, for `${VAR}`. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The text of a file, for `file:` and TLS; relative paths are the caller's to resolve. Throws if it cannot be read. */
+  readonly readFile: (path: string) => string
+}
+
+/** Why a file could not be read, short: `ENOENT`. */
+export function readFailure(error: unknown): string {
+  const code = (error as { readonly code?: unknown } | null | undefined)?.code
+  return typeof code === 'string' ? code : 'it cannot be read'
+}
