@@ -1,0 +1,201 @@
+// session/session.ts — one client's life as far as routing must know it: settings, transaction, prepared names, pins.
+// Holds values and makes the SessionView that plan() reads; it sends nothing and waits for nothing.
+import type { Statement, Understood } from '../sql/statement.js'
+import { decoderFor, plainlyOn, safeEncoding } from './lexing.js'
+import { routeOverrides } from './route-settings.js'
+import { resolveSearchPath } from './search-path.js'
+import { effective, resolveChange, settle, startSettings, type ParameterText, type Settings, type SettingsState } from './settings.js'
+import { idle, transactionView, type TransactionState } from './transaction.js'
+import type { SessionView } from './view.js'
+
+/** What a server connection reports before a client has set anything beyond its startup settings. */
+export interface Greeting {
+  /** ParameterStatus, by the server's own names. */
+  readonly parameters: ReadonlyMap<string, string>
+  /** search_path as SHOW prints it; null: not known. */
+  readonly searchPath: string | null
+  readonly role: string | null
+  readonly isolation: string
+  readonly readOnly: boolean
+}
+
+/** A statement a client has prepared, under its own name for it ('' is the unnamed one). */
+export interface ClientStatement {
+  readonly name: string
+  readonly text: string
+  /** Parameter type oids as given in Parse. */
+  readonly types: readonly number[]
+  /** Text and oids: what a server connection knows it by. */
+  readonly key: string
+  /** The Parse frame as it came. */
+  readonly frame: Uint8Array
+  readonly understood: Understood
+}
+
+export interface SessionStart {
+  readonly database: string
+  readonly user: string
+  readonly settings: Settings
+  readonly greeting: Greeting
+}
+
+export class Session {
+  readonly database: string
+  readonly user: string
+  /** By the client's own name. */
+  readonly prepared: Map<string, ClientStatement> = new Map()
+  #greeting: Greeting
+  #settings: SettingsState
+  #transaction: TransactionState = idle
+  #temporary: ReadonlySet<string> = new Set()
+  #pins: ReadonlyMap<string, string> = new Map()
+  #view: SessionView | null = null
+
+  constructor(start: SessionStart) {
+    this.database = start.database
+    this.user = start.user
+    this.#greeting = start.greeting
+    this.#settings = startSettings(start.settings)
+  }
+
+  get settings(): SettingsState {
+    return this.#settings
+  }
+
+  set settings(state: SettingsState) {
+    if (state === this.#settings) return
+    // Undo points alone do not change what a view shows.
+    if (state.values !== this.#settings.values || state.locals !== this.#settings.locals) this.#view = null
+    this.#settings = state
+  }
+
+  get transaction(): TransactionState {
+    return this.#transaction
+  }
+
+  set transaction(state: TransactionState) {
+    if (state === this.#transaction) return
+    this.#transaction = state
+    this.#view = null
+  }
+
+  /** Cluster → reason, of every cluster whose server connection this session keeps. */
+  set pins(pins: ReadonlyMap<string, string>) {
+    if (pins.size === 0 && this.#pins.size === 0) return
+    this.#pins = pins
+    // Temporary tables live and die with a pinned connection.
+    if (pins.size === 0) this.#temporary = new Set()
+    this.#view = null
+  }
+
+  addTemporary(names: readonly string[]): void {
+    if (names.every((name) => this.#temporary.has(name))) return
+    this.#temporary = new Set([...this.#temporary, ...names])
+    this.#view = null
+  }
+
+  /** How the bytes of this client's statements become text. */
+  get decoder(): 'utf8' | 'latin1' {
+    return decoderFor(this.#setting('client_encoding', 'client_encoding', 'UTF8'))
+  }
+
+  /** What plan() reads; the same object until something in it changes. */
+  get view(): SessionView {
+    this.#view ??= this.#makeView()
+    return this.#view
+  }
+
+  #makeView(): SessionView {
+    return {
+      database: this.database,
+      user: this.user,
+      transaction: transactionView(this.#transaction, {
+        readOnly: this.#flag('default_transaction_read_only', this.#greeting.readOnly),
+        isolation: (effective(this.#settings, 'default_transaction_isolation') ?? this.#greeting.isolation).toLowerCase(),
+      }),
+      searchPath: resolveSearchPath(effective(this.#settings, 'search_path') ?? this.#greeting.searchPath, this.#role()),
+      understood:
+        plainlyOn(this.#setting('standard_conforming_strings', 'standard_conforming_strings', 'on')) &&
+        safeEncoding(this.#setting('client_encoding', 'client_encoding', 'UTF8')),
+      local: routeOverrides(this.#settings.locals),
+      session: routeOverrides(this.#settings.values),
+      temporary: this.#temporary,
+      pins: this.#pins,
+    }
+  }
+
+  #role(): string | null {
+    const role = effective(this.#settings, 'role')
+    if (role !== undefined && role !== 'none' && role !== '') return role
+    return effective(this.#settings, 'session_authorization') ?? this.#greeting.role
+  }
+
+  #setting(name: string, reported: string, otherwise: string): string {
+    return effective(this.#settings, name) ?? this.#greeting.parameters.get(reported) ?? otherwise
+  }
+
+  #flag(name: string, otherwise: boolean): boolean {
+    const value = effective(this.#settings, name)
+    return value === undefined || value === '' ? otherwise : plainlyOn(value)
+  }
+}
+
+/** What a statement that has ended with `tag` does to the settings of a session, or of the connection it ran on. */
+export function settleStatement(state: SettingsState, statement: Statement, tag: string, parameter: ParameterText): SettingsState {
+  const { detail } = statement
+  switch (detail.kind) {
+    case 'set':
+      return changeAll(state, [detail.change], parameter)
+    case 'select':
+      return detail.settings === null || detail.settings.length === 0 ? state : changeAll(state, detail.settings, parameter)
+    case 'discard':
+      return detail.what === 'all' ? settle(state, { kind: 'discard' }) : state
+    case 'transaction':
+      return settleTransaction(state, detail.transaction, tag)
+    default:
+      return state
+  }
+}
+
+function changeAll(state: SettingsState, changes: readonly Parameters<typeof resolveChange>[0][], parameter: ParameterText): SettingsState {
+  let next = state
+  for (const each of changes) {
+    const change = resolveChange(each, parameter)
+    if (change !== null) next = settle(next, { kind: 'change', change })
+  }
+  return next
+}
+
+function settleTransaction(state: SettingsState, facts: Extract<Statement['detail'], { kind: 'transaction' }>['transaction'], tag: string): SettingsState {
+  switch (facts.op) {
+    case 'begin':
+      return settle(state, { kind: 'begin' })
+    case 'savepoint':
+      return settle(state, { kind: 'savepoint', name: facts.name ?? '' })
+    case 'release':
+      return settle(state, { kind: 'release', name: facts.name ?? '' })
+    case 'rollback-to':
+      return settle(state, { kind: 'rollback-to', name: facts.name ?? '' })
+    case 'commit':
+    case 'rollback':
+      // A COMMIT of a failed transaction is told as ROLLBACK.
+      return settle(state, { kind: tag === 'ROLLBACK' ? 'rollback' : 'commit' })
+    case 'prepare-transaction':
+      return settle(state, { kind: tag === 'ROLLBACK' ? 'rollback' : 'commit' })
+    case 'set-characteristics':
+      return setCharacteristics(state, facts)
+    default:
+      return state
+  }
+}
+
+/** SET SESSION CHARACTERISTICS is SET of the default_transaction_* settings. */
+function setCharacteristics(state: SettingsState, facts: { readonly readOnly: boolean | null; readonly isolation: string | null; readonly deferrable: boolean | null }): SettingsState {
+  const said: [string, string][] = []
+  if (facts.readOnly !== null) said.push(['default_transaction_read_only', facts.readOnly ? 'on' : 'off'])
+  if (facts.isolation !== null) said.push(['default_transaction_isolation', facts.isolation])
+  if (facts.deferrable !== null) said.push(['default_transaction_deferrable', facts.deferrable ? 'on' : 'off'])
+  let next = state
+  for (const [name, value] of said) next = settle(next, { kind: 'change', change: { name, local: false, value } })
+  return next
+}
