@@ -1,0 +1,89 @@
+// config/build-cluster.ts — one primary and its replicas, as the config tells them.
+import type { ClusterConfig, NodeConfig } from './config.js'
+import { ms } from './build-doors.js'
+import { pemFrom, secretFrom, type Context } from './context.js'
+import type { ClusterInput, ClusterTlsInput, NodeInput, Partly } from './input.js'
+import type { Path } from './locator.js'
+import { nodeId, parseHostPort } from './quantities.js'
+
+export function buildCluster(context: Context, id: string, input: Partly<ClusterInput>): ClusterConfig {
+  const path = ['clusters', id]
+  const password = secretFrom(context, [...path, 'password'], input.password)
+  if (input.password !== undefined && input.user === undefined) {
+    context.findings.problem({
+      path: [...path, 'password'],
+      at: 'key',
+      found: 'a password without user',
+      allowed: 'user and password, or neither (the client’s own are used)',
+      message: 'a password needs its user',
+    })
+  }
+  return {
+    id,
+    dbname: input.dbname ?? null,
+    user: input.user ?? null,
+    password,
+    tls: buildTls(context, [...path, 'tls'], input.tls),
+    monitor: buildMonitor(context, path, input),
+    nodes: buildNodes(context, [...path, 'nodes'], input.nodes ?? []),
+    pool: { max: input.pool?.max ?? 20, waitMs: ms(input.pool?.wait, 5000), lifetimeMs: lifetime(context, path, input.pool?.lifetime) },
+    failover: { waitMs: ms(input.failover?.wait, 10_000) },
+    reset: input.reset ?? 'tainted',
+  }
+}
+
+function lifetime(context: Context, path: Path, input: string | 0 | undefined): number {
+  const value = ms(input, 30 * 60_000)
+  if (value < 1000) {
+    context.findings.problem({ path: [...path, 'pool', 'lifetime'], allowed: 'at least 1s', message: 'connections would be replaced all the time' })
+  }
+  return value
+}
+
+function buildMonitor(context: Context, path: Path, input: Partly<ClusterInput>): ClusterConfig['monitor'] {
+  if (input.monitor === undefined && input.user === undefined) {
+    context.findings.problem({
+      path: [...path, 'monitor'],
+      at: 'key',
+      allowed: 'monitor: { user, password }, or user and password for the whole cluster',
+      message: 'without a login of its own Pointsman cannot measure this cluster',
+    })
+  }
+  if (input.monitor?.user === undefined) return null
+  return { user: input.monitor.user, password: secretFrom(context, [...path, 'monitor', 'password'], input.monitor.password) }
+}
+
+function buildTls(context: Context, path: Path, input: Partly<ClusterTlsInput> = {}): ClusterConfig['tls'] {
+  const cert = pemFrom(context, [...path, 'cert'], input.cert)
+  const key = pemFrom(context, [...path, 'key'], input.key)
+  if ((input.cert === undefined) !== (input.key === undefined)) {
+    const missing = input.cert === undefined ? 'cert' : 'key'
+    context.findings.problem({ path: [...path, missing], at: 'key', allowed: 'cert and key together', message: `"${missing}" is missing` })
+  }
+  return { mode: input.mode ?? 'prefer', ca: pemFrom(context, [...path, 'ca'], input.ca), cert, key }
+}
+
+function buildNodes(context: Context, path: Path, inputs: readonly (string | Partly<NodeInput> | undefined)[]): readonly NodeConfig[] {
+  const seen = new Set<string>()
+  return inputs.flatMap((input, index) => {
+    const node = input === undefined ? null : buildNode(context, [...path, index], input)
+    if (node === null) return []
+    if (seen.has(node.id)) {
+      context.findings.problem({ path: [...path, index], allowed: 'each server once', message: 'this server is listed twice in its cluster' })
+    }
+    seen.add(node.id)
+    return [node]
+  })
+}
+
+function buildNode(context: Context, path: Path, input: string | Partly<NodeInput>): NodeConfig | null {
+  if (typeof input !== 'string') {
+    if (input.host === undefined) return null
+    const port = input.port ?? 5432
+    return { id: nodeId(input.host, port), host: input.host, port, weight: input.weight ?? 1, zone: input.zone ?? null }
+  }
+  const parsed = parseHostPort(input)
+  if (parsed !== null) return { id: nodeId(parsed.host, parsed.port), ...parsed, weight: 1, zone: null }
+  context.findings.problem({ path, allowed: '"host:port" with a port from 1 to 65535', message: 'this is not host:port' })
+  return null
+}

@@ -1,0 +1,90 @@
+// config/build.ts — checked form → Config: defaults, secrets, and everything that several keys must be together. What
+// did not pass the form is missing here and was told; nothing is told twice.
+import { buildAdmin, buildAuth, buildLimits, buildListen, buildLog } from './build-doors.js'
+import { buildCluster } from './build-cluster.js'
+import { buildDatabase } from './build-database.js'
+import type { AuthConfig, Config, DatabaseConfig } from './config.js'
+import type { Context } from './context.js'
+import type { ConfigInput, Partly } from './input.js'
+
+/** `clusterNames`: every cluster that is named, also those whose form is bad, so that a reference to them is not told. */
+export function build(context: Context, input: Partly<ConfigInput>, clusterNames: ReadonlySet<string>): Config {
+  const listen = buildListen(context, input.listen)
+  const config: Config = {
+    version: 1,
+    listen,
+    admin: buildAdmin(context, input.admin),
+    auth: buildAuth(context, input.auth, listen.host),
+    clusters: mapped(input.clusters, (id, one) => buildCluster(context, id, one)),
+    databases: mapped(input.databases, (name, one) => buildDatabase(context, name, one, clusterNames)),
+    limits: buildLimits(context, input.limits),
+    log: buildLog(input.log),
+  }
+  checkNotEmpty(context, input)
+  checkUsers(context, config.auth, input)
+  checkPassedOn(context, config.auth, config)
+  warnUnused(context, config, clusterNames)
+  return config
+}
+
+function mapped<I, O>(inputs: Readonly<Record<string, I | undefined>> | undefined, one: (name: string, input: I) => O): ReadonlyMap<string, O> {
+  const entries = Object.entries(inputs ?? {})
+  return new Map(entries.flatMap(([name, input]) => (input === undefined ? [] : [[name, one(name, input)] as const])))
+}
+
+function checkNotEmpty(context: Context, input: Partly<ConfigInput>): void {
+  for (const key of ['clusters', 'databases'] as const) {
+    const found = input[key]
+    if (found === undefined || Object.keys(found).length > 0) continue
+    context.findings.problem({ path: [key], found: 'an empty map', allowed: 'at least one', message: `"${key}" is empty` })
+  }
+}
+
+// Names in admins, viewers and reads.users that nobody can log in with are mistakes, but harmless ones.
+function checkUsers(context: Context, auth: AuthConfig, input: Partly<ConfigInput>): void {
+  if (auth.method === 'trust' || auth.users.size === 0) return
+  const tell = (path: readonly (string | number)[], name: string, at: 'key' | 'value'): void => {
+    if (auth.users.has(name)) return
+    context.findings.warning({ path, at, found: name, allowed: [...auth.users.keys()].join(', '), message: `auth.users has no user ${JSON.stringify(name)}` })
+  }
+  for (const list of ['admins', 'viewers'] as const) {
+    input.auth?.[list]?.forEach((name, index) => {
+      if (name !== undefined) tell(['auth', list, index], name, 'value')
+    })
+  }
+  for (const [database, one] of Object.entries(input.databases ?? {})) {
+    for (const name of Object.keys(one?.reads?.users ?? {})) tell(['databases', database, 'reads', 'users', name], name, 'key')
+  }
+}
+
+// A cluster without a user is entered with the client's own password, which a verifier does not hold.
+function checkPassedOn(context: Context, auth: AuthConfig, config: Config): void {
+  const passing = [...config.clusters.values()].find((cluster) => cluster.user === null)
+  if (passing === undefined || auth.method === 'trust') return
+  const users = [...auth.users.values()]
+  users.forEach((user, index) => {
+    if (user.verifier === null) return
+    context.findings.problem({
+      path: ['auth', 'users', index, 'verifier'],
+      at: 'key',
+      allowed: `password for this user, or user and password for cluster ${passing.id}`,
+      message: `cluster ${passing.id} is entered with the client’s own password, which a verifier does not tell`,
+    })
+  })
+}
+
+function warnUnused(context: Context, config: Config, clusterNames: ReadonlySet<string>): void {
+  const used = new Set([...config.databases.values()].flatMap(clustersOf))
+  for (const id of clusterNames) {
+    if (used.has(id) || config.databases.size === 0) continue
+    context.findings.warning({ path: ['clusters', id], at: 'key', found: id, allowed: 'a cluster that a database uses', message: `no database uses cluster ${JSON.stringify(id)}` })
+  }
+}
+
+/** Every cluster that statements of this database may go to, default first, each once. */
+export function clustersOf(database: DatabaseConfig): readonly string[] {
+  const partitions = [...database.partitions.values()].map((partition) => partition.cluster)
+  const sharded = [...database.sharded.values()].flatMap((one) => one.clusters)
+  return [...new Set([database.default, ...partitions, ...sharded])]
+}
+
