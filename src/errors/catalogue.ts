@@ -13,6 +13,12 @@ interface Entry {
 }
 
 export const catalogue = {
+  node_unreachable: {
+    sqlstate: '08001',
+    retry: 'safe',
+    text: 'node {node} of cluster {cluster} cannot be reached: {why}',
+    help: '',
+  },
   connection_lost: {
     sqlstate: '08006',
     retry: 'unknown',

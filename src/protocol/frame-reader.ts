@@ -1,10 +1,10 @@
 // protocol/frame-reader.ts — cuts a stream of v3 messages into frames, whatever the chunking. It decides nothing:
-// for every header the handler says whether it wants the frame whole (small ones that decisions need) or only passed on
-// (DataRow, CopyData, large Binds: never collected, so a value of any size passes without taking its size in memory).
+// for every header the handler says how much of the frame it wants in one piece (small ones that decisions need) and how
+// much is only passed on (DataRow, CopyData: a value of any size passes without taking its size in memory).
 //
 //   chunk  ┌──────┬──────┬──────┬────┬───────────┐
-//          │  D   │  D   │  D   │ C  │  D …      │   part(0..18) part(…) — adjacent passed frames come as ONE part,
-//          └──────┴──────┴──────┴────┴───────────┘   whole(C), part(D begins), in the next chunk: part(… D ends)
+//          │  D   │  D   │  D   │ C  │  D …      │   part(D D D) — adjacent passed frames come as ONE part —
+//          └──────┴──────┴──────┴────┴───────────┘   frame(C), part(D begins); in the next chunk part(… D ends)
 //
 // Frames are told as (chunk, start, end), so that a run of them costs no object per frame.
 import { violation } from './violation.js'
@@ -14,14 +14,15 @@ export const HEADER = 5
 
 export interface FrameHandler {
   /**
-   * A header was read; `length` is that of the whole frame, header included. True: deliver it whole; false: in parts.
-   * Throws (a protocol violation) what must not come or is too long: nothing has been kept of its body then.
+   * A header was read; `length` is that of the whole frame, header included. Returns how many of its first bytes to
+   * collect: 0 passes it on in parts, `length` delivers it whole, anything between delivers that beginning and passes
+   * the rest. Throws (a protocol violation) what must not come or is too long: nothing of its body has been kept then.
    */
-  wants(type: number, length: number): boolean
-  /** chunk[start, end) is one whole frame, header included. */
-  whole(type: number, chunk: Uint8Array, start: number, end: number): void
-  /** chunk[start, end) continues the frames being passed: several of them, or a part of one. `ends`: on a frame's border. */
-  part(chunk: Uint8Array, start: number, end: number, ends: boolean): void
+  collect(type: number, length: number): number
+  /** chunk[start, end) is what collect() asked for: a whole frame, header included, or its beginning (end − start < length). */
+  frame(type: number, chunk: Uint8Array, start: number, end: number, length: number): void
+  /** chunk[start, end) continues what is passed on: several frames, or a part of one. */
+  part(chunk: Uint8Array, start: number, end: number): void
 }
 
 export class FrameReader {
@@ -29,13 +30,13 @@ export class FrameReader {
   /** An incomplete header (at most 4 bytes). */
   readonly #header = new Uint8Array(HEADER)
   #headerBytes = 0
-  /** Bytes still to come of the frame at hand; 0: the next byte begins a header. */
+  /** Bytes still to pass on of the frame at hand. */
+  #passing = 0
+  /** Bytes still to collect of the frame at hand, and what is there of it. */
   #missing = 0
-  /** The frame at hand is collected: its type, and what is there of it. */
-  #collecting = false
-  #type = 0
   #collected: Uint8Array[] = []
-  #stopped = false
+  #type = 0
+  #length = 0
 
   constructor(handler: FrameHandler) {
     this.#handler = handler
@@ -43,71 +44,53 @@ export class FrameReader {
 
   /** True between frames: nothing is half read. */
   get aligned(): boolean {
-    return this.#missing === 0 && this.#headerBytes === 0
+    return this.#missing === 0 && this.#passing === 0 && this.#headerBytes === 0
   }
 
-  /** Takes what the socket gave. What the handler keeps of it must not be overwritten. Throws what wants() throws. */
+  /** Takes what the socket gave; it must not be overwritten afterwards. Throws 08P01 and what collect() throws. */
   push(chunk: Uint8Array): void {
     let at = 0
     if (this.#headerBytes > 0) at = this.#resumeHeader(chunk)
-    if (this.#missing > 0) at = this.#resumeBody(chunk, at)
-    if (at < chunk.length) this.#frames(chunk, at)
+    if (this.#missing > 0) at = this.#resumeCollecting(chunk, at)
+    if (this.#missing === 0 && at < chunk.length) this.#frames(chunk, at)
   }
 
-  /** Ends the present push() after the frame at hand, and every later one at once: the connection speaks something else now. */
-  stop(): void {
-    this.#stopped = true
-  }
-
-  /** All frames from `at` on; runs of passed ones are delivered together. */
+  /** All frames from `at` on; runs of what is passed on are delivered together. */
   #frames(chunk: Uint8Array, at: number): void {
     let run = at
-    let cursor = at
-    while (!this.#stopped && chunk.length - cursor >= HEADER) {
+    let cursor = at + this.#passing
+    this.#passing = 0
+    while (chunk.length - cursor >= HEADER) {
       const type = chunk[cursor] as number
       const length = frameLength(chunk, cursor)
-      if (this.#handler.wants(type, length)) {
-        if (cursor > run) this.#handler.part(chunk, run, cursor, true)
-        run = cursor = this.#whole(type, chunk, cursor, length)
-      } else {
-        cursor += length
-        if (cursor > chunk.length) return this.#passOn(chunk, run, cursor - chunk.length)
+      const wanted = this.#handler.collect(type, length)
+      if (wanted > 0) {
+        if (cursor > run) this.#handler.part(chunk, run, cursor)
+        run = cursor + Math.min(wanted, length)
+        if (run > chunk.length) return this.#collect(type, length, chunk.subarray(cursor), run - chunk.length)
+        this.#handler.frame(type, chunk, cursor, run, length)
       }
+      cursor += length
     }
-    if (cursor > run) this.#handler.part(chunk, run, cursor, true)
-    if (!this.#stopped && cursor < chunk.length) this.#keepHeader(chunk, cursor)
-  }
-
-  /** The chunk ends within a passed frame. */
-  #passOn(chunk: Uint8Array, run: number, missing: number): void {
-    this.#missing = missing
-    this.#collecting = false
-    this.#handler.part(chunk, run, chunk.length, false)
-  }
-
-  #keepHeader(chunk: Uint8Array, from: number): void {
-    this.#header.set(chunk.subarray(from), 0)
-    this.#headerBytes = chunk.length - from
-  }
-
-  #whole(type: number, chunk: Uint8Array, at: number, length: number): number {
-    const end = at + length
-    if (end <= chunk.length) {
-      this.#handler.whole(type, chunk, at, end)
-      return end
+    if (cursor >= chunk.length) {
+      this.#passing = cursor - chunk.length
+      if (chunk.length > run) this.#handler.part(chunk, run, chunk.length)
+      return
     }
-    this.#collect(type, chunk.subarray(at), end - chunk.length)
-    return chunk.length
+    if (cursor > run) this.#handler.part(chunk, run, cursor)
+    this.#header.set(chunk.subarray(cursor), 0)
+    this.#headerBytes = chunk.length - cursor
   }
 
-  #collect(type: number, first: Uint8Array, missing: number): void {
+  #collect(type: number, length: number, first: Uint8Array, missing: number): void {
     this.#type = type
+    this.#length = length
     this.#missing = missing
-    this.#collecting = true
+    // A list, not a buffer of the announced size: memory grows with what has come, not with what was claimed.
     this.#collected = [first]
   }
 
-  /** Completes a header that an earlier chunk began. */
+  /** Completes a header that an earlier chunk began. Returns where it ends. */
   #resumeHeader(chunk: Uint8Array): number {
     const take = Math.min(HEADER - this.#headerBytes, chunk.length)
     this.#header.set(chunk.subarray(0, take), this.#headerBytes)
@@ -117,36 +100,27 @@ export class FrameReader {
     const header = this.#header.slice()
     const type = header[0] as number
     const length = frameLength(header, 0)
-    const wanted = this.#handler.wants(type, length)
-    if (length > HEADER) {
-      if (wanted) this.#collect(type, header, length - HEADER)
-      else {
-        this.#missing = length - HEADER
-        this.#collecting = false
-        this.#handler.part(header, 0, HEADER, false)
-      }
-    } else if (wanted) this.#handler.whole(type, header, 0, HEADER)
-    else this.#handler.part(header, 0, HEADER, true)
+    const wanted = Math.min(this.#handler.collect(type, length), length)
+    if (wanted > HEADER) this.#collect(type, length, header, wanted - HEADER)
+    else {
+      this.#passing = length - HEADER
+      if (wanted > 0) this.#handler.frame(type, header, 0, HEADER, length)
+      else this.#handler.part(header, 0, HEADER)
+    }
     return take
   }
 
-  /** Continues a body that an earlier chunk began. */
-  #resumeBody(chunk: Uint8Array, at: number): number {
+  /** Continues a frame that an earlier chunk began. Returns where its collected part ends. */
+  #resumeCollecting(chunk: Uint8Array, at: number): number {
     const end = Math.min(at + this.#missing, chunk.length)
-    if (end === at) return at
+    this.#collected.push(chunk.subarray(at, end))
     this.#missing -= end - at
-    if (!this.#collecting) this.#handler.part(chunk, at, end, this.#missing === 0)
-    else {
-      this.#collected.push(chunk.subarray(at, end))
-      if (this.#missing === 0) this.#deliverCollected()
-    }
-    return end
-  }
-
-  #deliverCollected(): void {
+    if (this.#missing > 0) return end
     const frame = Buffer.concat(this.#collected)
     this.#collected = []
-    this.#handler.whole(this.#type, frame, 0, frame.length)
+    this.#passing = this.#length - frame.length
+    this.#handler.frame(this.#type, frame, 0, frame.length, this.#length)
+    return end
   }
 }
 

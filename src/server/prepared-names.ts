@@ -1,0 +1,59 @@
+// server/prepared-names.ts — prepared statements known on one connection: a bounded LRU of key → server-side name.
+// Names count up and are never used twice, so a reply that comes late cannot meet a newer statement of the same name.
+import type { PreparedNames } from './contract.js'
+
+export class PreparedStatements implements PreparedNames {
+  readonly #limit: number
+  readonly #names = new Map<string, string>()
+  /** Closes that the server skipped: these names still stand there. */
+  #orphans: string[] = []
+  #next = 1
+
+  constructor(limit: number) {
+    this.#limit = Math.max(1, limit)
+  }
+
+  get size(): number {
+    return this.#names.size
+  }
+
+  get(key: string): string | undefined {
+    const name = this.#names.get(key)
+    if (name === undefined) return undefined
+    this.#names.delete(key)
+    this.#names.set(key, name)
+    return name
+  }
+
+  add(key: string): { readonly name: string; readonly close: readonly string[] } {
+    const close = this.#orphans
+    this.#orphans = []
+    const replaced = this.#names.get(key)
+    if (replaced !== undefined) {
+      close.push(replaced)
+      this.#names.delete(key)
+    }
+    for (const [oldest, name] of this.#names) {
+      if (this.#names.size < this.#limit) break
+      close.push(name)
+      this.#names.delete(oldest)
+    }
+    const name = `pointsman_${String(this.#next++)}`
+    this.#names.set(key, name)
+    return { name, close }
+  }
+
+  forget(key: string): void {
+    this.#names.delete(key)
+  }
+
+  clear(): void {
+    this.#names.clear()
+    this.#orphans = []
+  }
+
+  /** A Close of this name was skipped by the server: the next add() hands it out again. */
+  notClosed(name: string): void {
+    this.#orphans.push(name)
+  }
+}
