@@ -25,6 +25,8 @@ export interface NodeSnapshot {
   readonly position: Position | null
   /** Why the node is not used at all, in words, or null. */
   readonly unfit: string | null
+  /** Why only `any` reads may go to this replica (its timeline or position is not proved), or null. */
+  readonly limited: string | null
 }
 
 export interface ClusterSnapshot {
@@ -32,6 +34,7 @@ export interface ClusterSnapshot {
   readonly nodes: readonly NodeSnapshot[]
   /** The proved primary, or null. Two that claim it: the higher timeline. */
   readonly primary: NodeSnapshot | null
+  /** Of the present primary or, while there is none, of the last one. */
   readonly timeline: number | null
   /** Samples of the primary's position on the present timeline; empty after a promotion. */
   readonly series: SampleSeries

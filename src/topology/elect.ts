@@ -1,0 +1,79 @@
+// topology/elect.ts — which of the nodes that say they are the primary is believed. At most one: a write on the wrong one
+// is lost, so every doubt leaves the cluster without a primary (DESIGN §10). A timeline only ever grows: an old primary
+// that comes back is recognised by its lower one.
+import type { NodeState, RoleEvidence } from './node-state.js'
+
+/** What is remembered of the last proved primary; null where there never was one. */
+export interface Incumbent {
+  readonly node: string
+  readonly timeline: number
+  readonly systemIdentifier: string
+}
+
+export interface Election {
+  readonly primary: Incumbent | null
+  /** Why a node that claims to be the primary is not believed, by node id. */
+  readonly refused: ReadonlyMap<string, string>
+}
+
+interface Claim {
+  readonly node: string
+  readonly evidence: RoleEvidence
+}
+
+/** `nodes`: those whose role is known and not expired count; down nodes claim nothing. */
+export function elect(nodes: readonly NodeState[], incumbent: Incumbent | null): Election {
+  const refused = new Map<string, string>()
+  const claims = nodes.flatMap((state): Claim[] => {
+    const { evidence } = state
+    return evidence?.role === 'primary' && state.health !== 'down' ? [{ node: state.node.id, evidence }] : []
+  })
+  const system = systemOf(nodes, claims, incumbent)
+  const same = claims.filter((claim) => {
+    if (system !== null && claim.evidence.systemIdentifier === system) return true
+    refused.set(claim.node, system === null ? 'primaries of different clusters claim this one' : 'belongs to another cluster (its system identifier differs)')
+    return false
+  })
+  // Without a primary to compare with, the first to answer would win: wait until every node has had its say.
+  if (incumbent === null && nodes.some((state) => !state.asked)) return { primary: null, refused }
+  const primary = highest(same, nodes, system === incumbent?.systemIdentifier ? incumbent : null, refused)
+  return { primary, refused }
+}
+
+/** The system identifier that counts: the known one; else what all claims agree on. */
+function systemOf(nodes: readonly NodeState[], claims: readonly Claim[], incumbent: Incumbent | null): string | null {
+  const told = new Set(claims.map((claim) => claim.evidence.systemIdentifier))
+  const [only] = told
+  const agreed = told.size === 1 && only !== undefined ? only : null
+  if (incumbent === null) return agreed
+  // The primary's own place, with a new identity and nobody left of the old: it was restored, or upgraded in place.
+  const oldLives = nodes.some((state) => state.evidence?.systemIdentifier === incumbent.systemIdentifier)
+  const reborn = agreed !== null && !oldLives && claims.length === 1 && claims[0]?.node === incumbent.node
+  return reborn ? agreed : incumbent.systemIdentifier
+}
+
+function highest(claims: readonly Claim[], nodes: readonly NodeState[], incumbent: Incumbent | null, refused: Map<string, string>): Incumbent | null {
+  let best: Incumbent[] = []
+  for (const { node, evidence } of claims) {
+    const { timeline, systemIdentifier } = evidence
+    const least = node === incumbent?.node ? incumbent.timeline : Math.max(incumbent?.timeline ?? 0, followed(nodes, systemIdentifier))
+    if (timeline === null) refused.set(node, 'claims to be the primary, but its timeline is unknown')
+    else if (timeline < least) refused.set(node, `an old primary: on timeline ${String(timeline)}, the cluster is on ${String(least)}`)
+    else if (best[0] === undefined || timeline > best[0].timeline) best = [{ node, timeline, systemIdentifier }]
+    else if (timeline === best[0].timeline) best.push({ node, timeline, systemIdentifier })
+  }
+  const winner = best.length === 1 ? best[0] : best.find(({ node }) => node === incumbent?.node)
+  for (const { node } of claims) {
+    if (node === winner?.node || refused.has(node)) continue
+    refused.set(node, winner === undefined ? 'several nodes claim to be the primary on the same timeline' : `claims to be the primary, but ${winner.node} is`)
+  }
+  return winner ?? null
+}
+
+/** The newest timeline that a standby of this system follows. */
+function followed(nodes: readonly NodeState[], systemIdentifier: string): number {
+  return Math.max(
+    0,
+    ...nodes.map(({ evidence }) => (evidence?.role === 'replica' && evidence.systemIdentifier === systemIdentifier ? (evidence.timeline ?? 0) : 0)),
+  )
+}

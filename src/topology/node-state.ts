@@ -1,0 +1,92 @@
+// topology/node-state.ts — what is known of one node, and how an answer or a failure changes it. Pure values.
+import type { NodeConfig } from '../config/config.js'
+import type { Position } from '../consistency/position.js'
+import type { ServerPosition } from '../consistency/position-query.js'
+import { nextHealth } from './health.js'
+import type { Health, Role } from './topology.js'
+
+/** One answer of a server to the monitor. Times are process-monotonic ms. */
+export interface Answer {
+  /** Just before the query was sent. */
+  readonly sentAt: number
+  /** The monitor's connection was open at this time. */
+  readonly connectedAt: number
+  readonly server: ServerPosition
+  /** pg_control_system().system_identifier: the same on all servers of one cluster, for life. */
+  readonly systemIdentifier: string
+  /** The monitor's user may see a standby's timeline (pg_monitor). */
+  readonly tellsTimeline: boolean
+}
+
+export type NodeEvent =
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'miss' | 'lost'; readonly reason: string }
+  | { readonly kind: 'due' }
+
+/** The role a server told, and when. It expires: a server that says nothing has no role. */
+export interface RoleEvidence {
+  readonly role: Role
+  readonly timeline: number | null
+  readonly systemIdentifier: string
+  readonly tellsTimeline: boolean
+  readonly connectedAt: number
+  readonly sentAt: number
+}
+
+export interface NodeState {
+  readonly node: NodeConfig
+  readonly health: Health
+  /** It was asked once at least, and has answered or failed. */
+  readonly asked: boolean
+  readonly evidence: RoleEvidence | null
+  readonly position: Position | null
+  /** Why it is not up, in words; null where it is. */
+  readonly trouble: string | null
+}
+
+/** A node nobody has asked yet. */
+export function newNode(node: NodeConfig): NodeState {
+  return { node, health: 'probation', asked: false, evidence: null, position: null, trouble: 'not asked yet' }
+}
+
+/** A role that was told longer ago than this, in ms, is not known any more. */
+export const roleExpiryMs = 5_000
+
+export function afterEvent(state: NodeState, event: NodeEvent): NodeState {
+  switch (event.kind) {
+    case 'answer':
+      return afterAnswer(state, event.answer)
+    case 'miss':
+    case 'lost': {
+      const health = nextHealth(state.health, event.kind)
+      // A node that is down must prove its role again before it is anything.
+      const evidence = health === 'down' ? null : state.evidence
+      return { ...state, health, asked: true, evidence, position: null, trouble: event.reason }
+    }
+    case 'due':
+      return { ...state, health: nextHealth(state.health, 'due') }
+  }
+}
+
+function afterAnswer(state: NodeState, answer: Answer): NodeState {
+  const { server, sentAt, connectedAt } = answer
+  const timeline = timelineOf(state, answer)
+  // The first answer ever is as good as two: there is no failure to recover from.
+  const health = state.asked ? nextHealth(state.health, 'ok') : 'up'
+  const trouble = health === 'up' ? null : (state.trouble ?? 'on probation')
+  const position = server.lsn === null ? null : { lsn: server.lsn, sentAt, connectedAt, postmasterStart: server.postmasterStart, timeline }
+  const role = server.inRecovery ? 'replica' : 'primary'
+  const { systemIdentifier, tellsTimeline } = answer
+  return { ...state, health, asked: true, trouble, position, evidence: { role, timeline, systemIdentifier, tellsTimeline, connectedAt, sentAt } }
+}
+
+/**
+ * A standby tells its timeline only while its WAL receiver lives. Cut off from its primary it stays on the timeline it was
+ * on: what was told on this same connection holds, unless the server has meanwhile replayed into a later one.
+ */
+function timelineOf(state: NodeState, { server, connectedAt }: Answer): number | null {
+  if (server.timeline !== null || !server.inRecovery) return server.timeline
+  const before = state.evidence
+  if (before?.role !== 'replica' || before.connectedAt !== connectedAt || before.timeline === null) return null
+  return (server.replayedTimeline ?? 0) > before.timeline ? null : before.timeline
+}
