@@ -33,6 +33,7 @@ export const catalogue = {
   },
   protocol_violation: { sqlstate: '08P01', retry: 'never', text: 'protocol violation: {what}', help: '' },
   feature_not_supported: { sqlstate: '0A000', retry: 'never', text: '{what}', help: '' },
+  invalid_parameter_value: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
   hint_contradiction: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
   read_only_no_primary: {
     sqlstate: '25006',
@@ -46,9 +47,20 @@ export const catalogue = {
     text: 'current transaction is aborted, commands ignored until end of transaction block',
     help: '',
   },
+  undefined_prepared_statement: { sqlstate: '26000', retry: 'never', text: 'prepared statement "{name}" does not exist', help: '' },
+  tls_required: {
+    sqlstate: '28000',
+    retry: 'never',
+    text: 'connections to this server must use TLS',
+    help: 'Set sslmode=require (or stricter) in the client.',
+  },
   authentication_failed: { sqlstate: '28P01', retry: 'never', text: 'password authentication failed for user "{user}"', help: '' },
+  undefined_portal: { sqlstate: '34000', retry: 'never', text: 'portal "{name}" does not exist', help: '' },
+  undefined_savepoint: { sqlstate: '3B001', retry: 'never', text: 'savepoint "{name}" does not exist', help: '' },
   unknown_database: { sqlstate: '3D000', retry: 'never', text: 'database "{database}" does not exist', help: '' },
   insufficient_privilege: { sqlstate: '42501', retry: 'never', text: '{what}', help: '' },
+  duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
+  startup_option: { sqlstate: '42601', retry: 'never', text: 'invalid command-line argument for server process: {argument}', help: '' },
   too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },
   read_unmet: {
     sqlstate: '55P03',

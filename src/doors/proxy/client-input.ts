@@ -1,0 +1,187 @@
+// doors/proxy/client-input.ts — what comes from one client: first startup packets, then frames. Frames wait in a queue
+// while a request runs; past a limit the socket is paused, so a client that pipelines without reading is held back by
+// TCP. CopyData is never collected: it passes in the pieces the socket gave.
+import type { Duplex } from 'node:stream'
+import { FrameReader, type FrameHandler } from '../../protocol/frame-reader.js'
+import { Frontend, frontendName } from '../../protocol/message-types.js'
+import { readStartupPacket, type StartupPacket } from '../../protocol/startup.js'
+import { violation } from '../../protocol/violation.js'
+
+/** Bytes waiting in the queue beyond which the socket is paused. */
+const QUEUE_HIGH = 1024 * 1024
+const QUEUE_LOW = 256 * 1024
+/** Before the login is done nobody may send more than passwords need. */
+const LOGIN_MESSAGE_BYTES = 64 * 1024
+
+export interface ClientFrame {
+  readonly type: number
+  /** A whole frame; for CopyData a piece of one or of several. */
+  readonly bytes: Uint8Array
+}
+
+export class ClientInput implements FrameHandler {
+  #socket: Duplex
+  /** Startup packets not yet read; null once frames are spoken. */
+  #startup: Buffer | null = Buffer.alloc(0)
+  readonly #reader: FrameReader
+  #limit = LOGIN_MESSAGE_BYTES
+  readonly #queue: ClientFrame[] = []
+  #head = 0
+  #queued = 0
+  #paused = false
+  #ended = false
+  #problem: Error | null = null
+  #wake: (() => void)[] = []
+  /** Called when the client's end of the connection is gone. */
+  onGone: (() => void) | null = null
+  readonly #onData = (chunk: Buffer): void => this.#take(chunk)
+  readonly #onEnd = (): void => this.#end()
+  readonly #onClose = (): void => {
+    this.#end()
+    this.onGone?.()
+  }
+
+  constructor(socket: Duplex) {
+    this.#socket = socket
+    this.#reader = new FrameReader(this)
+    this.#attach()
+  }
+
+  /** Frames from here on may be as long as this. */
+  set maxMessageBytes(bytes: number) {
+    this.#limit = bytes
+  }
+
+  /** Lets go of the plain socket, so that TLS can be spoken on it. Throws if bytes came ahead of it: nobody vouches for those. */
+  detach(): void {
+    if ((this.#startup?.length ?? 0) > 0) throw violation('data sent before the TLS handshake')
+    this.#socket.off('data', this.#onData)
+    this.#socket.off('end', this.#onEnd)
+    this.#socket.off('close', this.#onClose)
+  }
+
+  /** Goes on reading from `socket`, which now speaks TLS. */
+  reattach(socket: Duplex): void {
+    this.#socket = socket
+    this.#attach()
+  }
+
+  #attach(): void {
+    this.#socket.on('data', this.#onData)
+    this.#socket.on('end', this.#onEnd)
+    this.#socket.on('close', this.#onClose)
+  }
+
+  /** The next packet before frames are spoken; null: the client is gone. Throws 08P01. */
+  async startupPacket(): Promise<StartupPacket | null> {
+    for (;;) {
+      if (this.#problem !== null) throw this.#problem
+      const read = this.#startup === null ? null : readStartupPacket(this.#startup)
+      if (read !== null) {
+        this.#startup = this.#startup?.subarray(read.length) ?? null
+        if (read.packet.kind === 'startup') this.#speakFrames()
+        return read.packet
+      }
+      if (this.#ended) return null
+      await this.wait()
+    }
+  }
+
+  /** The next frame, if one is there. Throws 08P01 when all frames before the offending bytes have been taken. */
+  shift(): ClientFrame | undefined {
+    const frame = this.#queue[this.#head]
+    if (frame === undefined) {
+      if (this.#problem !== null) throw this.#problem
+      return undefined
+    }
+    this.#head += 1
+    this.#queued -= frame.bytes.length
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0
+      this.#head = 0
+    }
+    if (this.#paused && this.#queued <= QUEUE_LOW) {
+      this.#paused = false
+      this.#socket.resume()
+    }
+    return frame
+  }
+
+  /** The next frame; null: the client is gone. */
+  async next(): Promise<ClientFrame | null> {
+    for (;;) {
+      const frame = this.shift()
+      if (frame !== undefined) return frame
+      if (this.#ended) return null
+      await this.wait()
+    }
+  }
+
+  /** True when nothing will come any more; frames may still wait. */
+  get ended(): boolean {
+    return this.#ended && this.#head === this.#queue.length
+  }
+
+  /** Resolves when something came, or ended. */
+  wait(): Promise<void> {
+    return new Promise((resolve) => this.#wake.push(resolve))
+  }
+
+  collect(type: number, length: number): number {
+    if (frontendName(type) === undefined) throw violation(`invalid frontend message type ${String(type)}`)
+    if (type === Frontend.CopyData && this.#limit !== LOGIN_MESSAGE_BYTES) return 0
+    if (length > this.#limit) throw violation(`message of ${String(length)} bytes is longer than the ${String(this.#limit)} allowed`)
+    return length
+  }
+
+  frame(type: number, chunk: Uint8Array, start: number, end: number): void {
+    this.#push({ type, bytes: chunk.subarray(start, end) })
+  }
+
+  part(chunk: Uint8Array, start: number, end: number): void {
+    this.#push({ type: Frontend.CopyData, bytes: chunk.subarray(start, end) })
+  }
+
+  #push(frame: ClientFrame): void {
+    this.#queue.push(frame)
+    this.#queued += frame.bytes.length
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#problem !== null) return
+    if (this.#startup !== null) this.#startup = this.#startup.length === 0 ? chunk : Buffer.concat([this.#startup, chunk])
+    else this.#read(chunk)
+    if (this.#queued > QUEUE_HIGH && !this.#paused) {
+      this.#paused = true
+      this.#socket.pause()
+    }
+    this.#awake()
+  }
+
+  #read(chunk: Uint8Array): void {
+    try {
+      this.#reader.push(chunk)
+    } catch (error) {
+      // What follows cannot be cut into frames any more: it is dropped unread until the socket is closed.
+      this.#problem = error instanceof Error ? error : new Error(String(error))
+    }
+  }
+
+  #speakFrames(): void {
+    const rest = this.#startup
+    this.#startup = null
+    if (rest !== null && rest.length > 0) this.#read(rest)
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#awake()
+  }
+
+  #awake(): void {
+    if (this.#wake.length === 0) return
+    const waiting = this.#wake
+    this.#wake = []
+    for (const resolve of waiting) resolve()
+  }
+}

@@ -1,0 +1,42 @@
+// doors/proxy/client-output.ts — what goes to one client. Everything written within one turn of the event loop leaves
+// in one system call; when the client does not keep up, write() says so and onDrain tells when it does again.
+import type { Duplex } from 'node:stream'
+
+export class ClientOutput {
+  readonly #socket: Duplex
+  #corked = false
+  #onDrain: (() => void) | null = null
+
+  constructor(socket: Duplex) {
+    this.#socket = socket
+    socket.on('drain', () => this.#drained())
+  }
+
+  /** False: the client is behind; onDrain comes when it has caught up. The bytes are taken in either case. */
+  write(bytes: Uint8Array): boolean {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return true
+    if (!this.#corked) {
+      this.#corked = true
+      this.#socket.cork()
+      process.nextTick(() => {
+        this.#corked = false
+        this.#socket.uncork()
+      })
+    }
+    return this.#socket.write(bytes)
+  }
+
+  /** One listener at a time: whoever streams to this client now. */
+  set onDrain(listener: (() => void) | null) {
+    this.#onDrain = listener
+  }
+
+  /** True while more is waiting in memory than the client should have us keep. */
+  get behind(): boolean {
+    return this.#socket.writableNeedDrain
+  }
+
+  #drained(): void {
+    this.#onDrain?.()
+  }
+}
