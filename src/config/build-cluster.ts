@@ -9,7 +9,7 @@ import { nodeId, parseHostPort } from './quantities.js'
 export function buildCluster(context: Context, id: string, input: Partly<ClusterInput>): ClusterConfig {
   const path = ['clusters', id]
   const password = secretFrom(context, [...path, 'password'], input.password)
-  if (input.password !== undefined && input.user === undefined) {
+  if (input.password !== undefined && !context.findings.given([...path, 'user'])) {
     context.findings.problem({
       path: [...path, 'password'],
       at: 'key',
@@ -41,10 +41,9 @@ function lifetime(context: Context, path: Path, input: string | 0 | undefined): 
 }
 
 function buildMonitor(context: Context, path: Path, input: Partly<ClusterInput>): ClusterConfig['monitor'] {
-  if (input.monitor === undefined && input.user === undefined) {
-    context.findings.problem({
+  if (!context.findings.given([...path, 'user'])) {
+    context.findings.missing({
       path: [...path, 'monitor'],
-      at: 'key',
       allowed: 'monitor: { user, password }, or user and password for the whole cluster',
       message: 'without a login of its own Pointsman cannot measure this cluster',
     })
@@ -58,7 +57,7 @@ function buildTls(context: Context, path: Path, input: Partly<ClusterTlsInput> =
   const key = pemFrom(context, [...path, 'key'], input.key)
   if ((input.cert === undefined) !== (input.key === undefined)) {
     const missing = input.cert === undefined ? 'cert' : 'key'
-    context.findings.problem({ path: [...path, missing], at: 'key', allowed: 'cert and key together', message: `"${missing}" is missing` })
+    context.findings.missing({ path: [...path, missing], allowed: 'cert and key together', message: `"${missing}" is missing` })
   }
   return { mode: input.mode ?? 'prefer', ca: pemFrom(context, [...path, 'ca'], input.ca), cert, key }
 }

@@ -29,9 +29,8 @@ export function buildAdmin(context: Context, input: Partly<AdminInput> | undefin
   const host = input.host ?? '127.0.0.1'
   const token = secretFrom(context, ['admin', 'token'], input.token)
   if (!isLoopback(host) && input.token === undefined) {
-    context.findings.problem({
+    context.findings.missing({
       path: ['admin', 'token'],
-      at: 'key',
       allowed: 'token: "${ADMIN_TOKEN}", or a loopback host',
       message: 'off loopback the admin port needs a token',
     })
@@ -72,8 +71,8 @@ function checkCredentials(context: Context, path: readonly (string | number)[], 
   const allowed = 'either password or verifier'
   if (input.password !== undefined && input.verifier !== undefined) {
     findings.problem({ path: [...path, 'verifier'], at: 'key', allowed, message: 'a user has a password or a verifier, not both' })
-  } else if (method !== 'trust' && input.password === undefined && input.verifier === undefined) {
-    findings.problem({ path: [...path, 'password'], at: 'key', found: 'neither', allowed, message: 'the user has no password and no verifier' })
+  } else if (method !== 'trust' && input.password === undefined && !findings.given([...path, 'verifier'])) {
+    findings.missing({ path: [...path, 'password'], found: 'neither', allowed, message: 'the user has no password and no verifier' })
   } else if (method === 'md5' && input.verifier !== undefined) {
     findings.problem({ path: [...path, 'verifier'], allowed: 'password, or method: scram-sha-256', message: 'a SCRAM verifier cannot be used with md5' })
   }

@@ -9,7 +9,7 @@ type ValuesInput = Readonly<Record<string, readonly (string | number | undefined
 export function buildListValues(context: Context, path: Path, input: ValuesInput | undefined, shards: number, keyType: KeyType): ReadonlyMap<string, number> {
   const values = new Map<string, number>()
   if (input === undefined) {
-    context.findings.problem({ path: [...path, 'values'], at: 'key', allowed: 'a map of shard: [keys]', message: 'by: list needs values' })
+    context.findings.missing({ path: [...path, 'values'], allowed: 'a map of shard: [keys]', message: 'by: list needs values' })
     return values
   }
   for (const [text, keys] of Object.entries(input)) {

@@ -30,9 +30,8 @@ function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, b
   const staleness = input.max_staleness === undefined ? null : parseDuration(String(input.max_staleness))
   const ladder = buildLadder(context, [...path, 'on_unmet'], input.on_unmet)
   if (input.consistency === 'bounded' && input.max_staleness === undefined && below.maxStalenessMs === undefined) {
-    context.findings.problem({
+    context.findings.missing({
       path: [...path, 'max_staleness'],
-      at: 'key',
       allowed: 'max_staleness: 5s, or another consistency',
       message: 'consistency: bounded needs max_staleness',
     })

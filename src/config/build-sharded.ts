@@ -11,10 +11,11 @@ import { parseName } from './table-name.js'
 
 export function buildSharded(context: Context, path: Path, name: string, input: Partly<ShardedInput>, known: ReadonlySet<string>): Sharded {
   const clusters = buildClusters(context, [...path, 'clusters'], input.clusters ?? [], known)
-  const shards = countShards(context, path, input, clusters)
+  const told = countShards(context, path, input, clusters)
+  const shards = told ?? Math.max(1, clusters.length)
   const keyType: KeyType = input.key_type ?? 'bigint'
-  const map =
-    input.map === undefined ? spread(shards, clusters) : buildShardMap(context, [...path, 'map'], input.map, shards, (input.clusters ?? []).filter((id) => id !== undefined))
+  const named = (input.clusters ?? []).filter((id) => id !== undefined)
+  const map = input.map === undefined || told === null ? spread(shards, clusters) : buildShardMap(context, [...path, 'map'], input.map, shards, named)
   return {
     name,
     shards,
@@ -40,9 +41,11 @@ function buildClusters(context: Context, path: Path, inputs: readonly (string | 
   return clusters
 }
 
-function countShards(context: Context, path: Path, input: Partly<ShardedInput>, clusters: readonly string[]): number {
+// null: what is written is no number of shards, so nothing can be checked against it.
+function countShards(context: Context, path: Path, input: Partly<ShardedInput>, clusters: readonly string[]): number | null {
   const count = input.clusters?.length ?? 0
   if (input.shards === undefined) {
+    if (context.findings.given([...path, 'shards'])) return null
     if (count > 0) {
       context.findings.warning({
         path: [...path, 'shards'],
@@ -74,9 +77,10 @@ function buildTables(context: Context, path: Path, inputs: Readonly<Record<strin
   for (const [text, column] of entries) {
     const table = tableFrom(context, [...path, text], text, 'key')
     const key = column === undefined ? null : columnFrom(context, [...path, text], column)
-    if (table === null || key === null) continue
+    if (table === null) continue
     if (tables.has(table)) context.findings.problem({ path: [...path, text], at: 'key', found: text, allowed: 'each table once', message: `table ${table} is listed twice` })
-    tables.set(table, key)
+    // A bad column was told; the table keeps its home, so that a second home is told too.
+    tables.set(table, key ?? '')
   }
   return tables
 }

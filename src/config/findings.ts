@@ -30,6 +30,16 @@ export class Findings {
     this.#problems.push(this.#written(finding))
   }
 
+  /** A key that should be there; not told where one is there but of a bad form, since that was told. */
+  missing(finding: Omit<Finding, 'at'>): void {
+    if (!this.given(finding.path)) this.problem({ ...finding, at: 'key' })
+  }
+
+  /** True where the text says something, good or bad. */
+  given(path: Path): boolean {
+    return valueAt(this.#input, path) !== undefined
+  }
+
   warning(finding: Finding): void {
     this.#warnings.push(this.#written(finding))
   }
@@ -75,7 +85,8 @@ export function printPath(path: Path): string {
 export function printProblem(problem: Problem): string {
   const place = problem.line === null ? '' : `${String(problem.line)}:${String(problem.column ?? 1)} `
   const path = problem.path === '' ? '' : `${problem.path}: `
-  return `${place}${path}${problem.message} (found: ${problem.found}; allowed: ${problem.allowed})`
+  const allowed = problem.message.includes(problem.allowed) ? '' : `; allowed: ${problem.allowed}`
+  return `${place}${path}${problem.message} (found: ${problem.found}${allowed})`
 }
 
 /** What stands at a place, or undefined. */

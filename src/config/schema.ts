@@ -33,7 +33,7 @@ function whole(from: number, to: number, description: string): z.ZodType<number>
 function oneOf<const T extends readonly [string, ...string[]]>(values: T, description: string, later: readonly string[] = []): z.ZodType<T[number]> {
   return noted(
     z.enum(values) as unknown as z.ZodType<T[number]>,
-    { allowed: values.join(', '), later: (value) => typeof value === 'string' && later.includes(value) },
+    { allowed: `one of: ${values.join(', ')}`, later: (value) => typeof value === 'string' && later.includes(value) },
     description
   )
 }
