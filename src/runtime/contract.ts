@@ -20,6 +20,8 @@ export interface Generation<C extends PooledConnection> {
    * cluster's dbname, or else the client's. Throws RangeError for a cluster the config does not have.
    */
   identityFor(cluster: string, client: ClientLogin): Identity
+  /** DDL ran on this cluster (OnePlan.changesCatalog): what its catalog says is loaded again soon. */
+  catalogChanged(cluster: string): void
   /** A session holds this generation while it has work under way in it; leave() ends one hold. The old one drains at 0. */
   enter(): void
   leave(): void
@@ -69,7 +71,7 @@ export interface RuntimeSnapshot {
 export interface Runtime<C extends PooledConnection> {
   /** The present generation; ask anew for every request that is not inside a transaction. */
   current(): Generation<C>
-  /** Takes a validated config; new nodes prove one connection before the swap. A refused config changes nothing. */
+  /** Takes a validated config and emits `config.reloaded`; new nodes prove one connection before the swap. A refused config changes nothing. */
   reload(config: Config): Promise<ReloadResult>
   snapshot(): RuntimeSnapshot
   /** No new leases; waits up to `graceMs` for those that are out, then closes what is left. */

@@ -1,0 +1,218 @@
+// runtime/create-runtime.ts — config → monitor → pools → executor: a generation; and the next one put in its place.
+//
+//   reload(): what changed? ─ new nodes prove one connection ─ the monitor takes the config ─ one assignment swaps
+//             │ nothing            │ cannot be reached                                      │
+//             ▼                    ▼                                                        ▼
+//          unchanged            refused, nothing changed      pools that nobody asks for any more drain
+import type { ClusterConfig, Config, NodeConfig, Problem } from '../config/config.js'
+import { createExecutor } from '../execute/create-executor.js'
+import { Load } from '../execute/load.js'
+import { createMonitor } from '../monitor/create-monitor.js'
+import type { Monitor } from '../monitor/contract.js'
+import type { Observer } from '../observe/events.js'
+import type { Connect, PooledConnection } from '../pool/contract.js'
+import { PoolSet } from '../pool/set.js'
+import { changesBetween } from './changes.js'
+import type { Generation, ReloadResult, Runtime } from './contract.js'
+import { createIdentities } from './identity.js'
+
+export interface RuntimeParts<C extends PooledConnection> {
+  readonly config: Config
+  readonly observer: Observer
+  /** How this door opens a connection to a node of that cluster (its TLS settings). */
+  readonly connect: (cluster: ClusterConfig) => Connect<C>
+  /** Process-monotonic milliseconds. */
+  readonly now: () => number
+  /** In [0, 1). */
+  readonly random: () => number
+  /** How long the start waits for a first look at every cluster; it comes up without one. Default 3 s. */
+  readonly readyMs?: number
+}
+
+const defaultReadyMs = 3_000
+const proveMs = 5_000
+
+/** Comes up even where no server can be reached: statements then fail by their own rules. */
+export async function createRuntime<C extends PooledConnection>(parts: RuntimeParts<C>): Promise<Runtime<C>> {
+  const { config, observer, now, random, readyMs = defaultReadyMs } = parts
+  const monitor = createMonitor({ config, observer, now, random })
+  const runtime = new RunningRuntime(parts, monitor, readyMs)
+  await monitor.ready(readyMs)
+  return runtime
+}
+
+class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
+  readonly #parts: RuntimeParts<C>
+  readonly #monitor: Monitor
+  readonly #readyMs: number
+  readonly #pools: PoolSet<C>
+  readonly #load = new Load()
+  readonly #old = new Set<HeldGeneration<C>>()
+  #current: HeldGeneration<C>
+  #reloading: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | null = null
+
+  constructor(parts: RuntimeParts<C>, monitor: Monitor, readyMs: number) {
+    const { connect, observer, now, random } = parts
+    this.#parts = parts
+    this.#monitor = monitor
+    this.#readyMs = readyMs
+    this.#pools = new PoolSet<C>({ connect, observer, now, random, onFailure: (node, error) => monitor.reportFailure(node, error) })
+    this.#current = this.#generation(parts.config, 1)
+  }
+
+  current(): Generation<C> {
+    return this.#current
+  }
+
+  reload(config: Config): Promise<ReloadResult> {
+    const result = this.#reloading.then(() => this.#reload(config))
+    this.#reloading = result.catch(() => undefined)
+    return result
+  }
+
+  snapshot(): ReturnType<Runtime<C>['snapshot']> {
+    return {
+      generation: this.#current.number,
+      draining: this.#old.size,
+      pools: this.#pools.counts(),
+      topology: this.#monitor.current(),
+      inFlight: this.#load.snapshot(),
+    }
+  }
+
+  close(graceMs: number): Promise<void> {
+    this.#closing ??= this.#close(graceMs)
+    return this.#closing
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    await this.#reloading
+    await this.#pools.close(graceMs)
+    await this.#monitor.close()
+  }
+
+  async #reload(config: Config): Promise<ReloadResult> {
+    const before = this.#current
+    const changes = changesBetween(before.config, config)
+    if (changes.length === 0) return this.#told({ outcome: 'unchanged', generation: before.number })
+    const problems = await this.#prove(before.config, config)
+    if (problems.length > 0 || this.#closing !== null) return this.#told({ outcome: 'refused', generation: before.number, problems })
+    this.#monitor.configure(config)
+    await this.#monitor.ready(this.#readyMs)
+    this.#current = this.#generation(config, before.number + 1)
+    this.#old.add(before)
+    before.retire()
+    return this.#told({ outcome: 'applied', generation: this.#current.number, changes })
+  }
+
+  #told(result: ReloadResult): ReloadResult {
+    const problems = result.outcome === 'refused' ? result.problems.map(({ path, message }) => `${path}: ${message}`) : []
+    this.#parts.observer.emit('config.reloaded', { outcome: result.outcome, generation: result.generation, problems })
+    return result
+  }
+
+  #generation(config: Config, number: number): HeldGeneration<C> {
+    const { observer, now, random } = this.#parts
+    const monitor = this.#monitor
+    const executor = createExecutor<C>({ config, monitor, pools: this.#pools, load: this.#load, observer, now, random })
+    return new HeldGeneration<C>(
+      {
+        number,
+        config,
+        executor,
+        topology: () => monitor.current(),
+        catalogs: () => monitor.catalogs(),
+        catalogChanged: (cluster) => monitor.catalogChanged(cluster),
+        identityFor: createIdentities(config),
+      },
+      (generation) => this.#drained(generation),
+    )
+  }
+
+  #drained(generation: HeldGeneration<C>): void {
+    this.#old.delete(generation)
+    if (this.#closing === null) this.#pools.keep([this.#current, ...this.#old].map(({ config }) => config))
+  }
+
+  /** One connection to every node that the old config did not have, where the cluster has a login of its own. */
+  async #prove(before: Config, after: Config): Promise<readonly Problem[]> {
+    const known = new Set([...before.clusters.values()].flatMap(({ nodes }) => nodes.map(({ id }) => id)))
+    const fresh = [...after.clusters.values()].flatMap((cluster) =>
+      cluster.nodes.filter(({ id }) => !known.has(id)).map((node) => ({ cluster, node })),
+    )
+    const found = await Promise.all(fresh.map(({ cluster, node }) => this.#problemOf(after, cluster, node)))
+    return found.filter((problem) => problem !== null)
+  }
+
+  async #problemOf(config: Config, cluster: ClusterConfig, node: NodeConfig): Promise<Problem | null> {
+    if (cluster.user === null) return null
+    const database = [...config.databases.keys()].find((name) => name !== '*') ?? 'postgres'
+    const identity = createIdentities(config)(cluster.id, { database, user: cluster.user, password: null })
+    try {
+      const connection = await this.#parts.connect(cluster)(node, identity, AbortSignal.timeout(proveMs))
+      connection.close()
+      return null
+    } catch (error) {
+      const message = `no connection could be opened to ${node.id}: ${error instanceof Error ? error.message : String(error)}`
+      const path = `clusters.${cluster.id}.nodes`
+      return { line: null, column: null, path, found: node.id, allowed: 'a server that answers', message }
+    }
+  }
+}
+
+/** A generation and the sessions that hold it. */
+class HeldGeneration<C extends PooledConnection> implements Generation<C> {
+  readonly #parts: Omit<Generation<C>, 'enter' | 'leave'>
+  readonly #drained: (generation: HeldGeneration<C>) => void
+  #held = 0
+  #retired = false
+
+  constructor(parts: Omit<Generation<C>, 'enter' | 'leave'>, drained: (generation: HeldGeneration<C>) => void) {
+    this.#parts = parts
+    this.#drained = drained
+  }
+
+  get number(): number {
+    return this.#parts.number
+  }
+
+  get config(): Config {
+    return this.#parts.config
+  }
+
+  get executor(): Generation<C>['executor'] {
+    return this.#parts.executor
+  }
+
+  topology(): ReturnType<Generation<C>['topology']> {
+    return this.#parts.topology()
+  }
+
+  catalogs(): ReturnType<Generation<C>['catalogs']> {
+    return this.#parts.catalogs()
+  }
+
+  catalogChanged(cluster: string): void {
+    this.#parts.catalogChanged(cluster)
+  }
+
+  identityFor(...args: Parameters<Generation<C>['identityFor']>): ReturnType<Generation<C>['identityFor']> {
+    return this.#parts.identityFor(...args)
+  }
+
+  enter(): void {
+    this.#held++
+  }
+
+  leave(): void {
+    this.#held--
+    if (this.#retired && this.#held === 0) this.#drained(this)
+  }
+
+  /** The next one is in place. */
+  retire(): void {
+    this.#retired = true
+    if (this.#held === 0) this.#drained(this)
+  }
+}
