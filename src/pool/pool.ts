@@ -166,7 +166,7 @@ export class Pool<C extends PooledConnection> {
       return connection
     } catch (error) {
       this.#queue.forget(ticket)
-      if (this.#draining) this.#sweep()
+      this.#sweep()
       throw this.#refusal(error, since)
     } finally {
       signal.removeEventListener('abort', cancel)

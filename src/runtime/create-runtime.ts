@@ -5,6 +5,7 @@
 //             ▼                    ▼                                                        ▼
 //          unchanged            refused, nothing changed      pools that nobody asks for any more drain
 import type { ClusterConfig, Config, NodeConfig, Problem } from '../config/config.js'
+import { describeDiff, diffConfig } from '../config/diff.js'
 import { createExecutor } from '../execute/create-executor.js'
 import { Load } from '../execute/load.js'
 import { createMonitor } from '../monitor/create-monitor.js'
@@ -12,7 +13,6 @@ import type { Monitor } from '../monitor/contract.js'
 import type { Observer } from '../observe/events.js'
 import type { Connect, PooledConnection } from '../pool/contract.js'
 import { PoolSet } from '../pool/set.js'
-import { changesBetween } from './changes.js'
 import type { Generation, ReloadResult, Runtime } from './contract.js'
 import { createIdentities } from './identity.js'
 
@@ -94,8 +94,8 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
 
   async #reload(config: Config): Promise<ReloadResult> {
     const before = this.#current
-    const changes = changesBetween(before.config, config)
-    if (changes.length === 0) return this.#told({ outcome: 'unchanged', generation: before.number })
+    const diff = diffConfig(before.config, config)
+    if (diff.unchanged) return this.#told({ outcome: 'unchanged', generation: before.number })
     const problems = await this.#prove(before.config, config)
     if (problems.length > 0 || this.#closing !== null) return this.#told({ outcome: 'refused', generation: before.number, problems })
     this.#monitor.configure(config)
@@ -103,7 +103,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.#current = this.#generation(config, before.number + 1)
     this.#old.add(before)
     before.retire()
-    return this.#told({ outcome: 'applied', generation: this.#current.number, changes })
+    return this.#told({ outcome: 'applied', generation: this.#current.number, changes: describeDiff(diff) })
   }
 
   #told(result: ReloadResult): ReloadResult {
