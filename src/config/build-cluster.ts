@@ -35,7 +35,11 @@ export function buildCluster(context: Context, id: string, input: Partly<Cluster
 function lifetime(context: Context, path: Path, input: string | 0 | undefined): number {
   const value = ms(input, 30 * 60_000)
   if (value < 1000) {
-    context.findings.problem({ path: [...path, 'pool', 'lifetime'], allowed: 'at least 1s', message: 'connections would be replaced all the time' })
+    context.findings.problem({
+      path: [...path, 'pool', 'lifetime'],
+      allowed: 'at least 1s',
+      message: 'connections would be replaced all the time',
+    })
   }
   return value
 }
@@ -68,7 +72,11 @@ function buildNodes(context: Context, path: Path, inputs: readonly (string | Par
     const node = input === undefined ? null : buildNode(context, [...path, index], input)
     if (node === null) return []
     if (seen.has(node.id)) {
-      context.findings.problem({ path: [...path, index], allowed: 'each server once', message: 'this server is listed twice in its cluster' })
+      context.findings.problem({
+        path: [...path, index],
+        allowed: 'each server once',
+        message: 'this server is listed twice in its cluster',
+      })
     }
     seen.add(node.id)
     return [node]

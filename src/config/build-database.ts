@@ -12,7 +12,7 @@ import { parseName } from './table-name.js'
 
 /** Tables that have a home, and where the config says so (for the message of the second one). */
 class Homes {
-  readonly map: Map<string, TableHome> = new Map()
+  readonly map = new Map<string, TableHome>()
   readonly #said = new Map<string, string>()
   readonly #context: Context
 
@@ -62,7 +62,13 @@ function checkName(context: Context, path: Path, name: string): void {
   context.findings.problem({ path, at: 'key', found: name === '' ? '""' : name, allowed: 'another name', message })
 }
 
-function buildPartitions(context: Context, above: Path, input: Partly<DatabaseInput>, known: ReadonlySet<string>, homes: Homes): ReadonlyMap<string, PartitionConfig> {
+function buildPartitions(
+  context: Context,
+  above: Path,
+  input: Partly<DatabaseInput>,
+  known: ReadonlySet<string>,
+  homes: Homes,
+): ReadonlyMap<string, PartitionConfig> {
   const partitions = new Map<string, PartitionConfig>()
   for (const [name, partition] of Object.entries(input.partitions ?? {})) {
     if (partition === undefined) continue
@@ -78,7 +84,12 @@ function buildPartitions(context: Context, above: Path, input: Partly<DatabaseIn
   return partitions
 }
 
-function eachTable(context: Context, path: Path, texts: readonly (string | undefined)[] = [], visit: (path: Path, table: string) => void): readonly string[] {
+function eachTable(
+  context: Context,
+  path: Path,
+  texts: readonly (string | undefined)[] = [],
+  visit: (path: Path, table: string) => void,
+): readonly string[] {
   return texts.flatMap((text, index) => {
     const place = [...path, index]
     const table = text === undefined ? null : tableFrom(context, place, text, 'value')
@@ -87,7 +98,13 @@ function eachTable(context: Context, path: Path, texts: readonly (string | undef
   })
 }
 
-function buildAllSharded(context: Context, above: Path, input: Partly<DatabaseInput>, known: ReadonlySet<string>, homes: Homes): ReadonlyMap<string, Sharded> {
+function buildAllSharded(
+  context: Context,
+  above: Path,
+  input: Partly<DatabaseInput>,
+  known: ReadonlySet<string>,
+  homes: Homes,
+): ReadonlyMap<string, Sharded> {
   const all = new Map<string, Sharded>()
   for (const [name, one] of Object.entries(input.sharded ?? {})) {
     if (one === undefined) continue
@@ -121,7 +138,11 @@ function addReference(context: Context, above: Path, input: Partly<DatabaseInput
   return homes.map
 }
 
-function buildFunctions(context: Context, above: Path, inputs: Partly<DatabaseInput>['functions'] = {}): ReadonlyMap<string, 'read' | 'write'> {
+function buildFunctions(
+  context: Context,
+  above: Path,
+  inputs: Partly<DatabaseInput>['functions'] = {},
+): ReadonlyMap<string, 'read' | 'write'> {
   const functions = new Map<string, 'read' | 'write'>()
   for (const [text, kind] of Object.entries(inputs)) {
     const name = parseName(text)

@@ -61,12 +61,22 @@ function addUser(context: Context, index: number, input: Partly<UserInput>, meth
   checkCredentials(context, path, input, method, verifier)
   if (input.name === undefined) return
   if (users.has(input.name)) {
-    context.findings.problem({ path: [...path, 'name'], allowed: 'each user once', message: `user ${JSON.stringify(input.name)} is listed twice` })
+    context.findings.problem({
+      path: [...path, 'name'],
+      allowed: 'each user once',
+      message: `user ${JSON.stringify(input.name)} is listed twice`,
+    })
   }
   users.set(input.name, { name: input.name, password, verifier })
 }
 
-function checkCredentials(context: Context, path: readonly (string | number)[], input: Partly<UserInput>, method: AuthMethod, verifier: string | null): void {
+function checkCredentials(
+  context: Context,
+  path: readonly (string | number)[],
+  input: Partly<UserInput>,
+  method: AuthMethod,
+  verifier: string | null,
+): void {
   const { findings } = context
   const allowed = 'either password or verifier'
   if (input.password !== undefined && input.verifier !== undefined) {
@@ -74,7 +84,11 @@ function checkCredentials(context: Context, path: readonly (string | number)[], 
   } else if (method !== 'trust' && input.password === undefined && !findings.given([...path, 'verifier'])) {
     findings.missing({ path: [...path, 'password'], found: 'neither', allowed, message: 'the user has no password and no verifier' })
   } else if (method === 'md5' && input.verifier !== undefined) {
-    findings.problem({ path: [...path, 'verifier'], allowed: 'password, or method: scram-sha-256', message: 'a SCRAM verifier cannot be used with md5' })
+    findings.problem({
+      path: [...path, 'verifier'],
+      allowed: 'password, or method: scram-sha-256',
+      message: 'a SCRAM verifier cannot be used with md5',
+    })
   }
   if (verifier !== null && !/^SCRAM-SHA-256\$[1-9][0-9]{0,8}:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}$/.test(verifier)) {
     findings.problem({
@@ -95,7 +109,11 @@ export function buildLimits(context: Context, input: Partly<LimitsInput> = {}): 
     if (value === undefined) return otherwise
     const bytes = parseSize(value) ?? otherwise
     if (bytes < least || bytes > 2 ** 31 - 1) {
-      context.findings.problem({ path: ['limits', key], allowed: `from ${String(least)} bytes to 2GB`, message: `"${key}" is out of range` })
+      context.findings.problem({
+        path: ['limits', key],
+        allowed: `from ${String(least)} bytes to 2GB`,
+        message: `"${key}" is out of range`,
+      })
     }
     return bytes
   }
@@ -109,7 +127,8 @@ export function buildLimits(context: Context, input: Partly<LimitsInput> = {}): 
 
 function atLeastOne(context: Context, login: string | 0 | undefined): number {
   const value = ms(login, 15_000)
-  if (value < 100) context.findings.problem({ path: ['limits', 'login'], allowed: 'at least 100ms', message: 'nobody could log in within this' })
+  if (value < 100)
+    context.findings.problem({ path: ['limits', 'login'], allowed: 'at least 100ms', message: 'nobody could log in within this' })
   return value
 }
 

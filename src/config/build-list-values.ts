@@ -1,12 +1,19 @@
 // config/build-list-values.ts — `by: list`: which key lives on which logical shard. Keys are stored as the key type's
 // output function writes them, so that `42`, `"42"` and ` 42 ` are one key.
+import { keyText, readKey } from '../sharding/key.js'
 import type { KeyType } from '../sharding/sharded.js'
 import type { Context } from './context.js'
 import type { Path } from './locator.js'
 
 type ValuesInput = Readonly<Record<string, readonly (string | number | undefined)[] | undefined>>
 
-export function buildListValues(context: Context, path: Path, input: ValuesInput | undefined, shards: number, keyType: KeyType): ReadonlyMap<string, number> {
+export function buildListValues(
+  context: Context,
+  path: Path,
+  input: ValuesInput | undefined,
+  shards: number,
+  keyType: KeyType,
+): ReadonlyMap<string, number> {
   const values = new Map<string, number>()
   if (input === undefined) {
     context.findings.missing({ path: [...path, 'values'], allowed: 'a map of shard: [keys]', message: 'by: list needs values' })
@@ -16,7 +23,13 @@ export function buildListValues(context: Context, path: Path, input: ValuesInput
     const place = [...path, 'values', text]
     const shard = Number(text)
     if (!/^[0-9]{1,5}$/.test(text) || shard >= shards) {
-      context.findings.problem({ path: place, at: 'key', found: text, allowed: `a shard from 0 to ${String(shards - 1)}`, message: 'there is no such shard' })
+      context.findings.problem({
+        path: place,
+        at: 'key',
+        found: text,
+        allowed: `a shard from 0 to ${String(shards - 1)}`,
+        message: 'there is no such shard',
+      })
       continue
     }
     keys?.forEach((key, index) => {
@@ -26,33 +39,16 @@ export function buildListValues(context: Context, path: Path, input: ValuesInput
   return values
 }
 
-function addKey(context: Context, path: Path, key: string | number, shard: number, keyType: KeyType, values: Map<string, number>): void {
-  const canonical = canonicalKey(keyType, String(key))
-  if (canonical === null) {
-    context.findings.problem({ path, allowed: `a ${keyType}`, message: `this is no ${keyType}` })
+function addKey(context: Context, path: Path, text: string | number, shard: number, keyType: KeyType, values: Map<string, number>): void {
+  const key = readKey(keyType, String(text))
+  if (key.kind === 'problem') {
+    context.findings.problem({ path, allowed: `a ${keyType}`, message: `this key ${key.problem}` })
     return
   }
-  const taken = values.get(canonical)
+  const taken = values.get(keyText(key))
   if (taken !== undefined) {
     context.findings.problem({ path, allowed: 'each key once', message: `this key lives on shard ${String(taken)} already` })
     return
   }
-  values.set(canonical, shard)
-}
-
-const integerBits: Readonly<Partial<Record<KeyType, bigint>>> = { smallint: 15n, integer: 31n, bigint: 63n }
-
-function canonicalKey(keyType: KeyType, text: string): string | null {
-  const bits = integerBits[keyType]
-  if (bits !== undefined) return canonicalInteger(text, bits)
-  if (keyType !== 'uuid') return text
-  const hex = text.trim().replace(/^\{(.*)\}$/, '$1').replaceAll('-', '').toLowerCase()
-  return /^[0-9a-f]{32}$/.test(hex) ? hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5') : null
-}
-
-function canonicalInteger(text: string, bits: bigint): string | null {
-  const trimmed = text.trim()
-  if (!/^[+-]?[0-9]{1,30}$/.test(trimmed)) return null
-  const value = BigInt(trimmed.replace(/^\+/, ''))
-  return value >= -(2n ** bits) && value < 2n ** bits ? value.toString() : null
+  values.set(keyText(key), shard)
 }

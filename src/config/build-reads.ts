@@ -19,7 +19,14 @@ export function buildReads(context: Context, path: Path, input: Partly<ReadsInpu
     const place = [...path, 'tables', name]
     const table = tableFrom(context, place, name, 'key')
     if (policy === undefined || table === null) continue
-    if (tables.has(table)) context.findings.problem({ path: place, at: 'key', found: name, allowed: 'each table once', message: `table ${table} is listed twice` })
+    if (tables.has(table))
+      context.findings.problem({
+        path: place,
+        at: 'key',
+        found: name,
+        allowed: 'each table once',
+        message: `table ${table} is listed twice`,
+      })
     tables.set(table, { ...buildPolicy(context, place, policy, base), enforce: policy.enforce ?? false })
   }
   return { default: base, users, tables }
@@ -43,7 +50,11 @@ function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, b
   }
 }
 
-function buildLadder(context: Context, path: Path, input: string | readonly (string | undefined)[] | undefined): readonly LadderStep[] | null {
+function buildLadder(
+  context: Context,
+  path: Path,
+  input: string | readonly (string | undefined)[] | undefined,
+): readonly LadderStep[] | null {
   if (input === undefined) return null
   const texts = typeof input === 'string' ? [input] : input
   const steps = texts.flatMap((text) => (text === undefined ? [] : (parseLadderStep(text) ?? [])))

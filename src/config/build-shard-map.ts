@@ -10,7 +10,13 @@ export function spread(shards: number, clusters: readonly string[]): readonly st
 }
 
 /** Index: shard; value: cluster. Shards that nobody has stay '' and are told as a problem. */
-export function buildShardMap(context: Context, path: Path, input: MapInput, shards: number, clusters: readonly string[]): readonly string[] {
+export function buildShardMap(
+  context: Context,
+  path: Path,
+  input: MapInput,
+  shards: number,
+  clusters: readonly string[],
+): readonly string[] {
   const map: string[] = Array.from({ length: shards }, () => '')
   let whole = true
   for (const [cluster, ranges] of Object.entries(input)) {
@@ -40,7 +46,11 @@ function place(context: Context, path: Path, cluster: string, range: string | nu
   const first = from ?? 0
   const last = to ?? first
   if (first > last || last >= map.length) {
-    context.findings.problem({ path, allowed: `shards from 0 to ${String(map.length - 1)}, the lower one first`, message: 'there are no such shards' })
+    context.findings.problem({
+      path,
+      allowed: `shards from 0 to ${String(map.length - 1)}, the lower one first`,
+      message: 'there are no such shards',
+    })
     return false
   }
   const taken = Array.from({ length: last - first + 1 }, (_, offset) => first + offset).filter((shard) => map[shard] !== '')

@@ -15,7 +15,8 @@ export function buildSharded(context: Context, path: Path, name: string, input: 
   const shards = told ?? Math.max(1, clusters.length)
   const keyType: KeyType = input.key_type ?? 'bigint'
   const named = (input.clusters ?? []).filter((id) => id !== undefined)
-  const map = input.map === undefined || told === null ? spread(shards, clusters) : buildShardMap(context, [...path, 'map'], input.map, shards, named)
+  const map =
+    input.map === undefined || told === null ? spread(shards, clusters) : buildShardMap(context, [...path, 'map'], input.map, shards, named)
   return {
     name,
     shards,
@@ -28,12 +29,21 @@ export function buildSharded(context: Context, path: Path, name: string, input: 
   }
 }
 
-function buildClusters(context: Context, path: Path, inputs: readonly (string | undefined)[], known: ReadonlySet<string>): readonly string[] {
+function buildClusters(
+  context: Context,
+  path: Path,
+  inputs: readonly (string | undefined)[],
+  known: ReadonlySet<string>,
+): readonly string[] {
   const clusters: string[] = []
   inputs.forEach((id, index) => {
     if (id === undefined || clusterFrom(context, [...path, index], id, known) === null) return
     if (clusters.includes(id)) {
-      context.findings.problem({ path: [...path, index], allowed: 'each cluster once', message: `cluster ${JSON.stringify(id)} is listed twice` })
+      context.findings.problem({
+        path: [...path, index],
+        allowed: 'each cluster once',
+        message: `cluster ${JSON.stringify(id)} is listed twice`,
+      })
       return
     }
     clusters.push(id)
@@ -57,7 +67,11 @@ function countShards(context: Context, path: Path, input: Partly<ShardedInput>, 
     return Math.max(1, count)
   }
   if (clusters.length > input.shards) {
-    context.findings.problem({ path: [...path, 'shards'], allowed: `at least ${String(clusters.length)}`, message: 'there are more clusters than shards' })
+    context.findings.problem({
+      path: [...path, 'shards'],
+      allowed: `at least ${String(clusters.length)}`,
+      message: 'there are more clusters than shards',
+    })
   }
   return input.shards
 }
@@ -65,7 +79,13 @@ function countShards(context: Context, path: Path, input: Partly<ShardedInput>, 
 function buildFunction(context: Context, path: Path, input: Partly<ShardedInput>, shards: number, keyType: KeyType): ShardBy {
   if (input.by === 'list') return { by: 'list', values: buildListValues(context, path, input.values, shards, keyType) }
   if (input.values !== undefined) {
-    context.findings.problem({ path: [...path, 'values'], at: 'key', found: 'values', allowed: 'values only with by: list', message: '"values" means nothing here' })
+    context.findings.problem({
+      path: [...path, 'values'],
+      at: 'key',
+      found: 'values',
+      allowed: 'values only with by: list',
+      message: '"values" means nothing here',
+    })
   }
   return { by: 'hash' }
 }
@@ -78,7 +98,14 @@ function buildTables(context: Context, path: Path, inputs: Readonly<Record<strin
     const table = tableFrom(context, [...path, text], text, 'key')
     const key = column === undefined ? null : columnFrom(context, [...path, text], column)
     if (table === null) continue
-    if (tables.has(table)) context.findings.problem({ path: [...path, text], at: 'key', found: text, allowed: 'each table once', message: `table ${table} is listed twice` })
+    if (tables.has(table))
+      context.findings.problem({
+        path: [...path, text],
+        at: 'key',
+        found: text,
+        allowed: 'each table once',
+        message: `table ${table} is listed twice`,
+      })
     // A bad column was told; the table keeps its home, so that a second home is told too.
     tables.set(table, key ?? '')
   }

@@ -27,7 +27,10 @@ export function build(context: Context, input: Partly<ConfigInput>, clusterNames
   return config
 }
 
-function mapped<I, O>(inputs: Readonly<Record<string, I | undefined>> | undefined, one: (name: string, input: I) => O): ReadonlyMap<string, O> {
+function mapped<I, O>(
+  inputs: Readonly<Record<string, I | undefined>> | undefined,
+  one: (name: string, input: I) => O,
+): ReadonlyMap<string, O> {
   const entries = Object.entries(inputs ?? {})
   return new Map(entries.flatMap(([name, input]) => (input === undefined ? [] : [[name, one(name, input)] as const])))
 }
@@ -45,7 +48,13 @@ function checkUsers(context: Context, auth: AuthConfig, input: Partly<ConfigInpu
   if (auth.method === 'trust' || auth.users.size === 0) return
   const tell = (path: readonly (string | number)[], name: string, at: 'key' | 'value'): void => {
     if (auth.users.has(name)) return
-    context.findings.warning({ path, at, found: name, allowed: [...auth.users.keys()].join(', '), message: `auth.users has no user ${JSON.stringify(name)}` })
+    context.findings.warning({
+      path,
+      at,
+      found: name,
+      allowed: [...auth.users.keys()].join(', '),
+      message: `auth.users has no user ${JSON.stringify(name)}`,
+    })
   }
   for (const list of ['admins', 'viewers'] as const) {
     input.auth?.[list]?.forEach((name, index) => {
@@ -77,7 +86,13 @@ function warnUnused(context: Context, config: Config, clusterNames: ReadonlySet<
   const used = new Set([...config.databases.values()].flatMap(clustersOf))
   for (const id of clusterNames) {
     if (used.has(id) || config.databases.size === 0) continue
-    context.findings.warning({ path: ['clusters', id], at: 'key', found: id, allowed: 'a cluster that a database uses', message: `no database uses cluster ${JSON.stringify(id)}` })
+    context.findings.warning({
+      path: ['clusters', id],
+      at: 'key',
+      found: id,
+      allowed: 'a cluster that a database uses',
+      message: `no database uses cluster ${JSON.stringify(id)}`,
+    })
   }
 }
 
@@ -87,4 +102,3 @@ export function clustersOf(database: DatabaseConfig): readonly string[] {
   const sharded = [...database.sharded.values()].flatMap((one) => one.clusters)
   return [...new Set([database.default, ...partitions, ...sharded])]
 }
-

@@ -34,8 +34,8 @@ function leaves(issue: z.core.$ZodIssue, above: Path, input: unknown): readonly 
   const path = [...above, ...issue.path.map((key) => (typeof key === 'number' ? key : String(key)))]
   if (issue.code !== 'invalid_union') return [{ path, one: issue }]
   const arm = issue.errors.find((errors) => !errors.some((error) => error.path.length === 0 && error.code === 'invalid_type'))
-  const deep = arm?.some((error) => error.path.length > 0 || error.code === 'unrecognized_keys') === true
-  return deep ? (arm ?? []).flatMap((error) => leaves(error, path, input)) : [{ path, one: issue }]
+  if (!arm?.some((error) => error.path.length > 0 || error.code === 'unrecognized_keys')) return [{ path, one: issue }]
+  return arm.flatMap((error) => leaves(error, path, input))
 }
 
 function tell(issue: z.core.$ZodIssue, path: Path, input: unknown, findings: Findings): void {
@@ -48,7 +48,7 @@ function tell(issue: z.core.$ZodIssue, path: Path, input: unknown, findings: Fin
   const allowed = note.allowed ?? 'another value'
   const value = valueAt(input, path)
   if (value === undefined) findings.problem({ path, allowed, message: `${name} is missing`, at: 'key' })
-  else if (note.later?.(value) === true) findings.problem({ path, allowed, message: `${name}: ${String(value)} ${notYet}` })
+  else if (note.later?.(value) === true) findings.problem({ path, allowed, message: `${name}: ${JSON.stringify(value)} ${notYet}` })
   else findings.problem({ path, allowed, message: `${name} must be ${allowed}` })
 }
 

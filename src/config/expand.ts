@@ -14,22 +14,27 @@ export interface Expanded {
 
 export function expand(input: unknown, findings: Findings, env: Surroundings['env']): Expanded {
   const spoiled = new Set<string>()
-  const spoil = (path: Path, allowed: string, message: string): undefined => {
+  const spoil = (path: Path, allowed: string, message: string): null => {
     spoiled.add(JSON.stringify(path))
     findings.problem({ path, allowed, message })
-    return undefined
+    return null
   }
 
-  function text(value: string, path: Path): string | undefined {
-    let unset: string | null = null
+  function text(value: string, path: Path): string | null {
+    const unset: string[] = []
     const whole = value.replace(/\$\$\{|\$\{([^}]*)\}/g, (match, name: string | undefined) => {
       if (name === undefined) return '${'
       const found = Object.hasOwn(env, name) ? env[name] : undefined
-      if (found === undefined || found === '') unset ??= name
+      if (found === undefined || found === '') unset.push(name)
       return found ?? match
     })
-    if (unset === null) return whole
-    return spoil(path, 'a variable that is set and not empty ("$${" writes a literal "${")', `the environment variable ${JSON.stringify(unset)} is not set`)
+    const [first] = unset
+    if (first === undefined) return whole
+    return spoil(
+      path,
+      'a variable that is set and not empty ("$${" writes a literal "${")',
+      `the environment variable ${JSON.stringify(first)} is not set`,
+    )
   }
 
   function copy(value: unknown, path: Path): unknown {
@@ -38,7 +43,8 @@ export function expand(input: unknown, findings: Findings, env: Surroundings['en
     if (path.length > deepest) return spoil(path, `at most ${String(deepest)} levels`, 'the configuration is nested too deeply')
     if (Array.isArray(value)) return value.map((item: unknown, index) => copy(item, [...path, index]))
     if (!isPlain(value)) return value
-    const entries = Object.entries(value).filter(([key]) => key !== '__proto__' || spoil([...path, key], 'another name', 'this key is not allowed'))
+    const entries = Object.entries(value).filter(([key]) => key !== '__proto__')
+    if (Object.hasOwn(value, '__proto__')) spoil([...path, '__proto__'], 'another name', 'this key is not allowed')
     return Object.fromEntries(entries.map(([key, item]) => [key, copy(item, [...path, key])]))
   }
 

@@ -124,7 +124,7 @@ function isReference(value: unknown): value is string {
 
 function sorted(problems: readonly Problem[]): readonly Problem[] {
   return Object.freeze(
-    [...problems].sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0) || compare(a.path, b.path))
+    [...problems].sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0) || compare(a.path, b.path)),
   )
 }
 

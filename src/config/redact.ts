@@ -14,5 +14,10 @@ function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain)
   if (typeof value === 'string' && value.includes('-----BEGIN')) return `(PEM, ${String(value.length)} characters)`
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, one]: [string, unknown]) => [key, secretKeys.has(key) && typeof one === 'string' ? '***' : plain(one)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]: [string, unknown]) => [
+      key,
+      secretKeys.has(key) && typeof one === 'string' ? '***' : plain(one),
+    ]),
+  )
 }

@@ -30,11 +30,15 @@ function whole(from: number, to: number, description: string): z.ZodType<number>
   return noted(z.int().min(from).max(to), { allowed: `a whole number from ${String(from)} to ${String(to)}` }, description)
 }
 
-function oneOf<const T extends readonly [string, ...string[]]>(values: T, description: string, later: readonly string[] = []): z.ZodType<T[number]> {
+function oneOf<const T extends readonly [string, ...string[]]>(
+  values: T,
+  description: string,
+  later: readonly string[] = [],
+): z.ZodType<T[number]> {
   return noted(
     z.enum(values) as unknown as z.ZodType<T[number]>,
     { allowed: `one of: ${values.join(', ')}`, later: (value) => typeof value === 'string' && later.includes(value) },
-    description
+    description,
   )
 }
 
@@ -61,7 +65,7 @@ const listenTls = object(
     ca: text('Authorities that client certificates are checked against.').optional(),
     mode: oneOf(['prefer', 'require'], 'require: clients without TLS are refused. Default: prefer.').optional(),
   },
-  'TLS towards clients.'
+  'TLS towards clients.',
 )
 
 const listen = object(
@@ -74,10 +78,10 @@ const listen = object(
     workers: noted(
       z.literal(1),
       { allowed: '1', later: (value) => typeof value === 'number' && Number.isInteger(value) && value > 1 },
-      'Processes that share the port. Only 1 in this version.'
+      'Processes that share the port. Only 1 in this version.',
     ).optional(),
   },
-  'Where clients connect.'
+  'Where clients connect.',
 )
 
 const admin = object(
@@ -86,7 +90,7 @@ const admin = object(
     port: whole(0, 65535, 'Default: 6480. 0: any free port.').optional(),
     token: secret('Bearer token; needed where host is not loopback.').optional(),
   },
-  'HTTP: /metrics, /healthz, /readyz. Off where this key is missing.'
+  'HTTP: /metrics, /healthz, /readyz. Off where this key is missing.',
 )
 
 const authUser = object(
@@ -96,18 +100,20 @@ const authUser = object(
     verifier: secret('Instead of a password: a SCRAM verifier as in pg_authid (SCRAM-SHA-256$…).').optional(),
   },
   'One user.',
-  ['auth_query']
+  ['auth_query'],
 )
 
 const auth = object(
   {
-    method: oneOf(['scram-sha-256', 'md5', 'trust'], 'How clients prove who they are; trust: on loopback only. Default: scram-sha-256.', ['cert']).optional(),
+    method: oneOf(['scram-sha-256', 'md5', 'trust'], 'How clients prove who they are; trust: on loopback only. Default: scram-sha-256.', [
+      'cert',
+    ]).optional(),
     users: listOf(authUser, 'Who may log in.').optional(),
     admins: listOf(text('A user name.'), 'Users that may use every console command.').optional(),
     viewers: listOf(text('A user name.'), 'Users that may use SHOW on the console.').optional(),
   },
   'Who may connect.',
-  ['auth_query']
+  ['auth_query'],
 )
 
 const clusterTls = object(
@@ -117,7 +123,7 @@ const clusterTls = object(
     cert: text('Client certificate: path of a PEM file, or the PEM text.').optional(),
     key: text('Key of the client certificate: path of a PEM file, or the PEM text.').optional(),
   },
-  'TLS towards the servers.'
+  'TLS towards the servers.',
 )
 
 const node = noted(
@@ -127,14 +133,18 @@ const node = noted(
       {
         host: text('Host name or address.'),
         port: whole(1, 65535, 'Default: 5432.').optional(),
-        weight: noted(z.number().gt(0).max(1000), { allowed: 'a number above 0, up to 1000' }, 'Share of the reads, relative to the others. Default: 1.').optional(),
+        weight: noted(
+          z.number().gt(0).max(1000),
+          { allowed: 'a number above 0, up to 1000' },
+          'Share of the reads, relative to the others. Default: 1.',
+        ).optional(),
         zone: text('Where it stands; shown, not used to choose.').optional(),
       },
-      'One server.'
+      'One server.',
     ),
   ]),
   { allowed: '"host:port", or a map with keys of: host, port, weight, zone' },
-  'One server. Whether it is primary or replica is detected, never configured.'
+  'One server. Whether it is primary or replica is detected, never configured.',
 )
 
 const cluster = object(
@@ -145,7 +155,7 @@ const cluster = object(
     tls: clusterTls.optional(),
     monitor: object(
       { user: text('Login for measuring; a member of pg_monitor.'), password: secret('Its password.').optional() },
-      'Who measures role, timeline and position. Default: the cluster’s user.'
+      'Who measures role, timeline and position. Default: the cluster’s user.',
     ).optional(),
     nodes: listOf(node, 'The primary and its replicas, in any order.', 1),
     pool: object(
@@ -154,12 +164,15 @@ const cluster = object(
         wait: duration('How long a statement waits for a connection; then 53300. Default: 5s.', '5s').optional(),
         lifetime: duration('Age at which a connection is replaced. Default: 30m.', '30m').optional(),
       },
-      'Connections to the servers.'
+      'Connections to the servers.',
     ).optional(),
-    failover: object({ wait: duration('How long a write waits for a primary. Default: 10s.', '10s').optional() }, 'When there is no primary.').optional(),
+    failover: object(
+      { wait: duration('How long a write waits for a primary. Default: 10s.', '10s').optional() },
+      'When there is no primary.',
+    ).optional(),
     reset: oneOf(['tainted', 'always'], 'When a connection is scrubbed before the next client gets it. Default: tainted.').optional(),
   },
-  'One primary and its replicas.'
+  'One primary and its replicas.',
 )
 
 const partition = object(
@@ -168,13 +181,13 @@ const partition = object(
     owner: text('Who answers for them.').optional(),
     tables: listOf(text('A table; a bare name means public.<name>.'), 'The tables.', 1),
   },
-  'Tables that live on another cluster than the default.'
+  'Tables that live on another cluster than the default.',
 )
 
 const shardRange = noted(
   z.union([z.int().min(0), z.string().regex(/^[0-9]{1,5}( ?- ?[0-9]{1,5})?$/)]),
   { allowed: 'a logical shard such as 7, or a range such as 0-31' },
-  'A logical shard, or a range of them.'
+  'A logical shard, or a range of them.',
 )
 
 const keyColumn = noted(z.string().min(1), { allowed: 'the name of the shard key column' }, 'Column that holds the shard key.')
@@ -185,23 +198,38 @@ const sharded = object(
   {
     clusters: listOf(text('A cluster.'), 'Where the shards live.', 1),
     shards: whole(1, 65_536, 'Logical shards, fixed for life. Default: the number of clusters, with a warning.').optional(),
-    map: mapOf(listOf(shardRange, 'Its shards.'), 'a map of cluster: [shards or ranges]', 'Cluster → its logical shards. Default: spread in order.').optional(),
-    by: oneOf(['hash', 'list'], 'How a key finds its shard; hash is PostgreSQL’s own. Default: hash.', ['range', 'directory', 'module']).optional(),
-    values: mapOf(listOf(listValue, 'Keys.', 1), 'a map of shard: [keys]', 'For by: list. Logical shard → the keys that live there.').optional(),
+    map: mapOf(
+      listOf(shardRange, 'Its shards.'),
+      'a map of cluster: [shards or ranges]',
+      'Cluster → its logical shards. Default: spread in order.',
+    ).optional(),
+    by: oneOf(['hash', 'list'], 'How a key finds its shard; hash is PostgreSQL’s own. Default: hash.', [
+      'range',
+      'directory',
+      'module',
+    ]).optional(),
+    values: mapOf(
+      listOf(listValue, 'Keys.', 1),
+      'a map of shard: [keys]',
+      'For by: list. Logical shard → the keys that live there.',
+    ).optional(),
     key_type: oneOf(['smallint', 'integer', 'bigint', 'text', 'varchar', 'uuid'], 'Type of the shard key.'),
     owner: text('Who answers for the tables.').optional(),
     tables: mapOf(keyColumn, 'a map of table: shard key column', 'Table → its shard key column. Equal keys of these tables live together.'),
   },
-  'Tables spread over clusters by a key.'
+  'Tables spread over clusters by a key.',
 )
 
 const policyShape = {
-  consistency: oneOf(['strong', 'session', 'bounded', 'any'], 'strong: primary · session: read your writes · bounded: only max_staleness · any.').optional(),
+  consistency: oneOf(
+    ['strong', 'session', 'bounded', 'any'],
+    'strong: primary · session: read your writes · bounded: only max_staleness · any.',
+  ).optional(),
   max_staleness: duration('How old an answer may be.', '5s').optional(),
   on_unmet: noted(
     z.union([z.string().regex(ladderStepPattern), z.array(noted(z.string().regex(ladderStepPattern), { allowed: ladderWords() })).min(1)]),
     { allowed: `a list of: ${ladderWords()}` },
-    'What to try, in order, when no replica is proved fresh enough. Default: [primary].'
+    'What to try, in order, when no replica is proved fresh enough. Default: [primary].',
   ).optional(),
 }
 
@@ -213,7 +241,7 @@ const policy = object(policyShape, 'What a read asks of the server that answers 
 
 const tablePolicy = object(
   { ...policyShape, enforce: flag('No hint or setting weakens it. Default: false.').optional() },
-  'What a read of this table asks.'
+  'What a read of this table asks.',
 )
 
 const reads = object(
@@ -222,7 +250,7 @@ const reads = object(
     users: mapOf(policy, 'a map of user: policy', 'By user.').optional(),
     tables: mapOf(tablePolicy, 'a map of table: policy', 'By table; a bare name means public.<name>.').optional(),
   },
-  'How old answers may be. Unset anywhere: strong.'
+  'How old answers may be. Unset anywhere: strong.',
 )
 
 const database = object(
@@ -232,16 +260,20 @@ const database = object(
     partitions: mapOf(partition, 'a map of name: partition', 'Tables on other clusters.').optional(),
     sharded: mapOf(sharded, 'a map of name: sharded tables', 'Tables spread over clusters.').optional(),
     reference: listOf(text('A table.'), 'Tables with the same rows on every cluster.').optional(),
-    two_phase: noted(z.literal(false), { allowed: 'false', later: (value) => value === true }, 'Transactions over several clusters. Only false in this version.').optional(),
+    two_phase: noted(
+      z.literal(false),
+      { allowed: 'false', later: (value) => value === true },
+      'Transactions over several clusters. Only false in this version.',
+    ).optional(),
     unparsed: oneOf(['primary', 'refuse'], 'What happens to text the parser does not understand. Default: primary.').optional(),
     functions: mapOf(
       oneOf(['read', 'write'], 'read: changes nothing. write: may change data.'),
       'a map of function: read or write',
-      'Functions that the servers’ catalog labels wrongly: name or schema.name.'
+      'Functions that the servers’ catalog labels wrongly: name or schema.name.',
     ).optional(),
     reads: reads.optional(),
   },
-  'What clients connect to.'
+  'What clients connect to.',
 )
 
 const lanes = object(
@@ -251,7 +283,7 @@ const lanes = object(
     stall: duration('Age at which a slow head closes its lane.', '20ms').optional(),
     max_result: size('Larger results do not use lanes.', 1).optional(),
   },
-  'Pipelining of several clients over one server connection.'
+  'Pipelining of several clients over one server connection.',
 )
 
 const limits = object(
@@ -261,7 +293,7 @@ const limits = object(
     shape_cache_bytes: size('Memory for what is known of statements. Default: 32MB.', 65_536).optional(),
     login: duration('Time a client has to log in. Default: 15s.', '15s').optional(),
   },
-  'Bounds on what clients may use.'
+  'Bounds on what clients may use.',
 )
 
 const log = object(
@@ -269,7 +301,7 @@ const log = object(
     level: oneOf(['debug', 'info', 'warn', 'error', 'silent'], 'Default: info.').optional(),
     parameters: flag('Log parameter values and literals. Default: false.').optional(),
   },
-  'The log: one JSON line per event.'
+  'The log: one JSON line per event.',
 )
 
 const shape = {

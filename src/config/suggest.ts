@@ -2,6 +2,7 @@
 
 /** The candidate nearest to `word`, if it is near enough to be meant. */
 export function suggest(word: string, candidates: Iterable<string>): string | null {
+  if (word === '') return null
   let best: string | null = null
   let least = word.length <= 4 ? 2 : Math.min(4, Math.floor(word.length / 3) + 1)
   for (const candidate of candidates) {

@@ -1,6 +1,18 @@
 // config/yaml.ts — pointsman.yaml → the same validation as for objects, with a line and column for every problem. What
 // YAML itself refuses is told in our words: the library's may repeat the text, and the text may be a secret.
-import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, type Document, type Node, type Pair, type YAMLParseError } from 'yaml'
+import {
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  type Document,
+  type Node,
+  type Pair,
+  type ErrorCode,
+} from 'yaml'
 import type { Problem } from './config.js'
 import type { Locator, Path, Place } from './locator.js'
 import type { Surroundings } from './surroundings.js'
@@ -9,10 +21,11 @@ import { validateConfig, type Result } from './validate.js'
 /** The text of a config file → a frozen Config, or everything that is wrong with it. Never throws. */
 export function parseConfigText(text: string, surroundings: Surroundings): Result {
   const lines = new LineCounter()
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true, version: '1.2' })
-  if (!Array.isArray(documents) || documents[0] === undefined) return refused([yamlProblem(lines, 0, 'the file is empty', 'nothing', 'a map')])
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true, stringKeys: true, logLevel: 'silent' })
+  if (!Array.isArray(documents) || documents[0] === undefined)
+    return refused([yamlProblem(lines, 0, 'the file is empty', 'nothing', 'a map')])
   const [document, second] = documents
-  const problems = documents.flatMap((one) => one.errors.map((error) => syntaxProblem(lines, text, error)))
+  const problems = documents.flatMap((one) => one.errors.map(({ code, pos }) => syntaxProblem(lines, text, code, pos[0])))
   if (second !== undefined) problems.push(yamlProblem(lines, startOf(second), 'several documents in one file', '---', 'one document'))
   const fatal = document.errors.some((error) => error.code !== 'DUPLICATE_KEY') || second !== undefined
   return fatal ? refused(problems) : withProblems(problems, validateDocument(document, lines, surroundings))
@@ -24,7 +37,9 @@ function validateDocument(document: Document, lines: LineCounter, surroundings: 
     input = document.toJS({ maxAliasCount: 1000 })
   } catch {
     const message = 'an anchor is used before it is set, or too often'
-    return refused([yamlProblem(lines, firstAlias(document), message, 'an alias (*name)', 'aliases of anchors (&name) that stand above them')])
+    return refused([
+      yamlProblem(lines, firstAlias(document), message, 'an alias (*name)', 'aliases of anchors (&name) that stand above them'),
+    ])
   }
   return validateConfig(input, surroundings, locatorOf(document, lines))
 }
@@ -50,7 +65,7 @@ function placeAt(lines: LineCounter, offset: number): Place {
   return { line: Math.max(1, line), column: Math.max(1, col) }
 }
 
-const wording: Readonly<Partial<Record<YAMLParseError['code'], string>>> = {
+const wording: Readonly<Partial<Record<ErrorCode, string>>> = {
   ALIAS_PROPS: 'an alias (*name) can have no anchor or tag',
   BAD_ALIAS: 'a name is missing after * or &',
   BAD_DQ_ESCAPE: 'this escape does not exist in a "quoted" text',
@@ -62,15 +77,15 @@ const wording: Readonly<Partial<Record<YAMLParseError['code'], string>>> = {
   MISSING_CHAR: 'a character is missing here: a closing quote or bracket, a comma, a colon or a space',
   MULTILINE_IMPLICIT_KEY: 'a key must stand on one line; a ":" may be missing',
   MULTIPLE_DOCS: 'several documents in one file',
+  NON_STRING_KEY: 'a key must be a text, not a map or list',
   TAB_AS_INDENT: 'tabs cannot indent; use spaces',
   TAG_RESOLVE_FAILED: 'this tag is not known',
   UNEXPECTED_TOKEN: 'this does not belong here',
 }
 
-function syntaxProblem(lines: LineCounter, text: string, error: YAMLParseError): Problem {
-  const offset = error.pos[0]
-  const message = wording[error.code] ?? 'this is not YAML'
-  if (error.code !== 'DUPLICATE_KEY') return yamlProblem(lines, offset, message, 'a mistake in the YAML', 'YAML 1.2')
+function syntaxProblem(lines: LineCounter, text: string, code: ErrorCode, offset: number): Problem {
+  const message = wording[code] ?? 'this is not YAML'
+  if (code !== 'DUPLICATE_KEY') return yamlProblem(lines, offset, message, 'a mistake in the YAML', 'YAML 1.2')
   const key = /[^\s:]{1,80}/y
   key.lastIndex = offset
   return yamlProblem(lines, offset, message, key.exec(text)?.[0] ?? 'a key', 'each key once')
@@ -126,7 +141,9 @@ function descend(document: Document, node: Node | null, key: Path[number]): Step
   const pair = (node.items as Pair<Node, Node | null>[]).findLast((one) => keyText(one.key) === String(key))
   if (pair === undefined) return mergedStep(document, node.items as Pair<Node, Node | null>[], key)
   const keyAt = pair.key.range?.[0]
-  return { value: resolved(document, pair.value), keyAt, valueAt: pair.value?.range?.[0] ?? keyAt }
+  const [start, end] = pair.value?.range ?? [0, 0]
+  // An empty value stands nowhere: point at its key.
+  return { value: resolved(document, pair.value), keyAt, valueAt: start === end ? keyAt : start }
 }
 
 // `<<: *base`: the key stands in the map that is merged in.

@@ -40,7 +40,11 @@ t.test('enforce holds against what stands above it', async (t) => {
 })
 
 t.test('the strictest of two satisfies both', async (t) => {
-  const policy = (consistency: ReadPolicy['consistency'], maxStalenessMs: number | null, ...onUnmet: ReadPolicy['onUnmet']): ReadPolicy => ({
+  const policy = (
+    consistency: ReadPolicy['consistency'],
+    maxStalenessMs: number | null,
+    ...onUnmet: ReadPolicy['onUnmet']
+  ): ReadPolicy => ({
     consistency,
     maxStalenessMs,
     onUnmet,
@@ -51,11 +55,21 @@ t.test('the strictest of two satisfies both', async (t) => {
   t.same(strictest(policy('any', null, { step: 'stale' }), policy('strong', null, primary)).onUnmet, [primary])
   t.same(strictest(policy('any', null, { step: 'stale' }), policy('any', null, primary)).onUnmet, [{ step: 'error' }])
   t.same(strictest(policy('any', null, { step: 'stale' }), policy('any', null, { step: 'stale' })).onUnmet, [{ step: 'stale' }])
-  t.same(strictest(policy('any', null, primary), policy('any', null, { step: 'primary', limit: 5 })).onUnmet, [{ step: 'primary', limit: 5 }])
+  t.same(strictest(policy('any', null, primary), policy('any', null, { step: 'primary', limit: 5 })).onUnmet, [
+    { step: 'primary', limit: 5 },
+  ])
 })
 
 t.test('durations', async (t) => {
-  const good: [string, number][] = [['5s', 5000], ['200ms', 200], ['1m', 60_000], ['1.5h', 5_400_000], ['0', 0], [' 30 ms ', 30], ['2d', 172_800_000]]
+  const good: [string, number][] = [
+    ['5s', 5000],
+    ['200ms', 200],
+    ['1m', 60_000],
+    ['1.5h', 5_400_000],
+    ['0', 0],
+    [' 30 ms ', 30],
+    ['2d', 172_800_000],
+  ]
   for (const [text, ms] of good) t.equal(parseDuration(text), ms, text)
   for (const text of ['5', '', 's', '-1s', '5 seconds', '1e3s', '5S', '∞', '99999999999d']) t.equal(parseDuration(text), null, text)
   for (const ms of [0, 1, 999, 1000, 1500, 60_000, 3_600_000, 86_400_000, 86_400_001]) t.equal(parseDuration(formatDuration(ms)), ms)
@@ -68,7 +82,8 @@ t.test('ladders', async (t) => {
     t.ok(step, text)
     if (step !== null) t.equal(formatLadderStep(step), text)
   }
-  for (const text of ['wait', 'wait 30', 'primary 0', 'primary -1', 'stale 5', 'replica', 'Primary']) t.equal(parseLadderStep(text), null, text)
+  for (const text of ['wait', 'wait 30', 'primary 0', 'primary -1', 'stale 5', 'replica', 'Primary'])
+    t.equal(parseLadderStep(text), null, text)
   const steps = (...texts: string[]) => texts.flatMap((text) => parseLadderStep(text) ?? [])
   t.equal(firstUnreachable(steps('wait 1s', 'primary 5', 'stale')), -1)
   t.equal(firstUnreachable(steps('wait 1s', 'primary', 'stale')), 2)

@@ -1,0 +1,324 @@
+// Every mistake that the config knows, each in a file of its own, with the line and column it must be told at.
+import t from 'tap'
+import type { Problem } from '../../src/config/config.js'
+import { parseConfigText } from '../../src/config/yaml.js'
+
+const pem = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n'
+const files: Readonly<Record<string, string>> = { 'ca.pem': pem, 'not.pem': 'hello', secret: 's3cret\n', empty: '\n' }
+const surroundings = {
+  env: { SECRET: 'hunter2', EMPTY: '' },
+  readFile: (path: string): string => {
+    const content = files[path]
+    if (content === undefined) throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+    return content
+  },
+}
+const parse = (text: string) => parseConfigText(text, surroundings)
+
+const clusters = `clusters:
+  main: { user: app, nodes: ["h:1"] }
+  two: { user: app, nodes: ["h:2"] }
+`
+const base = `version: 1\n${clusters}databases:\n  app: { default: main }\n`
+const database = (text: string) => `version: 1\n${clusters}databases:\n  app:\n    default: main\n${text}`
+const sharded = (text: string) => database(`    sharded:\n      s:\n${text}`)
+const root = (text: string) => `${text}\n${base}`
+const cluster = (text: string) => `version: 1\nclusters:\n  main: ${text}\ndatabases:\n  app: { default: main }\n`
+
+/** [what, text, line:column, part of the message or found]; the file must have exactly this one problem. */
+const mistakes: [string, string, string, RegExp][] = [
+  ['an empty file', '', '1:1', /the file is empty/],
+  ['a file of comments', '# nothing\n', '1:1', /the file is empty/],
+  ['a list', '- 1\n', '1:1', /must be a map/],
+  ['no version', base.replace('version: 1\n', ''), '1:1', /"version" is missing/],
+  ['another version', base.replace('version: 1', 'version: 2'), '1:10', /"version" must be 1/],
+  ['a key that does not exist', root('listne: {}'), '1:1', /unknown key "listne"; did you mean "listen"\?/],
+  ['a key that does not exist, deep', root('listen: { host: localhost, prot: 1 }'), '1:28', /unknown key "prot"; did you mean "port"\?/],
+  ['a port out of range', root('listen: { port: 65536 }'), '1:17', /whole number from 0 to 65535/],
+  ['a port as text', root('listen: { port: "5432" }'), '1:17', /whole number/],
+  ['several workers', root('listen: { workers: 2 }'), '1:20', /2 is not supported by this version/],
+  ['no workers', root('listen: { workers: 0 }'), '1:20', /must be 1/],
+  ['TLS without a key', root('listen: { tls: { cert: ca.pem } }'), '1:11', /"key" is missing/],
+  [
+    'a certificate that is not there',
+    root('listen: { tls: { cert: nope.pem, key: ca.pem } }'),
+    '1:24',
+    /cannot read the file: ENOENT.*nope\.pem/,
+  ],
+  ['a certificate that is none', root('listen: { tls: { cert: not.pem, key: ca.pem } }'), '1:24', /no PEM block/],
+  ['trust off loopback', root('listen: { host: 0.0.0.0 }\nauth: { method: trust }'), '2:17', /trust is allowed on loopback only/],
+  ['auth by certificate', root('auth: { method: cert }'), '1:17', /cert is not supported by this version/],
+  ['auth_query', root('auth: { auth_query: "select 1" }'), '1:9', /"auth_query" is not supported by this version/],
+  ['admin off loopback without token', root('admin: { host: 10.0.0.1 }'), '1:1', /needs a token/],
+  ['a user twice', root('auth:\n  users:\n    - { name: a, password: x }\n    - { name: a, password: y }'), '4:15', /listed twice/],
+  ['a user without password', root('auth:\n  users:\n    - { name: a }'), '3:7', /no password and no verifier/],
+  [
+    'a user with both',
+    root(`auth:\n  users:\n    - { name: a, password: x, verifier: "SCRAM-SHA-256$4096:c2FsdA==$${'A'.repeat(43)}=:${'A'.repeat(43)}=" }`),
+    '3:31',
+    /not both/,
+  ],
+  ['a verifier that is none', root('auth:\n  users:\n    - { name: a, verifier: md5abc }'), '3:28', /not a SCRAM verifier/],
+  [
+    'a verifier with md5',
+    root(
+      `auth:\n  method: md5\n  users:\n    - { name: a, verifier: "SCRAM-SHA-256$4096:c2FsdA==$${'A'.repeat(43)}=:${'A'.repeat(43)}=" }`,
+    ),
+    '4:28',
+    /cannot be used with md5/,
+  ],
+  ['a secret that is unset', root('auth:\n  users:\n    - { name: a, password: "${NOPE}" }'), '3:28', /"NOPE" is not set.*\$\{NOPE\}/],
+  ['a secret that is empty', root('admin: { token: "${EMPTY}" }'), '1:17', /"EMPTY" is not set/],
+  ['a secret file that is not there', root('admin: { token: "file:nope" }'), '1:17', /ENOENT.*file:nope/],
+  ['a secret file that is empty', root('admin: { token: "file:empty" }'), '1:17', /secret is unset/],
+  ['a password that is a number', root('auth:\n  users:\n    - { name: a, password: 12345678 }'), '3:28', /\(hidden\)/],
+  ['users that are texts', root('auth:\n  users: ["app:hunter2"]'), '2:11', /must be a map.*\(hidden\)/],
+  ['no databases', `version: 1\n${clusters}databases: {}\n`, '5:12', /"databases" is empty/],
+  ['a cluster without nodes', cluster('{ user: app, nodes: [] }'), '3:29', /not empty/],
+  ['a cluster that is empty', cluster(''), '3:3', /must be a map/],
+  ['a node that is none', cluster('{ user: app, nodes: ["a:b:c"] }'), '3:30', /must be "host:port"/],
+  ['a node with a port too large', cluster('{ user: app, nodes: ["a:70000"] }'), '3:30', /not host:port/],
+  ['a node twice', cluster('{ user: app, nodes: ["a:5432", { host: a }] }'), '3:40', /listed twice/],
+  ['a weight of zero', cluster('{ user: app, nodes: [{ host: a, weight: 0 }] }'), '3:49', /above 0/],
+  ['a wait without unit', cluster('{ user: app, nodes: [a], pool: { wait: 5 } }'), '3:48', /with its unit/],
+  ['a password without user', cluster('{ password: x, monitor: { user: m }, nodes: [a] }'), '3:11', /needs its user/],
+  ['nobody to measure with', cluster('{ nodes: [a] }'), '3:3', /cannot measure/],
+  ['a client certificate without key', cluster('{ user: a, nodes: [a], tls: { cert: ca.pem } }'), '3:32', /"key" is missing/],
+  ['an sslmode that does not exist', cluster('{ user: a, nodes: [a], tls: { mode: verify } }'), '3:45', /verify-full/],
+  ['a database of the console’s name', database('').replace('app:', 'pointsman:'), '6:3', /taken by the console/],
+  ['an unknown cluster', base.replace('default: main', 'default: mian'), '6:19', /unknown cluster "mian"; did you mean "main"\?/],
+  [
+    'an unknown cluster of a partition',
+    database('    partitions:\n      p: { cluster: x, tables: [a] }\n'),
+    '9:21',
+    /unknown cluster "x".*main, two/,
+  ],
+  [
+    'a table in two partitions',
+    database('    partitions:\n      p: { cluster: two, tables: [a] }\n      q: { cluster: two, tables: [public.a] }\n'),
+    '10:35',
+    /two homes: partition p and partition q/,
+  ],
+  [
+    'a table in a partition and reference',
+    database('    partitions:\n      p: { cluster: two, tables: [a] }\n    reference: [a]\n'),
+    '10:17',
+    /two homes: partition p and reference/,
+  ],
+  ['a table twice', database('    reference: [a, b, a]\n'), '8:23', /listed twice in reference/],
+  ['a table name with capitals', database('    reference: [Users]\n'), '8:17', /capital letters/],
+  ['a table name of three parts', database('    reference: [a.b.c]\n'), '8:17', /more than two parts/],
+  ['a table name that is none', database('    reference: ["a b"]\n'), '8:17', /is not a name/],
+  ['two-phase commit', database('    two_phase: true\n'), '8:16', /true is not supported by this version/],
+  ['lanes', root('lanes: { enabled: true }'), '1:19', /true is not supported by this version/],
+  ['a function kind that does not exist', database('    functions: { f: stable }\n'), '8:21', /one of: read, write/],
+  [
+    'a missing shard key',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        tables: { t: }\n'),
+    '13:19',
+    /name of the shard key column/,
+  ],
+  [
+    'shard keys as a list',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        tables: [t]\n'),
+    '13:17',
+    /table: shard key column/,
+  ],
+  [
+    'no sharded tables',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        tables: {}\n'),
+    '13:17',
+    /"tables" is empty/,
+  ],
+  [
+    'a key type that does not exist',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: citext\n        tables: { t: k }\n'),
+    '12:19',
+    /one of: smallint/,
+  ],
+  ['no key type', sharded('        clusters: [two]\n        shards: 2\n        tables: { t: k }\n'), '9:7', /"key_type" is missing/],
+  [
+    'a function for shards that is not built',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        tables: { t: k }\n'),
+    '13:13',
+    /range is not supported by this version/,
+  ],
+  [
+    'more clusters than shards',
+    sharded('        clusters: [main, two]\n        shards: 1\n        key_type: bigint\n        tables: { t: k }\n'),
+    '11:17',
+    /more clusters than shards/,
+  ],
+  [
+    'a cluster twice',
+    sharded('        clusters: [two, two]\n        shards: 2\n        key_type: bigint\n        tables: { t: k }\n'),
+    '10:25',
+    /listed twice/,
+  ],
+  [
+    'a map with a hole',
+    sharded(
+      '        clusters: [main, two]\n        shards: 8\n        map: { main: [0-2], two: [5-7] }\n        key_type: bigint\n        tables: { t: k }\n',
+    ),
+    '12:9',
+    /no cluster for 3-4/,
+  ],
+  [
+    'a map with an overlap',
+    sharded(
+      '        clusters: [main, two]\n        shards: 8\n        map: { main: [0-4], two: [4-7] }\n        key_type: bigint\n        tables: { t: k }\n',
+    ),
+    '12:35',
+    /shard 4 has a cluster already/,
+  ],
+  [
+    'a map past the end',
+    sharded(
+      '        clusters: [main, two]\n        shards: 8\n        map: { main: [0-4], two: [5-8] }\n        key_type: bigint\n        tables: { t: k }\n',
+    ),
+    '12:35',
+    /no such shards/,
+  ],
+  [
+    'a map of a foreign cluster',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        map: { main: [0], two: [1] }\n        key_type: bigint\n        tables: { t: k }\n',
+    ),
+    '12:16',
+    /not among the clusters/,
+  ],
+  [
+    'list without values',
+    sharded('        clusters: [two]\n        shards: 2\n        by: list\n        key_type: bigint\n        tables: { t: k }\n'),
+    '9:7',
+    /needs values/,
+  ],
+  [
+    'values without list',
+    sharded('        clusters: [two]\n        shards: 2\n        values: { 0: [1] }\n        key_type: bigint\n        tables: { t: k }\n'),
+    '12:9',
+    /means nothing here/,
+  ],
+  [
+    'a value on two shards',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        by: list\n        values: { 0: [1], 1: ["01"] }\n        key_type: bigint\n        tables: { t: k }\n',
+    ),
+    '13:31',
+    /lives on shard 0 already/,
+  ],
+  [
+    'a value of another type',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        by: list\n        values: { 0: [x] }\n        key_type: bigint\n        tables: { t: k }\n',
+    ),
+    '13:23',
+    /cannot be read as bigint/,
+  ],
+  [
+    'values of a shard that does not exist',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        by: list\n        values: { 2: [1] }\n        key_type: bigint\n        tables: { t: k }\n',
+    ),
+    '13:19',
+    /no such shard/,
+  ],
+  ['bounded without bound', database('    reads: { default: { consistency: bounded } }\n'), '8:14', /needs max_staleness/],
+  ['a table bounded without bound', database('    reads: { tables: { t: { consistency: bounded } } }\n'), '8:24', /needs max_staleness/],
+  ['a bound without unit', database('    reads: { default: { max_staleness: 5 } }\n'), '8:40', /with its unit/],
+  ['a bound in minutes spelled out', database('    reads: { default: { max_staleness: 5 minutes } }\n'), '8:40', /with its unit/],
+  ['a step after primary', database('    reads: { default: { on_unmet: [primary, stale] } }\n'), '8:45', /never reached: "primary"/],
+  ['a step that does not exist', database('    reads: { default: { on_unmet: [wait, primary] } }\n'), '8:36', /"wait 30ms"/],
+  ['an empty ladder', database('    reads: { default: { on_unmet: [] } }\n'), '8:35', /a list of/],
+  [
+    'a consistency that does not exist',
+    database('    reads: { default: { consistency: eventual } }\n'),
+    '8:38',
+    /one of: strong, session, bounded, any/,
+  ],
+  ['a size out of range', root('limits: { max_message_bytes: 1KB }'), '1:30', /out of range/],
+  ['a size that is none', root('limits: { max_parse_bytes: lots }'), '1:28', /a size such as/],
+  ['no time to log in', root('limits: { login: 1ms }'), '1:18', /nobody could log in/],
+  ['a key twice', root('admin: {}\nadmin: {}'), '2:1', /stands twice.*found: admin/],
+  ['two documents', `${base}---\n${base}`, '8:1', /several documents/],
+  ['an unknown anchor', root('log: *hunter2'), '1:6', /anchor/],
+  ['a text that must be quoted', root('log: { level: @info }'), '1:15', /must be quoted/],
+  ['tabs', 'version: 1\nlog:\n\tlevel: info\n', '3:1', /tabs|indent/],
+]
+
+const printed = (problem: Problem) => `${problem.message} (found: ${problem.found}; allowed: ${problem.allowed})`
+
+t.test('the base of all mistakes is right', async (t) => {
+  t.ok(parse(base).ok)
+  t.ok(parse(database('')).ok)
+})
+
+for (const [what, text, place, says] of mistakes) {
+  t.test(what, async (t) => {
+    const result = parse(text)
+    t.notOk(result.ok)
+    if (result.ok) return
+    t.equal(result.problems.length, 1, result.problems.map((one) => `${String(one.line)} ${one.path} ${one.message}`).join('\n'))
+    const [problem] = result.problems
+    if (problem === undefined) return
+    t.equal(`${String(problem.line)}:${String(problem.column)}`, place)
+    t.match(printed(problem), says)
+    t.notMatch(JSON.stringify(problem), /hunter2|12345678/, 'no secret is told')
+  })
+}
+
+t.test('eight different mistakes give eight problems, by line', async (t) => {
+  const text = `version: 1
+listen: { prot: 6432 }
+admin: { host: 0.0.0.0 }
+auth:
+  users:
+    - { name: app, password: "\${NOPE}" }
+clusters:
+  main: { user: app, nodes: ["h:1", "h:1"] }
+databases:
+  app:
+    default: mian
+    partitions:
+      media: { cluster: main, tables: [images] }
+    sharded:
+      comments:
+        clusters: [main]
+        shards: 4
+        key_type: bigint
+        tables: { images: id, comments: }
+    reads: { default: { max_staleness: 5 } }
+`
+  const result = parse(text)
+  t.notOk(result.ok)
+  if (result.ok) return
+  t.same(
+    result.problems.map((problem) => [problem.line, problem.path]),
+    [
+      [2, 'listen.prot'],
+      [3, 'admin.token'],
+      [6, 'auth.users[0].password'],
+      [8, 'clusters.main.nodes[1]'],
+      [11, 'databases.app.default'],
+      [19, 'databases.app.sharded.comments.tables.images'],
+      [19, 'databases.app.sharded.comments.tables.comments'],
+      [20, 'databases.app.reads.default.max_staleness'],
+    ],
+  )
+})
+
+t.test('warnings do not refuse', async (t) => {
+  const result = parse(
+    sharded('        clusters: [two, main]\n        key_type: bigint\n        tables: { t: k }\n') +
+      'auth:\n  admins: [ops]\n  users: [{ name: app, password: x }]\n',
+  )
+  t.ok(result.ok)
+  t.same(
+    result.warnings.map((one) => [one.line, one.path]),
+    [
+      [9, 'databases.app.sharded.s.shards'],
+      [14, 'auth.admins[0]'],
+    ],
+  )
+  t.match(parse(base).warnings, [{ path: 'clusters.two', message: /no database uses/ }])
+})

@@ -1,0 +1,145 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { diffConfig, describeDiff } from '../../src/config/diff.js'
+import { jsonSchema } from '../../src/config/json-schema.js'
+import { redact } from '../../src/config/redact.js'
+import { suggest } from '../../src/config/suggest.js'
+import type { Config } from '../../src/config/config.js'
+import { validateConfig } from '../../src/config/validate.js'
+import { parseConfigText } from '../../src/config/yaml.js'
+
+const example = readFileSync(new URL('../../config/pointsman.example.yaml', import.meta.url), 'utf8')
+const minimal = readFileSync(new URL('../../config/minimal.yaml', import.meta.url), 'utf8')
+const names = ['APP_PASSWORD', 'REPORTING_PASSWORD', 'OPS_PASSWORD', 'ONCALL_PASSWORD', 'PG_PASSWORD', 'MONITOR_PASSWORD', 'ADMIN_TOKEN']
+const env = Object.fromEntries(names.map((name) => [name, `SECRET-${name}`]))
+const readFile = (path: string): string => {
+  if (path.endsWith('.pem')) return '-----BEGIN PRIVATE KEY-----\nSECRET-PEM\n-----END PRIVATE KEY-----\n'
+  return 'SECRET-FILE\n'
+}
+
+function configOf(text: string): Config {
+  const result = parseConfigText(text, { env, readFile })
+  if (!result.ok) throw new Error(JSON.stringify(result.problems))
+  return result.config
+}
+
+t.test('the example holds every key, and is right', async (t) => {
+  const result = parseConfigText(example, { env, readFile })
+  t.ok(result.ok)
+  t.same(result.warnings, [])
+  const config = configOf(example)
+  const app = config.databases.get('app')!
+  t.same(app.homes.get('public.images'), { kind: 'partition', partition: 'media', cluster: 'media', owner: 'media-team' })
+  t.match(app.homes.get('public.comments'), { kind: 'sharded', keyColumn: 'image_id', owner: 'comments-team' })
+  t.same(app.homes.get('public.countries'), { kind: 'reference' })
+  const comments = app.sharded.get('comments')!
+  t.equal(comments.map.length, 64)
+  t.same([comments.map[31], comments.map[32]], ['comments_0', 'comments_1'])
+  t.same(app.sharded.get('regions')?.function, { by: 'list', values: new Map([['de', 0], ['at', 0], ['ch', 0], ['us', 1], ['ca', 1]]) }) // prettier-ignore
+  t.same(app.reads.default, { consistency: 'session', maxStalenessMs: 5000, onUnmet: [{ step: 'wait', ms: 30 }, { step: 'primary', limit: null }] }) // prettier-ignore
+  t.same(app.reads.tables.get('public.accounts'), { consistency: 'strong', enforce: true })
+  t.same([...app.functions], [['reporting.refresh_totals', 'write'], ['legacy_lookup', 'read']]) // prettier-ignore
+  t.same(config.clusters.get('main')?.nodes[1], { id: '10.0.0.2:5432', host: '10.0.0.2', port: 5432, weight: 2, zone: 'a' })
+  t.equal(config.clusters.get('comments_1')?.dbname, 'comments', 'merged maps may be overridden')
+  t.equal(config.limits.maxParseBytes, 2 ** 20)
+
+  const written = new Set(example.match(/[a-z_]+(?=:)/g))
+  const missing = keysOf(jsonSchema()).filter((key) => !written.has(key))
+  t.same(missing, [], 'every key of the schema stands in the example')
+})
+
+t.test('the plain pooler', async (t) => {
+  const config = configOf(minimal)
+  t.equal(config.databases.get('*')?.default, 'main')
+  t.equal(config.clusters.get('main')?.dbname, null)
+  t.equal(config.admin, null)
+  t.same(config.listen, { host: '127.0.0.1', port: 6432, unix: null, tls: null, maxClients: 10_000 })
+})
+
+t.test('a config is frozen all the way', async (t) => {
+  const config = configOf(example)
+  t.throws(() => Object.assign(config.listen, { port: 1 }))
+  t.throws(() => Object.assign(config.clusters.get('main')!.nodes[0]!, { port: 1 }))
+  t.throws(() => (config.databases.get('app')!.sharded.get('comments')!.map as string[]).push('x'))
+})
+
+t.test('an object and its YAML give the same', async (t) => {
+  const object = {
+    version: 1,
+    clusters: { main: { user: 'app', password: '${PG_PASSWORD}', nodes: ['h:1', { host: '::1', port: 2 }] } },
+    databases: { app: { default: 'main', reads: { default: { max_staleness: '2s', on_unmet: 'error' } } } },
+  }
+  const fromObject = validateConfig(object, { env, readFile })
+  t.same(fromObject, parseConfigText(JSON.stringify(object), { env, readFile }))
+  t.ok(fromObject.ok && fromObject.config.clusters.get('main')?.nodes[1]?.id === '[::1]:2')
+  const bad = validateConfig({ ...object, databases: {} }, { env, readFile })
+  t.match(bad, { ok: false, problems: [{ line: null, column: null, path: 'databases' }] })
+})
+
+t.test('secrets: variables, files, and the escape', async (t) => {
+  const token = (text: string) =>
+    configOf(`version: 1\nadmin: { token: '${text}' }\n${minimal.slice(minimal.indexOf('clusters:'))}`).admin?.token
+  t.equal(token('${ADMIN_TOKEN}'), 'SECRET-ADMIN_TOKEN')
+  t.equal(token('a-${ADMIN_TOKEN}-b'), 'a-SECRET-ADMIN_TOKEN-b')
+  t.equal(token('$${ADMIN_TOKEN}'), '${ADMIN_TOKEN}')
+  t.equal(token('file:/run/secrets/token'), 'SECRET-FILE')
+  t.equal(token('$5 plain'), '$5 plain')
+})
+
+t.test('what is shown holds no secret', async (t) => {
+  const text = example
+    .replace('# tls:', 'tls:')
+    .replace(/#   (cert|key|ca|mode):/g, '  $1:')
+    .replaceAll(/\/etc\/pointsman\/\w+\.\w+/g, 'x.pem')
+    .replace('# token:', 'token:')
+    .replace('tls: { mode: prefer }', 'tls: { mode: verify-full, ca: x.pem, cert: x.pem, key: x.pem }')
+    .replace(/# (- \{ name: batch), verifier: .*/, `$1, verifier: "SCRAM-SHA-256$4096:U0VDUkVU$${'A'.repeat(43)}=:${'A'.repeat(43)}=" }`)
+  const config = configOf(text)
+  t.ok(config.listen.tls?.key.includes('SECRET-PEM'))
+  t.ok(config.auth.users.get('batch')?.verifier)
+  const shown = JSON.stringify(redact(config))
+  t.notMatch(shown, /SECRET|U0VDUkVU/)
+  t.match(shown, /"password":"\*\*\*"/)
+  t.match(shown, /10\.0\.0\.2/)
+})
+
+t.test('the schema file is the generated one', async (t) => {
+  const file = readFileSync(new URL('../../config/pointsman.schema.json', import.meta.url), 'utf8')
+  t.same(JSON.parse(file), JSON.parse(JSON.stringify(jsonSchema())), 'regenerate with: pointsman schema > config/pointsman.schema.json')
+})
+
+t.test('a reload tells what differs', async (t) => {
+  const old = configOf(example)
+  const edit = (from: string, to: string) => diffConfig(old, configOf(example.replace(from, to)))
+  t.ok(diffConfig(old, configOf(example)).unchanged)
+
+  const added = edit('- { host: 10.0.0.3, zone: b }', '- { host: 10.0.0.3, zone: b }\n      - 10.0.0.4')
+  t.same(added.cluster.get('main'), { nodes: { added: ['10.0.0.4:5432'], removed: [], changed: [] }, keys: [], reconnect: false })
+  t.same(describeDiff(added), ['cluster main: node 10.0.0.4:5432 added'])
+  t.same(added.databases, { added: [], removed: [], changed: [] }, 'a database is not changed by its cluster')
+
+  const weight = edit('weight: 2', 'weight: 3')
+  t.same(describeDiff(weight), ['cluster main: node 10.0.0.2:5432 changed'])
+  t.equal(edit('dbname: media', 'dbname: media2').cluster.get('media')?.reconnect, true)
+  t.equal(edit('max: 20 ', 'max: 21 ').cluster.get('main')?.reconnect, false)
+  t.same(edit('port: 6432', 'port: 6433').notLive, ['listen.port'])
+  t.same(edit('port: 6480', 'port: 6481').notLive, ['admin.port'])
+  t.same(edit('reference: [countries]', 'reference: [countries, currencies]').databases.changed, ['app'])
+  t.same(edit('level: info', 'level: debug').others, ['log'])
+  t.same(edit('admins: [ops]', 'admins: []').others, ['auth.admins'])
+  const secret = describeDiff(edit('name: app, password: "${APP_PASSWORD}"', 'name: app, password: "SECRET-2"'))
+  t.same(secret, ['user app changed'], 'no secret in words')
+})
+
+t.test('did you mean', async (t) => {
+  t.equal(suggest('clustres', ['clusters', 'databases']), 'clusters')
+  t.equal(suggest('prot', ['host', 'port']), 'port')
+  t.equal(suggest('zzz', ['host', 'port']), null)
+  t.equal(suggest('', ['a']), null)
+})
+
+function keysOf(schema: unknown): string[] {
+  if (typeof schema !== 'object' || schema === null) return []
+  if (Array.isArray(schema)) return schema.flatMap(keysOf)
+  return Object.entries(schema).flatMap(([key, value]) => [...(key === 'properties' ? Object.keys(value as object) : []), ...keysOf(value)])
+}
