@@ -80,7 +80,11 @@ export function decodeNotification(frame: Uint8Array): Notification {
 }
 
 export function encodeNotification(notification: Notification): Buffer {
-  return new FrameWriter(Backend.NotificationResponse).int32(notification.pid).cstring(notification.channel).cstring(notification.payload).end()
+  return new FrameWriter(Backend.NotificationResponse)
+    .int32(notification.pid)
+    .cstring(notification.channel)
+    .cstring(notification.payload)
+    .end()
 }
 
 export function decodeNegotiateProtocolVersion(frame: Uint8Array): { readonly minor: number; readonly unknown: readonly string[] } {

@@ -24,7 +24,7 @@ export class BodyReader {
 
   byte(): number {
     const at = this.#take(1)
-    return this.#bytes[at] as number
+    return this.#bytes[at]!
   }
 
   int16(): number {

@@ -71,7 +71,8 @@ export function decodeBind(frame: Uint8Array, encoding: TextEncoding = 'utf8'): 
   const statement = body.cstring(encoding)
   const formats = readFormats(body)
   const count = body.uint16()
-  if (formats.length > 1 && formats.length !== count) throw violation(`Bind has ${String(formats.length)} formats for ${String(count)} parameters`)
+  if (formats.length > 1 && formats.length !== count)
+    throw violation(`Bind has ${String(formats.length)} formats for ${String(count)} parameters`)
   const values: (Uint8Array | null)[] = []
   for (let index = 0; index < count; index++) values.push(body.value())
   readFormats(body)
@@ -162,7 +163,10 @@ function decodeTarget(frame: Uint8Array, what: string, encoding: TextEncoding): 
 }
 
 function encodeTarget(type: number, target: Target): Buffer {
-  return new FrameWriter(type).byte(target.of === 'statement' ? 0x53 : 0x50).cstring(target.name).end()
+  return new FrameWriter(type)
+    .byte(target.of === 'statement' ? 0x53 : 0x50)
+    .cstring(target.name)
+    .end()
 }
 
 export interface Execute {

@@ -25,7 +25,14 @@ const sizes: ReadonlyMap<number, number> = new Map([
 export function encodeRowDescription(columns: readonly Column[]): Buffer {
   const frame = new FrameWriter(Backend.RowDescription, 2 + 32 * columns.length).int16(columns.length)
   for (const { name, oid = Oid.text, format = 0 } of columns) {
-    frame.cstring(name).int32(0).int16(0).uint32(oid).int16(sizes.get(oid) ?? -1).int32(-1).int16(format)
+    frame
+      .cstring(name)
+      .int32(0)
+      .int16(0)
+      .uint32(oid)
+      .int16(sizes.get(oid) ?? -1)
+      .int32(-1)
+      .int16(format)
   }
   return frame.end()
 }

@@ -40,7 +40,8 @@ export class ScramClient {
     const salted = decode(salt)
     const count = /^\d{1,9}$/.test(iterations) ? Number(iterations) : 0
     if (!nonce.startsWith(this.#nonce) || nonce.length === this.#nonce.length) throw violation('SCRAM nonce is not ours')
-    if (salted === null || salted.length === 0 || count < 1 || count > MAX_ITERATIONS) throw violation('malformed SCRAM message (server-first)')
+    if (salted === null || salted.length === 0 || count < 1 || count > MAX_ITERATIONS)
+      throw violation('malformed SCRAM message (server-first)')
     this.#serverFirst = message
     this.#nonceOfBoth = nonce
     return { nonce, salt: salted, iterations: count }

@@ -18,8 +18,7 @@ export type TransactionStatus = 'I' | 'T' | 'E'
  * but must be told, since a server in copy-in mode ignores every Sync that it reads before it.
  */
 export type ReplyKind =
-  | 'parse' | 'bind' | 'describe-statement' | 'describe-portal' | 'execute' | 'close'
-  | 'sync' | 'query' | 'function-call' | 'copy-end'
+  'parse' | 'bind' | 'describe-statement' | 'describe-portal' | 'execute' | 'close' | 'sync' | 'query' | 'function-call' | 'copy-end'
 
 /** One entry of the ledger, in the order of the messages sent. Entries are never changed: constants may be shared. */
 export type Expect = ExpectReply | ExpectNothing

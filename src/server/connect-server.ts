@@ -1,0 +1,105 @@
+// server/connect-server.ts — opens one connection whole: socket, TLS, login, and the evidence that it gives of its server.
+import type { TLSSocket } from 'node:tls'
+import type { ClusterConfig, NodeConfig } from '../config/config.js'
+import { positionQuery, readPosition } from '../consistency/position-query.js'
+import { PointsmanError } from '../errors/error.js'
+import type { Connect, Evidence, Identity } from '../pool/contract.js'
+import { serverEndPoint } from '../protocol/channel-binding.js'
+import { encodeStartupMessage } from '../protocol/startup.js'
+import type { Address, ClusterTls } from './address.js'
+import { Connection, DEFAULT_MAX_STATEMENTS } from './connection.js'
+import type { ServerConnection } from './contract.js'
+import { dial } from './dial.js'
+import { unreachable } from './unreachable.js'
+
+export interface ServerOptions {
+  /** Process-monotonic milliseconds. Default: performance.now(). */
+  readonly now?: () => number
+  /** For socket, TLS and login together. Default: 10 s. */
+  readonly timeoutMs?: number
+  /** Further startup parameters (application_name among them); user, database and client_encoding are set here. */
+  readonly startup?: Readonly<Record<string, string>>
+  /** Prepared statements kept on the server per connection. */
+  readonly maxStatements?: number
+}
+
+const TIMEOUT_MS = 10_000
+
+/**
+ * Rejects with the server's own error (ServerError), with node_unreachable, authentication_failed or connection_lost
+ * (PointsmanError), or with `signal.reason`. Nothing is left open then.
+ */
+export async function connectServer(
+  node: NodeConfig,
+  tls: ClusterTls,
+  identity: Identity,
+  options: ServerOptions,
+  signal: AbortSignal,
+): Promise<ServerConnection> {
+  const address: Address = { cluster: identity.cluster, node, tls }
+  const timeout = new AbortController()
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS
+  const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${String(timeoutMs)} ms`)), timeoutMs)
+  try {
+    return await open(address, identity, options, AbortSignal.any([signal, timeout.signal]))
+  } catch (error) {
+    if (signal.aborted) throw signal.reason
+    throw unreachable(address, timeout.signal.aborted ? timeout.signal.reason : error)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** For the pools: TLS by the identity's cluster. `clusterOf` may follow a reload; an unknown cluster is an error. */
+export function createConnect(
+  clusterOf: (id: string) => ClusterConfig | undefined,
+  options: ServerOptions = {},
+): Connect<ServerConnection> {
+  return async (node, identity, signal) => {
+    const cluster = clusterOf(identity.cluster)
+    if (cluster === undefined) {
+      throw new PointsmanError('cluster_unreachable', { values: { cluster: identity.cluster, why: 'the configuration does not have it' } })
+    }
+    return connectServer(node, cluster.tls, identity, options, signal)
+  }
+}
+
+async function open(address: Address, identity: Identity, options: ServerOptions, signal: AbortSignal): Promise<ServerConnection> {
+  const dialled = await dial(address, signal)
+  const connection = new Connection(address, dialled, options.maxStatements ?? DEFAULT_MAX_STATEMENTS)
+  const abort = (): void => connection.close()
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    signal.throwIfAborted()
+    const certificate = dialled.secure ? (dialled.socket as TLSSocket).getPeerX509Certificate() : undefined
+    const binding = certificate === undefined ? null : serverEndPoint(certificate.raw)
+    await connection.login(startupMessage(identity, options), { user: identity.user, password: identity.password, binding })
+    connection.proved(await evidenceOf(connection, options.now ?? (() => performance.now())))
+    return connection
+  } catch (error) {
+    connection.close()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function startupMessage(identity: Identity, options: ServerOptions): Uint8Array {
+  return encodeStartupMessage(
+    Object.entries({
+      application_name: 'pointsman',
+      ...options.startup,
+      user: identity.user,
+      database: identity.dbname,
+      client_encoding: 'UTF8',
+    }),
+  )
+}
+
+/** The time is taken before the query is sent: what the server shows later is at least as new. */
+async function evidenceOf(connection: Connection, now: () => number): Promise<Evidence> {
+  const openedAt = now()
+  const { rows } = await connection.query(positionQuery)
+  const { inRecovery, lsn, postmasterStart, timeline } = readPosition(rows[0])
+  return { node: connection.node.id, openedAt, inRecovery, position: lsn, postmasterStart, timeline }
+}

@@ -1,0 +1,342 @@
+// server/connection.ts — one PostgreSQL connection: a socket, the ledger of replies owed on it, and what is known of the
+// session behind it. Policy (what to send, when to retry) is elsewhere; this only knows what was sent and what came back.
+import type { Socket } from 'node:net'
+import type { NodeConfig } from '../config/config.js'
+import type { Evidence } from '../pool/contract.js'
+import { encodeSync } from '../protocol/extended.js'
+import type { ErrorFields } from '../protocol/error-fields.js'
+import { FrameReader } from '../protocol/frame-reader.js'
+import { encodeQuery, encodeTerminate } from '../protocol/query.js'
+import type { Address } from './address.js'
+import { sendCancel } from './cancel.js'
+import type { BackendKey, Exchange, Expect, Loss, ReplySink, ServerConnection, SimpleResult, TransactionStatus } from './contract.js'
+import type { Dialled } from './dial.js'
+import { Ledger, type Collected } from './ledger.js'
+import { Login, type LoginOptions } from './login.js'
+import { PreparedStatements } from './prepared-names.js'
+import { ReplyReader } from './reply-reader.js'
+import { SimpleQuery } from './simple-query.js'
+import { SocketWriter } from './socket-writer.js'
+import { lost, reason } from './unreachable.js'
+
+/** Server-side prepared statements kept per connection. */
+export const DEFAULT_MAX_STATEMENTS = 500
+/** A server that does not take our Terminate within this is cut off. */
+const CLOSE_MS = 1_000
+
+export class Connection implements ServerConnection {
+  readonly cluster: string
+  readonly node: NodeConfig
+  readonly secure: boolean
+  readonly settings: Map<string, string> = new Map<string, string>()
+  readonly statements: PreparedStatements
+  readonly #address: Address
+  readonly #socket: Socket
+  readonly #writer: SocketWriter
+  readonly #ledger: Ledger
+  readonly #replies: ReplyReader
+  readonly #frames: FrameReader
+  readonly #parameters = new Map<string, string>()
+  readonly #closedListeners: ((reason: string) => void)[] = []
+  #sink: ReplySink | null = null
+  #transaction: TransactionStatus = 'I'
+  #written = false
+  #fatal: ErrorFields | null = null
+  #closed: string | null = null
+  #closing = false
+  #key: BackendKey = { pid: 0, secret: new Uint8Array(4) }
+  #evidence: Evidence | null = null
+  readonly #cancels = new Set<Promise<void>>()
+  #cancelled = false
+  #cancelLost = false
+
+  constructor(address: Address, { socket, secure }: Dialled, maxStatements: number) {
+    this.#address = address
+    this.cluster = address.cluster
+    this.node = address.node
+    this.secure = secure
+    this.#socket = socket
+    this.statements = new PreparedStatements(maxStatements)
+    this.#writer = new SocketWriter(socket, () => this.#sink?.drain?.())
+    this.#ledger = new Ledger((entry) => {
+      if (entry.prepares !== undefined) this.statements.forget(entry.prepares)
+      if (entry.closes !== undefined) this.statements.notClosed(entry.closes)
+    })
+    this.#replies = new ReplyReader(this.#replyContext())
+    this.#frames = new FrameReader(this.#replies)
+    this.#listen()
+  }
+
+  get evidence(): Evidence {
+    if (this.#evidence === null) throw new Error('the connection is not open yet')
+    return this.#evidence
+  }
+
+  get usable(): boolean {
+    return this.#closed === null && !this.#closing && !this.#ledger.uncertain && !this.#cancelLost
+  }
+
+  get parameters(): ReadonlyMap<string, string> {
+    return this.#parameters
+  }
+
+  get backend(): BackendKey {
+    return this.#key
+  }
+
+  get transaction(): TransactionStatus {
+    return this.#transaction
+  }
+
+  /** The startup message and everything up to the first ReadyForQuery. */
+  async login(startup: Uint8Array, options: Pick<LoginOptions, 'user' | 'password' | 'binding'>): Promise<void> {
+    const login = new Login({
+      ...options,
+      write: (message) => void this.#writer.write(message),
+      onLost: (loss) => lost(this.#address, loss),
+    })
+    this.#collect({ act: 'collect', reply: 'login', collector: login }, startup)
+    this.#key = await login.done
+  }
+
+  /** Set once, when the position was read on this connection. */
+  proved(evidence: Evidence): void {
+    this.#evidence = evidence
+  }
+
+  exchange(sink: ReplySink): Exchange {
+    if (this.#sink !== null) throw new Error('the connection has a consumer already')
+    if (!this.usable) throw new Error('the connection is not usable')
+    this.#sink = sink
+    return new AttachedExchange(this.#exchangeContext(sink))
+  }
+
+  query(sql: string): Promise<SimpleResult> {
+    const query = new SimpleQuery((loss) => lost(this.#address, loss))
+    this.#collect({ act: 'collect', reply: 'query', collector: query }, encodeQuery(sql))
+    return query.result
+  }
+
+  async sync(): Promise<void> {
+    const empty = new SimpleQuery((loss) => lost(this.#address, loss))
+    this.#collect({ act: 'collect', reply: 'sync', collector: empty }, encodeSync())
+    await empty.result
+  }
+
+  async scrub(): Promise<void> {
+    if (this.#sink !== null || this.#ledger.size > 0) throw new Error('the connection is in use')
+    await this.quiesce()
+    if (this.#transaction !== 'I') await this.query('ROLLBACK')
+    await this.query('DISCARD ALL')
+    this.#forget()
+  }
+
+  cancel(): Promise<void> {
+    this.#cancelled = true
+    const cancel = sendCancel(this.#address, this.#key, this.secure)
+    const settled = cancel.then(
+      () => undefined,
+      () => {
+        // It may still arrive, and then hit whoever has the connection.
+        this.#cancelLost = true
+      },
+    )
+    this.#cancels.add(settled)
+    void settled.then(() => this.#cancels.delete(settled))
+    return cancel
+  }
+
+  async quiesce(): Promise<void> {
+    while (this.#cancels.size > 0) await Promise.all(this.#cancels)
+    if (!this.#cancelled) return
+    this.#cancelled = false
+    await this.sync()
+  }
+
+  close(): void {
+    if (this.#closed !== null || this.#closing) return
+    this.#closing = true
+    if (this.#ledger.size > 0) {
+      this.#lose('closed')
+      return
+    }
+    this.#writer.flush()
+    this.#socket.end(encodeTerminate())
+    this.#socket.resume()
+    setTimeout(() => this.#socket.destroy(), CLOSE_MS).unref()
+  }
+
+  onClosed(listener: (reason: string) => void): void {
+    if (this.#closed === null) this.#closedListeners.push(listener)
+    else listener(this.#closed)
+  }
+
+  #listen(): void {
+    let failure: string | null = null
+    this.#socket.on('data', (chunk) => this.#read(chunk))
+    this.#socket.on('error', (error) => {
+      failure = reason(error)
+    })
+    this.#socket.on('close', () => this.#lose(this.#closing ? 'closed' : (failure ?? 'the server closed the connection')))
+    this.#socket.resume()
+  }
+
+  #read(chunk: Uint8Array): void {
+    if (this.#closed !== null) return
+    try {
+      this.#frames.push(chunk)
+      this.#replies.flush()
+    } catch (error) {
+      this.#lose(reason(error))
+    }
+  }
+
+  /** A message of ours and what collects its reply. */
+  #collect(entry: Collected, message: Uint8Array): void {
+    if (this.#closed !== null || this.#closing) return void entry.collector.lost(this.#loss(this.#closed ?? 'closed'))
+    if (entry.reply === 'query' && this.#ledger.groupOpen) throw new Error('a query of ours inside an open group of messages')
+    this.#ledger.append(entry)
+    this.#written = true
+    this.#writer.write(message)
+  }
+
+  #replyContext(): ConstructorParameters<typeof ReplyReader>[0] {
+    return {
+      ledger: this.#ledger,
+      sink: () => this.#sink,
+      pause: () => void this.#socket.pause(),
+      status: (status) => {
+        this.#transaction = status
+      },
+      parameter: (name, value) => void this.#parameters.set(name, value),
+      fatal: (fields) => {
+        this.#fatal = fields
+      },
+      tag: (tag) => this.#watch(tag),
+      settled: () => {
+        this.#written = false
+      },
+    }
+  }
+
+  /** Statements by which a session forgets what it prepared or set; the tag tells that they succeeded. */
+  #watch(tag: string): void {
+    if (tag === 'DEALLOCATE ALL') this.statements.clear()
+    else if (tag === 'DISCARD ALL') this.#forget()
+  }
+
+  #forget(): void {
+    this.statements.clear()
+    this.settings.clear()
+  }
+
+  #exchangeContext(sink: ReplySink): ExchangeContext {
+    return {
+      send: (frames, expects) => this.#send(frames, expects),
+      write: (bytes) => this.#write(bytes),
+      resume: () => void this.#socket.resume(),
+      forwarded: () => this.#replies.forwarded,
+      written: () => this.#written,
+      owed: () => this.#ledger.size,
+      end: () => this.#detach(sink),
+    }
+  }
+
+  #send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean {
+    if (this.#closed !== null || this.#closing) return false
+    let free = true
+    for (const frame of frames) free = this.#writer.write(frame)
+    if (frames.length > 0) this.#written = true
+    for (const expect of expects) this.#ledger.append(expect)
+    this.#replies.advance()
+    this.#replies.flush()
+    return free
+  }
+
+  #write(bytes: Uint8Array): boolean {
+    if (this.#closed !== null || this.#closing) return false
+    this.#written = true
+    return this.#writer.write(bytes)
+  }
+
+  #detach(sink: ReplySink): void {
+    if (this.#sink !== sink) return
+    this.#sink = null
+    if (this.#ledger.size > 0) this.close()
+    else this.#socket.resume()
+  }
+
+  #loss(why: string): Loss {
+    return { reason: why, error: this.#fatal, written: this.#written, forwarded: this.#replies.forwarded, owed: this.#ledger.size > 0 }
+  }
+
+  /** The end, once: whoever waits for anything is told. */
+  #lose(why: string): void {
+    if (this.#closed !== null) return
+    const loss = this.#loss(why)
+    this.#closed = why
+    this.#replies.drop()
+    this.#socket.destroy()
+    const sink = this.#sink
+    this.#sink = null
+    for (const entry of this.#ledger.drain()) if (entry.act === 'collect') entry.collector.lost(loss)
+    sink?.closed(loss)
+    for (const listener of this.#closedListeners) listener(why)
+  }
+}
+
+interface ExchangeContext {
+  send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean
+  write(bytes: Uint8Array): boolean
+  resume(): void
+  forwarded(): boolean
+  written(): boolean
+  owed(): number
+  end(): void
+}
+
+/** What the consumer holds; after end() it can do nothing to whoever comes next. */
+class AttachedExchange implements Exchange {
+  readonly #context: ExchangeContext
+  #ended = false
+
+  constructor(context: ExchangeContext) {
+    this.#context = context
+  }
+
+  get forwarded(): boolean {
+    return this.#context.forwarded()
+  }
+
+  get written(): boolean {
+    return this.#context.written()
+  }
+
+  get owed(): number {
+    return this.#context.owed()
+  }
+
+  send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean {
+    this.#check()
+    return this.#context.send(frames, expects)
+  }
+
+  write(bytes: Uint8Array): boolean {
+    this.#check()
+    return this.#context.write(bytes)
+  }
+
+  resume(): void {
+    if (!this.#ended) this.#context.resume()
+  }
+
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#context.end()
+  }
+
+  #check(): void {
+    if (this.#ended) throw new Error('the exchange has ended')
+  }
+}
