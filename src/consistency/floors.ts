@@ -187,7 +187,8 @@ function resolveReplicaMarks(state: ClusterFloors, view: ClusterView, timeline: 
 
 function raise(state: ClusterFloors, by: Floor): void {
   const floor = state.floor
-  state.floor = floor === null ? by : { timeline: by.timeline, lsn: by.lsn > floor.lsn ? by.lsn : floor.lsn, mark: Math.max(by.mark, floor.mark) }
+  state.floor =
+    floor === null ? by : { timeline: by.timeline, lsn: by.lsn > floor.lsn ? by.lsn : floor.lsn, mark: Math.max(by.mark, floor.mark) }
 }
 
 function later(mark: number | null, now: number): number {

@@ -32,7 +32,9 @@ const TRICKLE = 1 / 16
 const LOYALTY = 1
 
 export function choose(input: ChooseInput): Choice {
-  const fit = input.nodes.filter((node) => node.unfit === null && (input.role === 'primary' ? node.id === input.primary : node.role === 'replica'))
+  const fit = input.nodes.filter(
+    (node) => node.unfit === null && (input.role === 'primary' ? node.id === input.primary : node.role === 'replica'),
+  )
   if (fit.length === 0) return { kind: 'none', why: 'none-fit', detail: reasons(input.nodes, (node) => node.unfit) }
   const able = input.role === 'primary' ? fit : fit.filter(input.admissible)
   if (able.length === 0) return { kind: 'none', why: 'unmet', detail: reasons(fit, (node) => node.limited) }
@@ -54,7 +56,10 @@ function pick(nodes: readonly NodeSnapshot[], input: ChooseInput): NodeSnapshot 
   const candidates = weighted.length > 0 ? weighted : nodes
   const preferred = candidates.find((node) => node.id === input.prefer)
   const first = preferred ?? draw(candidates, input.random[0])
-  const second = draw(candidates.filter((node) => node !== first), input.random[1])
+  const second = draw(
+    candidates.filter((node) => node !== first),
+    input.random[1],
+  )
   if (first === undefined || second === undefined) return first
   const slack = preferred === undefined ? 0 : LOYALTY
   return load(second, input) + slack < load(first, input) ? second : first
@@ -75,5 +80,7 @@ function draw(nodes: readonly NodeSnapshot[], random: number): NodeSnapshot | un
 }
 
 function reasons(nodes: readonly NodeSnapshot[], of: (node: NodeSnapshot) => string | null): string {
-  return nodes.map((node) => `${node.id} ${of(node) ?? `is a ${node.role ?? 'server'}${node.role === 'replica' ? ' not proved fresh enough' : ''}`}`).join('; ')
+  return nodes
+    .map((node) => `${node.id} ${of(node) ?? `is a ${node.role ?? 'server'}${node.role === 'replica' ? ' not proved fresh enough' : ''}`}`)
+    .join('; ')
 }

@@ -52,7 +52,13 @@ function settle(cluster: ClusterState): ClusterState {
   const incumbent = primary ?? cluster.incumbent
   const same = incumbent !== null && isSame(incumbent, cluster.incumbent)
   const series = same ? cluster.series : emptySeries
-  return { ...cluster, incumbent: same ? cluster.incumbent : incumbent, proved: primary !== null, refused, series: primary === null ? series : sampled(cluster, primary, series) }
+  return {
+    ...cluster,
+    incumbent: same ? cluster.incumbent : incumbent,
+    proved: primary !== null,
+    refused,
+    series: primary === null ? series : sampled(cluster, primary, series),
+  }
 }
 
 function isSame(a: Incumbent, b: Incumbent | null): boolean {
@@ -81,7 +87,19 @@ function nodeSnapshot(cluster: ClusterState, state: NodeState): NodeSnapshot {
   const { node, health, position } = state
   const { id, host, port, weight, zone } = node
   const role = state.evidence?.role ?? null
-  return { id, cluster: cluster.id, host, port, weight, zone, health, role, position, unfit: unfit(cluster, state), limited: limited(cluster, state) }
+  return {
+    id,
+    cluster: cluster.id,
+    host,
+    port,
+    weight,
+    zone,
+    health,
+    role,
+    position,
+    unfit: unfit(cluster, state),
+    limited: limited(cluster, state),
+  }
 }
 
 function unfit(cluster: ClusterState, state: NodeState): string | null {
@@ -90,7 +108,8 @@ function unfit(cluster: ClusterState, state: NodeState): string | null {
   if (evidence === null) return `its role is not known: ${state.trouble ?? 'no answer'}`
   const refused = cluster.refused.get(state.node.id)
   if (refused !== undefined) return refused
-  if (evidence.role === 'primary' && !(cluster.proved && cluster.incumbent?.node === state.node.id)) return 'not all nodes of the cluster have been asked yet'
+  if (evidence.role === 'primary' && !(cluster.proved && cluster.incumbent?.node === state.node.id))
+    return 'not all nodes of the cluster have been asked yet'
   const foreign = cluster.incumbent !== null && evidence.systemIdentifier !== cluster.incumbent.systemIdentifier
   return foreign ? 'belongs to another cluster (its system identifier differs)' : null
 }

@@ -31,7 +31,10 @@ export function elect(nodes: readonly NodeState[], incumbent: Incumbent | null):
   const system = systemOf(nodes, claims, incumbent)
   const same = claims.filter((claim) => {
     if (system !== null && claim.evidence.systemIdentifier === system) return true
-    refused.set(claim.node, system === null ? 'primaries of different clusters claim this one' : 'belongs to another cluster (its system identifier differs)')
+    refused.set(
+      claim.node,
+      system === null ? 'primaries of different clusters claim this one' : 'belongs to another cluster (its system identifier differs)',
+    )
     return false
   })
   // Without a primary to compare with, the first to answer would win: wait until every node has had its say.
@@ -52,7 +55,12 @@ function systemOf(nodes: readonly NodeState[], claims: readonly Claim[], incumbe
   return reborn ? agreed : incumbent.systemIdentifier
 }
 
-function highest(claims: readonly Claim[], nodes: readonly NodeState[], incumbent: Incumbent | null, refused: Map<string, string>): Incumbent | null {
+function highest(
+  claims: readonly Claim[],
+  nodes: readonly NodeState[],
+  incumbent: Incumbent | null,
+  refused: Map<string, string>,
+): Incumbent | null {
   let best: Incumbent[] = []
   for (const { node, evidence } of claims) {
     const { timeline, systemIdentifier } = evidence
@@ -65,7 +73,12 @@ function highest(claims: readonly Claim[], nodes: readonly NodeState[], incumben
   const winner = best.length === 1 ? best[0] : best.find(({ node }) => node === incumbent?.node)
   for (const { node } of claims) {
     if (node === winner?.node || refused.has(node)) continue
-    refused.set(node, winner === undefined ? 'several nodes claim to be the primary on the same timeline' : `claims to be the primary, but ${winner.node} is`)
+    refused.set(
+      node,
+      winner === undefined
+        ? 'several nodes claim to be the primary on the same timeline'
+        : `claims to be the primary, but ${winner.node} is`,
+    )
   }
   return winner ?? null
 }
@@ -74,6 +87,8 @@ function highest(claims: readonly Claim[], nodes: readonly NodeState[], incumben
 function followed(nodes: readonly NodeState[], systemIdentifier: string): number {
   return Math.max(
     0,
-    ...nodes.map(({ evidence }) => (evidence?.role === 'replica' && evidence.systemIdentifier === systemIdentifier ? (evidence.timeline ?? 0) : 0)),
+    ...nodes.map(({ evidence }) =>
+      evidence?.role === 'replica' && evidence.systemIdentifier === systemIdentifier ? (evidence.timeline ?? 0) : 0,
+    ),
   )
 }

@@ -2,14 +2,14 @@
 // where it gets a trickle of work before it counts as up again.
 import type { Health } from './topology.js'
 
-/** ok: it answered · miss: no answer in time · lost: its connection broke or could not be opened · due: its back-off is over. */
-export type HealthEvent = 'ok' | 'miss' | 'lost' | 'due'
+/** ok: it answered · miss: no answer in time · lost: its connection broke or could not be opened */
+export type HealthEvent = 'ok' | 'miss' | 'lost'
 
 const table: Readonly<Record<Health, Readonly<Record<HealthEvent, Health>>>> = {
-  up: { ok: 'up', miss: 'suspect', lost: 'suspect', due: 'up' },
-  suspect: { ok: 'up', miss: 'down', lost: 'down', due: 'suspect' },
-  down: { ok: 'probation', miss: 'down', lost: 'down', due: 'probation' },
-  probation: { ok: 'up', miss: 'down', lost: 'down', due: 'probation' },
+  up: { ok: 'up', miss: 'suspect', lost: 'suspect' },
+  suspect: { ok: 'up', miss: 'down', lost: 'down' },
+  down: { ok: 'probation', miss: 'down', lost: 'down' },
+  probation: { ok: 'up', miss: 'down', lost: 'down' },
 }
 
 export function nextHealth(health: Health, event: HealthEvent): Health {

@@ -18,10 +18,7 @@ export interface Answer {
   readonly tellsTimeline: boolean
 }
 
-export type NodeEvent =
-  | { readonly kind: 'answer'; readonly answer: Answer }
-  | { readonly kind: 'miss' | 'lost'; readonly reason: string }
-  | { readonly kind: 'due' }
+export type NodeEvent = { readonly kind: 'answer'; readonly answer: Answer } | { readonly kind: 'miss' | 'lost'; readonly reason: string }
 
 /** The role a server told, and when. It expires: a server that says nothing has no role. */
 export interface RoleEvidence {
@@ -63,8 +60,6 @@ export function afterEvent(state: NodeState, event: NodeEvent): NodeState {
       const evidence = health === 'down' ? null : state.evidence
       return { ...state, health, asked: true, evidence, position: null, trouble: event.reason }
     }
-    case 'due':
-      return { ...state, health: nextHealth(state.health, 'due') }
   }
 }
 
@@ -77,7 +72,14 @@ function afterAnswer(state: NodeState, answer: Answer): NodeState {
   const position = server.lsn === null ? null : { lsn: server.lsn, sentAt, connectedAt, postmasterStart: server.postmasterStart, timeline }
   const role = server.inRecovery ? 'replica' : 'primary'
   const { systemIdentifier, tellsTimeline } = answer
-  return { ...state, health, asked: true, trouble, position, evidence: { role, timeline, systemIdentifier, tellsTimeline, connectedAt, sentAt } }
+  return {
+    ...state,
+    health,
+    asked: true,
+    trouble,
+    position,
+    evidence: { role, timeline, systemIdentifier, tellsTimeline, connectedAt, sentAt },
+  }
 }
 
 /**

@@ -1,0 +1,222 @@
+// catalog/build.ts — rows of the system catalogs → Catalog. Pure: the rows come from monitor/, and the text of views,
+// policies and domain checks is read by a function passed in. What cannot be read counts as unknown, never as harmless.
+//
+// A type is as volatile as the worst of what using it runs: its own input and output functions, its domain checks, casts
+// to it, and all that of its base type, its elements and its attributes.
+import type { Behind, Catalog, ColumnInfo, FunctionInfo, HiddenCall, RelationInfo, Volatility } from './catalog.js'
+
+/** What the text of a view, a policy or a check says. Names without schema are those of pg_catalog. null: not readable. */
+export type ReadBody = (text: string) => BodyFacts | null
+
+export interface BodyFacts {
+  readonly writes: boolean
+  readonly relations: readonly { readonly schema: string; readonly name: string }[]
+  readonly functions: readonly { readonly schema: string; readonly name: string; readonly args: number | null }[]
+  readonly operators: readonly { readonly schema: string; readonly name: string }[]
+  readonly types: readonly { readonly schema: string; readonly name: string }[]
+}
+
+/** The rows, already typed. `volatility` fields are pg_proc's letters; all lists hold user-defined things unless said otherwise. */
+export interface CatalogRows {
+  readonly serverVersion: number
+  /** Of every function, built-in ones too. */
+  readonly functions: readonly FunctionRow[]
+  readonly relations: readonly RelationRow[]
+  readonly columns: readonly { readonly relation: string; readonly name: string; readonly type: string }[]
+  /** Writing `from` may write `to`: foreign keys that cascade, partitions. By oid. */
+  readonly cascades: readonly { readonly from: string; readonly to: string }[]
+  /** Expressions of policies that guard reading. */
+  readonly policies: readonly { readonly relation: string; readonly text: string | null }[]
+  /** User functions and types that a view or policy depends on, also through operators and casts. */
+  readonly depends: readonly {
+    readonly relation: string
+    readonly kind: 'function' | 'type'
+    readonly schema: string
+    readonly name: string
+  }[]
+  readonly operators: readonly { readonly schema: string; readonly name: string; readonly volatility: string }[]
+  readonly types: readonly { readonly oid: string; readonly schema: string; readonly name: string; readonly volatility: string }[]
+  /** `type` contains, or is made from, `part`. */
+  readonly typeParts: readonly { readonly type: string; readonly part: string }[]
+  readonly domainChecks: readonly { readonly type: string; readonly text: string | null }[]
+  readonly casts: readonly { readonly implicit: boolean; readonly volatility: string; readonly schema: string; readonly type: string }[]
+}
+
+export interface FunctionRow {
+  readonly schema: string
+  readonly name: string
+  readonly volatility: string
+  /** pg_proc.prokind: f, p, a, w. */
+  readonly kind: string
+  readonly builtin: boolean
+  readonly language: string
+  readonly args: number
+  readonly defaults: number
+  readonly variadic: boolean
+}
+
+export interface RelationRow {
+  readonly oid: string
+  readonly schema: string
+  readonly name: string
+  /** pg_class.relkind: r, p, v, m, f, S. */
+  readonly kind: string
+  readonly partitionRoot: string | null
+  readonly triggers: boolean
+  /** pg_get_viewdef() of a view; null: none, or not readable. */
+  readonly definition: string | null
+  readonly rowSecurity: boolean
+}
+
+export function buildCatalog(cluster: string, generation: number, rows: CatalogRows, read: ReadBody): Catalog {
+  const functions = group(rows.functions.map(functionInfo), (info) => info.name)
+  const operators = group(
+    rows.operators.map(({ schema, name, volatility }): HiddenCall => ({ schema, name, volatility: volatilityOf(volatility) })),
+    (call) => call.name,
+  )
+  const types = group(hiddenInTypes(rows, read, functions, operators), (call) => call.name)
+  const relations = new Map(buildRelations(rows, read, types).map((info) => [`${info.schema}.${info.name}`, info]))
+  const volatileImplicitCast = rows.casts.some((cast) => cast.implicit && cast.volatility === 'v')
+  return { cluster, generation, serverVersion: rows.serverVersion, functions, relations, operators, types, volatileImplicitCast }
+}
+
+function functionInfo(row: FunctionRow): FunctionInfo {
+  const { schema, name, builtin, language, args, defaults, variadic } = row
+  const kinds: Readonly<Record<string, FunctionInfo['kind']>> = { f: 'function', p: 'procedure', a: 'aggregate', w: 'window' }
+  return {
+    schema,
+    name,
+    volatility: volatilityOf(row.volatility),
+    kind: kinds[row.kind] ?? 'procedure',
+    builtin,
+    language,
+    minArgs: Math.max(0, args - defaults - (variadic ? 1 : 0)),
+    maxArgs: variadic ? Infinity : args,
+  }
+}
+
+function volatilityOf(letter: string): Volatility {
+  return letter === 'i' ? 'immutable' : letter === 's' ? 'stable' : 'volatile'
+}
+
+const rank: Readonly<Record<Volatility, number>> = { immutable: 0, stable: 1, volatile: 2 }
+
+function worst(all: readonly Volatility[]): Volatility {
+  return all.reduce((a, b) => (rank[b] > rank[a] ? b : a), 'immutable')
+}
+
+// ---- types
+
+/** One entry for every user-defined type, and one for each built-in type that a user-defined cast leads to. */
+function hiddenInTypes(
+  rows: CatalogRows,
+  read: ReadBody,
+  functions: Catalog['functions'],
+  operators: Catalog['operators'],
+): readonly HiddenCall[] {
+  const own = new Map(rows.types.map((type) => [type.oid, [volatilityOf(type.volatility)]]))
+  for (const { type, text } of rows.domainChecks) own.get(type)?.push(checkVolatility(text, read, functions, operators))
+  const parts = group(rows.typeParts, (part) => part.type)
+  const user = rows.types.map(({ oid, schema, name }): HiddenCall => ({
+    schema,
+    name,
+    volatility: worst(reachable(oid, parts, (edge) => edge.part).flatMap((it) => own.get(it) ?? [])),
+  }))
+  const casts = rows.casts
+    .filter((cast) => cast.volatility !== 'i')
+    .map(({ schema, type, volatility }): HiddenCall => ({ schema, name: type, volatility: volatilityOf(volatility) }))
+  return [...user, ...casts]
+}
+
+/** Everything that edges lead to from `start`, itself included. A Set grows while it is walked. */
+function reachable<E>(start: string, edges: ReadonlyMap<string, readonly E[]>, target: (edge: E) => string): readonly string[] {
+  const seen = new Set([start])
+  for (const oid of seen) for (const edge of edges.get(oid) ?? []) seen.add(target(edge))
+  return [...seen]
+}
+
+function checkVolatility(
+  text: string | null,
+  read: ReadBody,
+  functions: Catalog['functions'],
+  operators: Catalog['operators'],
+): Volatility {
+  const facts = text === null ? null : read(`SELECT ${text}`)
+  if (facts === null || facts.writes) return 'volatile'
+  const called = facts.functions.map(({ schema, name }) => worstOf(functions.get(name), schema) ?? 'volatile')
+  const used = facts.operators.flatMap(({ schema, name }) => worstOf(operators.get(name), schema) ?? [])
+  return worst([...called, ...used])
+}
+
+/** Of those of one name in one schema; null where there is none. */
+function worstOf(
+  candidates: readonly { readonly schema: string; readonly volatility: Volatility }[] | undefined,
+  schema: string,
+): Volatility | null {
+  const here = (candidates ?? []).filter((candidate) => candidate.schema === schema)
+  return here.length === 0 ? null : worst(here.map(({ volatility }) => volatility))
+}
+
+// ---- relations
+
+const kinds: Readonly<Record<string, RelationInfo['kind']>> = {
+  r: 'table',
+  p: 'partitioned',
+  v: 'view',
+  m: 'materialized',
+  f: 'foreign',
+  S: 'sequence',
+}
+
+function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types']): readonly RelationInfo[] {
+  const columns = group(rows.columns, (column) => column.relation)
+  const policies = group(rows.policies, (policy) => policy.relation)
+  const depends = group(rows.depends, (depend) => depend.relation)
+  const cascades = group(rows.cascades, (edge) => edge.from)
+  const fires = new Set(rows.relations.filter((row) => row.triggers).map((row) => row.oid))
+  return rows.relations.map((row): RelationInfo => {
+    const texts =
+      row.kind === 'v' ? [row.definition] : row.rowSecurity ? (policies.get(row.oid) ?? []).map((policy) => asQuery(policy.text)) : []
+    return {
+      schema: row.schema,
+      name: row.name,
+      kind: kinds[row.kind] ?? 'foreign',
+      columns: (columns.get(row.oid) ?? []).map(({ name, type }): ColumnInfo => ({ name, type })),
+      partitionRoot: row.partitionRoot,
+      triggers: reachable(row.oid, cascades, (edge) => edge.to).some((oid) => fires.has(oid)),
+      behind: texts.length === 0 ? null : behind(texts, depends.get(row.oid) ?? [], read, types),
+    }
+  })
+}
+
+function asQuery(expression: string | null): string | null {
+  return expression === null ? null : `SELECT ${expression}`
+}
+
+function behind(texts: readonly (string | null)[], depends: CatalogRows['depends'], read: ReadBody, types: Catalog['types']): Behind {
+  const facts = texts.map((text) => (text === null ? null : read(text)))
+  const readable = facts.filter((fact) => fact !== null)
+  const named = readable.flatMap((fact) => fact.functions)
+  // Functions that only an operator, a cast or a type leads to stand nowhere in the text; pg_depend knows them.
+  const hidden = depends.filter(
+    ({ kind, schema, name }) => kind === 'function' && !named.some((call) => call.schema === schema && call.name === name),
+  )
+  const used = [...readable.flatMap((fact) => fact.types), ...depends.filter(({ kind }) => kind === 'type')]
+  const volatile = used.some(({ schema, name }) => worstOf(types.get(name), schema) === 'volatile')
+  return {
+    relations: readable.flatMap((fact) => fact.relations),
+    functions: [...named, ...hidden.map(({ schema, name }) => ({ schema, name, args: null }))],
+    writes: readable.some((fact) => fact.writes),
+    unknown: readable.length < facts.length || volatile,
+  }
+}
+
+function group<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>()
+  for (const item of items) {
+    const there = groups.get(key(item))
+    if (there === undefined) groups.set(key(item), [item])
+    else there.push(item)
+  }
+  return groups
+}

@@ -1,0 +1,170 @@
+// monitor/catalog-queries.ts — the questions to the system catalogs, and their rows → CatalogRows. PostgreSQL 14 to 18; no
+// privilege is needed. They run in one read-only snapshot with an empty search_path, so that definitions name everything
+// outside pg_catalog with its schema. Objects of temporary schemas belong to sessions, not to the catalog.
+import type { CatalogRows } from '../catalog/build.js'
+
+type Cells = readonly (string | null)[]
+
+/** Runs one query; rows of text or null. */
+export type Query = (sql: string) => Promise<readonly Cells[]>
+
+const userSchema = `n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'`
+const firstUserOid = 16384
+
+/** Sums over row versions: any committed change of what loadRows() reads changes it. A few milliseconds; no text leaves the server. */
+export const fingerprintQuery = `SELECT pg_catalog.concat_ws(' ', ${[
+  ['pg_proc', `oid >= ${String(firstUserOid)}`],
+  ['pg_class', `oid >= ${String(firstUserOid)}`],
+  ['pg_attribute', `attrelid >= ${String(firstUserOid)}`],
+  ['pg_type', `oid >= ${String(firstUserOid)}`],
+  ['pg_namespace', 'true'],
+  ['pg_inherits', 'true'],
+  ['pg_trigger', 'NOT tgisinternal'],
+  ['pg_rewrite', `ev_class >= ${String(firstUserOid)}`],
+  ['pg_policy', 'true'],
+  ['pg_operator', `oid >= ${String(firstUserOid)}`],
+  ['pg_cast', `oid >= ${String(firstUserOid)}`],
+  ['pg_aggregate', `aggfnoid >= ${String(firstUserOid)}`],
+  ['pg_constraint', 'contypid <> 0 OR confrelid <> 0'],
+]
+  .map(
+    ([table, filter]) =>
+      `(SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.${table ?? ''} WHERE ${filter ?? ''})`,
+  )
+  .join(',\n')})`
+
+const functionsQuery = `SELECT n.nspname, p.proname,
+ CASE WHEN p.prokind <> 'a' THEN p.provolatile::text ELSE coalesce((SELECT CASE max(CASE s.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 END)
+   WHEN 2 THEN 'v' WHEN 1 THEN 's' ELSE 'i' END
+  FROM pg_aggregate a JOIN pg_proc s ON s.oid = ANY (ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+   a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]) WHERE a.aggfnoid = p.oid), 'v') END,
+ p.prokind::text, (p.oid < ${String(firstUserOid)})::text, l.lanname, p.pronargs::text, p.pronargdefaults::text, (p.provariadic <> 0)::text
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE n.nspname !~ '^pg_(toast_)?temp_'`
+
+const relationsQuery = `SELECT c.oid::text, n.nspname, c.relname, c.relkind::text,
+ CASE WHEN c.relispartition THEN (SELECT rn.nspname || '.' || r.relname FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
+  WHERE r.oid = pg_partition_root(c.oid)) END,
+ (EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+  OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.ev_type <> '1'))::text,
+ CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END, c.relrowsecurity::text
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND ${userSchema}`
+
+// Writing the first may write the second: foreign keys that cascade, partitions and children.
+const cascadesQuery = `SELECT confrelid::text, conrelid::text FROM pg_constraint
+WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
+UNION SELECT inhparent::text, inhrelid::text FROM pg_inherits`
+
+const columnsQuery = `SELECT c.oid::text, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${userSchema} AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum`
+
+const policiesQuery = `SELECT polrelid::text, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polcmd IN ('*', 'r') AND polqual IS NOT NULL`
+
+const dependsQuery = `WITH body AS (
+ SELECT d.refclassid, d.refobjid, r.ev_class AS relation FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+  WHERE d.classid = 'pg_rewrite'::regclass AND r.ev_type = '1' AND r.ev_class >= ${String(firstUserOid)}
+ UNION SELECT d.refclassid, d.refobjid, p.polrelid FROM pg_depend d JOIN pg_policy p ON p.oid = d.objid WHERE d.classid = 'pg_policy'::regclass)
+SELECT b.relation::text, 'function', n.nspname, p.proname FROM body b JOIN pg_proc p ON p.oid = b.refobjid JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE b.refclassid = 'pg_proc'::regclass
+UNION SELECT b.relation::text, 'function', n.nspname, p.proname FROM body b JOIN pg_operator o ON o.oid = b.refobjid JOIN pg_proc p ON p.oid = o.oprcode
+ JOIN pg_namespace n ON n.oid = p.pronamespace WHERE b.refclassid = 'pg_operator'::regclass
+UNION SELECT b.relation::text, 'type', n.nspname, t.typname FROM body b JOIN pg_type t ON t.oid = b.refobjid JOIN pg_namespace n ON n.oid = t.typnamespace
+ WHERE b.refclassid = 'pg_type'::regclass`
+
+const operatorsQuery = `SELECT n.nspname, o.oprname, p.provolatile::text FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+JOIN pg_proc p ON p.oid = o.oprcode WHERE o.oid >= ${String(firstUserOid)}`
+
+const typesQuery = `SELECT t.oid::text, n.nspname, t.typname,
+ coalesce((SELECT CASE max(CASE p.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 END) WHEN 2 THEN 'v' WHEN 1 THEN 's' ELSE 'i' END
+  FROM pg_proc p WHERE p.oid >= ${String(firstUserOid)} AND (p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend)
+   OR p.oid IN (SELECT unnest(ARRAY[r.rngcanonical, r.rngsubdiff]::oid[]) FROM pg_range r WHERE r.rngtypid = t.oid))), 'i')
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid >= ${String(firstUserOid)} AND n.nspname !~ '^pg_(toast_)?temp_'`
+
+const typePartsQuery = `SELECT oid::text, typbasetype::text FROM pg_type WHERE typbasetype >= ${String(firstUserOid)}
+UNION ALL SELECT oid::text, typelem::text FROM pg_type WHERE typelem >= ${String(firstUserOid)}
+UNION ALL SELECT rngtypid::text, rngsubtype::text FROM pg_range WHERE rngsubtype >= ${String(firstUserOid)}
+UNION ALL SELECT t.oid::text, a.atttypid::text FROM pg_type t JOIN pg_attribute a ON a.attrelid = t.typrelid
+ WHERE t.typrelid <> 0 AND a.atttypid >= ${String(firstUserOid)} AND a.attnum > 0 AND NOT a.attisdropped`
+
+const domainChecksQuery = `SELECT contypid::text, pg_get_expr(conbin, 0) FROM pg_constraint WHERE contypid <> 0 AND contype = 'c'`
+
+const castsQuery = `SELECT (c.castcontext = 'i')::text, p.provolatile::text, n.nspname, t.typname FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
+JOIN pg_type t ON t.oid = c.casttarget JOIN pg_namespace n ON n.oid = t.typnamespace WHERE c.oid >= ${String(firstUserOid)}`
+
+/** Reads everything in one snapshot. Rejects as the connection does. */
+export async function loadRows(query: Query): Promise<CatalogRows> {
+  await query(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+  await query(`SET LOCAL search_path = ''`)
+  const [version] = await query(`SELECT current_setting('server_version_num')`)
+  const rows: CatalogRows = {
+    serverVersion: Number(version?.[0]),
+    functions: (await query(functionsQuery)).map(functionRow),
+    relations: (await query(relationsQuery)).map(relationRow),
+    columns: (await query(columnsQuery)).map((row) => ({ relation: text(row, 0), name: text(row, 1), type: text(row, 2) })),
+    cascades: (await query(cascadesQuery)).map((row) => ({ from: text(row, 0), to: text(row, 1) })),
+    policies: (await query(policiesQuery)).map((row) => ({ relation: text(row, 0), text: row[1] ?? null })),
+    depends: (await query(dependsQuery)).map((row) => ({
+      relation: text(row, 0),
+      kind: text(row, 1) === 'type' ? 'type' : 'function',
+      schema: text(row, 2),
+      name: text(row, 3),
+    })),
+    operators: (await query(operatorsQuery)).map((row) => ({ schema: text(row, 0), name: text(row, 1), volatility: text(row, 2) })),
+    types: (await query(typesQuery)).map((row) => ({
+      oid: text(row, 0),
+      schema: text(row, 1),
+      name: text(row, 2),
+      volatility: text(row, 3),
+    })),
+    typeParts: (await query(typePartsQuery)).map((row) => ({ type: text(row, 0), part: text(row, 1) })),
+    domainChecks: (await query(domainChecksQuery)).map((row) => ({ type: text(row, 0), text: row[1] ?? null })),
+    casts: (await query(castsQuery)).map((row) => ({
+      implicit: is(row, 0),
+      volatility: text(row, 1),
+      schema: text(row, 2),
+      type: text(row, 3),
+    })),
+  }
+  await query('COMMIT')
+  return rows
+}
+
+function functionRow(row: Cells): CatalogRows['functions'][number] {
+  return {
+    schema: text(row, 0),
+    name: text(row, 1),
+    volatility: text(row, 2),
+    kind: text(row, 3),
+    builtin: is(row, 4),
+    language: text(row, 5),
+    args: Number(text(row, 6)),
+    defaults: Number(text(row, 7)),
+    variadic: is(row, 8),
+  }
+}
+
+function relationRow(row: Cells): CatalogRows['relations'][number] {
+  return {
+    oid: text(row, 0),
+    schema: text(row, 1),
+    name: text(row, 2),
+    kind: text(row, 3),
+    partitionRoot: row[4] ?? null,
+    triggers: is(row, 5),
+    definition: row[6] ?? null,
+    rowSecurity: is(row, 7),
+  }
+}
+
+function text(row: Cells, index: number): string {
+  const value = row[index]
+  if (typeof value !== 'string') throw new RangeError('unreadable row of the system catalogs')
+  return value
+}
+
+function is(row: Cells, index: number): boolean {
+  return text(row, index) === 'true'
+}

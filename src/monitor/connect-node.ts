@@ -1,0 +1,17 @@
+// monitor/connect-node.ts — the monitor's connections are ordinary server connections that only ask simple queries.
+import { connectServer } from '../server/connect-server.js'
+import type { ConnectMonitor } from './connection.js'
+
+/** `now`: process-monotonic ms. */
+export function connectNode(now: () => number): ConnectMonitor {
+  return async (node, cluster, login, signal) => {
+    const identity = { cluster: cluster.id, ...login, key: 'monitor' }
+    const startup = { application_name: 'pointsman monitor' }
+    const connection = await connectServer(node, cluster.tls, identity, { now, startup, maxStatements: 0 }, signal)
+    return {
+      query: async (sql) => (await connection.query(sql)).rows,
+      close: () => connection.close(),
+      onClosed: (listener) => connection.onClosed(listener),
+    }
+  }
+}
