@@ -1,0 +1,621 @@
+// doors/proxy/conversation.ts — what simple queries and batches share: the session, the server connections it has at the
+// moment, and how a statement is sent, settled, sent again or given up.
+//
+//   plan ─▶ hold ─▶ prepare (settings, deferred BEGIN) ─▶ send ─▶ end ─▶ settle ─▶ kept (transaction, pin) or released
+//             ▲                                            │
+//             └──────────── once more elsewhere ◀──────────┘  only while nothing was forwarded and nothing written
+import { createFloors, type SessionFloors } from '../../consistency/floors.js'
+import type { PolicyOverride, ReadPolicy } from '../../consistency/policy.js'
+import { PointsmanError } from '../../errors/error.js'
+import type { Observer } from '../../observe/events.js'
+import { encodeParameterStatus, encodeReadyForQuery } from '../../protocol/backend-messages.js'
+import { encodeErrorResponse, type ErrorFields } from '../../protocol/error-fields.js'
+import type { ParameterSource, PlanInput } from '../../routing/input.js'
+import { one } from '../../routing/make.js'
+import type { OnePlan, Plan } from '../../routing/plan.js'
+import { why } from '../../routing/rules.js'
+import type { RouteTaken } from '../../execute/contract.js'
+import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
+import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
+import { settleStatement, Session, type Greeting } from '../../session/session.js'
+import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
+import { settle, type Settings, type SettingsState } from '../../session/settings.js'
+import { afterReady, fail, modeOf, readyByte, withMode, type TransactionMode } from '../../session/transaction.js'
+import type { Statement, Understood } from '../../sql/statement.js'
+import type { ClientInput } from './client-input.js'
+import type { ClientOutput } from './client-output.js'
+import { errorFields, unforeseen } from './error-reply.js'
+import { Hold, type End, type HoldOwner } from './hold.js'
+import { databaseOf, type Login } from './login.js'
+import { Request } from './request.js'
+
+/** How statements are read and routed; the proxy is given these so that tests and doors share one core. */
+export interface Core {
+  understand(text: string): Understood
+  plan(input: PlanInput): Plan
+  printRoute(plan: Plan, route: RouteTaken | null): string
+}
+
+export interface ConversationParts {
+  readonly login: Login
+  readonly password: string | null
+  readonly greeting: Greeting
+  readonly runtime: Runtime<ServerConnection>
+  readonly observer: Observer
+  readonly core: Core
+  readonly now: () => number
+}
+
+/** A read may be sent to this many servers in turn. */
+const maxAttempts = 4
+
+const readyFrames: Readonly<Record<TransactionStatus, Uint8Array>> = {
+  I: encodeReadyForQuery('I'),
+  T: encodeReadyForQuery('T'),
+  E: encodeReadyForQuery('E'),
+}
+
+/** Fixed for a server's life or told as the primary's: never passed on from whichever server answers. */
+const fixedParameters: ReadonlySet<string> = new Set(['server_version', 'server_encoding', 'integer_datetimes', 'in_hot_standby'])
+const roleParameters: ReadonlySet<string> = new Set(['is_superuser', 'session_authorization'])
+
+/** What makes a server's transaction fail when one of its statements was refused here. */
+export const poison = 'pointsman refused a statement of this transaction'
+
+export class Conversation implements HoldOwner {
+  readonly session: Session
+  readonly input: ClientInput
+  readonly output: ClientOutput
+  readonly core: Core
+  readonly now: () => number
+  readonly floors: SessionFloors = createFloors()
+  /** Set once: the client is told and closed when the request at hand returns. */
+  ending: ErrorFields | null = null
+  /** The last statement that had a route, for SHOW pointsman.last_route. */
+  lastRoute: { readonly plan: Plan; readonly route: RouteTaken | null } | null = null
+  /** Pumps CopyData to the server; set by the client's loop. */
+  onCopyIn: ((hold: Hold) => void) | null = null
+  readonly #parts: ConversationParts
+  readonly #login: ClientLogin
+  readonly #told: Map<string, string>
+  readonly #holds = new Map<string, Hold>()
+  #generation: Generation<ServerConnection> | null = null
+  #request: Request | null = null
+  #waiting: AbortController | null = null
+  #gone = false
+  #mode: TransactionMode | null = null
+  #overrides: PolicyOverride = {}
+
+  constructor(parts: ConversationParts) {
+    const { login, greeting } = parts
+    this.#parts = parts
+    this.#login = { database: login.database, user: login.user, password: parts.password }
+    this.input = login.input
+    this.output = login.output
+    this.core = parts.core
+    this.now = parts.now
+    this.#told = new Map(greeting.parameters)
+    this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting })
+  }
+
+  // ---- one request
+
+  begin(): Request {
+    this.#adopt()
+    this.#request = new Request(this.now())
+    return this.#request
+  }
+
+  finish(request: Request): void {
+    this.#request = null
+    const { plan, route } = request
+    if (plan !== null && plan.kind !== 'answer') this.lastRoute = { plan, route }
+    this.#report(request)
+    if (this.#holds.size === 0 && this.session.transaction.kind !== 'open') this.#leave()
+  }
+
+  plan(understood: Understood, parameters: ParameterSource | null, view: Session['view'] = this.session.view): Plan {
+    const generation = this.generation
+    const database = databaseOf(generation.config, this.session.database)
+    if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.session.database } })
+    return this.core.plan({ understood, parameters, session: view, config: generation.config, database, catalogs: generation.catalogs() })
+  }
+
+  get generation(): Generation<ServerConnection> {
+    if (this.#generation === null) throw new Error('no generation entered')
+    return this.#generation
+  }
+
+  /** The plan of everything sent while a server's transaction is failed: PostgreSQL itself says what may still run. */
+  failedPlan(): OnePlan | null {
+    const { transaction } = this.session
+    if (transaction.kind !== 'open' || transaction.status !== 'E') return null
+    const { cluster, role } = transaction.home
+    return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
+  }
+
+  /** The server connection that this client already has on a cluster. */
+  held(cluster: string): Hold | undefined {
+    return this.#holds.get(cluster)
+  }
+
+  /** The server connection of the open transaction, if one is open on a server. */
+  get home(): Hold | null {
+    const { transaction } = this.session
+    return transaction.kind === 'open' ? (this.#holds.get(transaction.home.cluster) ?? null) : null
+  }
+
+  get busy(): boolean {
+    return this.#request !== null
+  }
+
+  /** Nothing of this client's is open anywhere: it may be closed without loss. */
+  get settled(): boolean {
+    return this.#request === null && this.session.transaction.kind === 'idle'
+  }
+
+  // ---- telling the client
+
+  tell(fields: ErrorFields): void {
+    this.output.write(encodeErrorResponse(fields))
+  }
+
+  ready(): void {
+    if (this.ending === null) this.output.write(readyFrames[readyByte(this.session.transaction)])
+  }
+
+  /** The client is told `error` and closed when the present request returns. */
+  endWith(error: unknown): void {
+    this.ending ??= errorFields(error, 'FATAL')
+  }
+
+  // ---- failing
+
+  /** An error of ours: told, and the transaction fails as it would have on a server. The caller tells ReadyForQuery. */
+  async refuse(request: Request, error: unknown): Promise<void> {
+    request.outcome = outcomeOf(error)
+    if (unforeseen(error)) this.#log(error)
+    await this.failTransaction()
+    if (this.ending === null) this.tell(errorFields(error))
+  }
+
+  /** Makes the open transaction a failed one, on the server too. */
+  async failTransaction(): Promise<void> {
+    const { transaction } = this.session
+    this.session.transaction = fail(transaction)
+    if (transaction.kind !== 'open' || transaction.status !== 'T') return
+    const hold = this.home
+    if (hold === null) return
+    await hold.connection.query(poison).catch(() => undefined)
+    hold.unnamed = null
+    if (hold.lost) return
+    this.session.transaction = { ...transaction, status: 'E' }
+  }
+
+  // ---- server connections
+
+  /** A connection for `plan`, ready for the client's own frames: settings replayed, BEGIN sent. Rejects with what the client is to be told. */
+  async holdFor(plan: OnePlan, request: Request): Promise<Hold> {
+    const hold = this.#holds.get(plan.cluster) ?? (await this.#acquire(plan, request))
+    request.route = { ...hold.route, why: plan.why }
+    try {
+      await this.#prepare(hold)
+      return hold
+    } catch (error) {
+      if (hold.lost) this.#drop(hold, 'lost while it was prepared')
+      else if (hold.connection.transaction === 'I' && hold.pins.size === 0 && this.#holds.get(hold.cluster) === hold) this.#release(hold)
+      throw error
+    }
+  }
+
+  async #acquire(plan: OnePlan, request: Request): Promise<Hold> {
+    const { generation } = this
+    const wanted = this.session.settings.values
+    this.#waiting = new AbortController()
+    if (this.#gone) this.#waiting.abort(new PointsmanError('canceled'))
+    try {
+      const grant = await generation.executor.acquire({
+        plan,
+        identity: generation.identityFor(plan.cluster, this.#login),
+        floors: this.floors,
+        invokedAt: request.startedAt,
+        prefer: (connection) => fit(wanted, connection.settings),
+        avoid: request.avoid,
+        signal: this.#waiting.signal,
+      })
+      const hold = new Hold(grant, this, this.now())
+      this.#holds.set(plan.cluster, hold)
+      return hold
+    } finally {
+      this.#waiting = null
+    }
+  }
+
+  /** Brings the connection to where the client believes to be. */
+  async #prepare(hold: Hold): Promise<void> {
+    const { transaction, settings } = this.session
+    const deferred = transaction.kind === 'deferred' && hold.settings.undo.length === 0 ? transaction : null
+    // What was set since a BEGIN that is still deferred comes with its texts.
+    const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
+    const changes = replayChanges(wanted, hold.settings.values)
+    if (changes.length > 0) {
+      await this.#own(hold, replaySql(changes))
+      for (const { name, value } of changes) hold.settings = settle(hold.settings, { kind: 'change', change: { name, local: false, value } })
+    }
+    if (deferred !== null) {
+      const begun = this.#own(hold, deferred.waiting.map(({ text }) => text).join(';\n'))
+      hold.settings = mirrored(settings)
+      // A plain BEGIN cannot fail but with its connection, and then what follows it fails too: no need to wait.
+      if (deferred.waiting.every(({ plain }) => plain)) begun.catch(() => undefined)
+      else await this.#begun(hold, begun)
+    }
+    this.#tellParameters(hold)
+  }
+
+  /** The deferred statements had their turn; if one failed, the client hears it as the error of the statement at hand. */
+  async #begun(hold: Hold, begun: Promise<unknown>): Promise<void> {
+    try {
+      await begun
+    } catch (error) {
+      if (!hold.lost) this.#atReady(hold, hold.connection.transaction, true)
+      throw error
+    }
+  }
+
+  async #own(hold: Hold, sql: string): Promise<void> {
+    hold.unnamed = null
+    await hold.connection.query(sql)
+  }
+
+  /** Before anything of `plan` is written. */
+  starting(hold: Hold, plan: OnePlan, request: Request): void {
+    request.attempts += 1
+    request.rerun = null
+    request.before ??= this.session.settings
+    const alone = this.session.transaction.kind === 'idle' && hold.pins.size === 0
+    request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
+    if (plan.taints !== null) hold.taint ??= plan.taints
+    if (plan.pins !== null) this.#pin(hold, plan.pins)
+    if (plan.writes && !hold.writing) {
+      hold.writing = true
+      this.floors.writeStarted(hold.cluster)
+    }
+    this.#mode = modeOf(this.session.transaction)
+    this.#overrides = overridesOf(plan.policy)
+  }
+
+  /**
+   * After the end of what was sent for `plan`. True: nothing has reached the client and it is to be sent again, elsewhere
+   * or prepared anew; the connection has been given back where it must not be used for that.
+   */
+  async settle(hold: Hold, plan: OnePlan, request: Request, end: End): Promise<boolean> {
+    if (end.kind === 'lost') return this.#settleLost(hold, request, end.loss)
+    this.#settleFloors(hold, plan, request, end.status)
+    const again = request.rerun !== null && end.withheld
+    if (end.error !== null && !again) request.outcome = end.error.code === '57014' ? 'canceled' : 'error'
+    if (plan.unpins !== null && end.error === null) this.#unpin(hold, plan.unpins)
+    if (plan.changesCatalog && end.error === null) hold.definedSomething = true
+    if (hold.definedSomething && end.status === 'I') {
+      hold.definedSomething = false
+      this.generation.catalogChanged(hold.cluster)
+    }
+    this.#atReady(hold, end.status, end.error !== null)
+    if (again && request.rerun !== 'prepare') request.avoid.add(hold.route.node)
+    return again
+  }
+
+  #settleFloors(hold: Hold, plan: OnePlan, request: Request, status: TransactionStatus): void {
+    const endedAt = this.now()
+    if (hold.writing && status === 'I') {
+      hold.writing = false
+      this.floors.writeEnded(hold.cluster, endedAt)
+    }
+    if (!plan.readsData) return
+    const { node, role } = hold.route
+    const { openedAt, postmasterStart } = hold.connection.evidence
+    this.floors.readEnded(hold.cluster, { node, role, openedAt, postmasterStart, startedAt: Math.max(request.startedAt, hold.since), endedAt })
+  }
+
+  #atReady(hold: Hold, status: TransactionStatus, failed: boolean): void {
+    if (status === 'I') {
+      const event = { kind: failed ? 'rollback' : 'commit' } as const
+      if (hold.settings.undo.length > 0) hold.settings = settle(hold.settings, event)
+      if (this.session.settings.undo.length > 0) this.session.settings = settle(this.session.settings, event)
+    }
+    const { cluster, node, role } = hold.route
+    this.session.transaction = afterReady(this.session.transaction, status, { cluster, node, role }, this.#mode ?? modeOf(this.session.transaction), this.#overrides)
+    if (status === 'I' && hold.pins.size === 0) this.#release(hold)
+  }
+
+  #release(hold: Hold, taint: string | null = hold.taint): void {
+    this.#holds.delete(hold.cluster)
+    hold.detach()
+    const { connection, lease } = hold
+    // The map belongs to the connection; only its content is ours to keep true.
+    if (!sameSettings(connection.settings, hold.settings.values)) {
+      connection.settings.clear()
+      for (const [name, value] of hold.settings.values) connection.settings.set(name, value)
+    }
+    if (!hold.canceled) lease.release(taint)
+    else {
+      connection.quiesce().then(
+        () => lease.release(taint),
+        () => lease.destroy('a cancel could not be awaited'),
+      )
+    }
+    if (hold.pins.size > 0) this.#showPins()
+  }
+
+  #drop(hold: Hold, reason: string): void {
+    this.#holds.delete(hold.cluster)
+    if (hold.writing) this.floors.writeEnded(hold.cluster, this.now())
+    hold.writing = false
+    hold.detach()
+    hold.lease.destroy(reason)
+    if (hold.pins.size > 0) this.#showPins()
+  }
+
+  #settleLost(hold: Hold, request: Request, loss: Loss): boolean {
+    const wrote = hold.writing && loss.written
+    const { kind } = this.session.transaction
+    const pinned = hold.pins.size > 0
+    this.#drop(hold, loss.reason)
+    request.outcome = 'lost'
+    const values = { node: hold.route.node, cluster: hold.cluster }
+    const unknown = wrote && (kind === 'idle' || request.commits)
+    if (kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)) {
+      // Its session state, or a result half told, died with the connection: as a server's own end would close it.
+      this.endWith(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(loss, values))
+      return false
+    }
+    if (!wrote && request.attempts < maxAttempts) {
+      request.avoid.add(hold.route.node)
+      if (request.before !== null) this.session.settings = request.before
+      return true
+    }
+    if (kind === 'idle') this.session.settings = settle(this.session.settings, { kind: 'rollback' })
+    this.tell(errorFields(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(loss, values)))
+    return false
+  }
+
+  // ---- pins
+
+  #pin(hold: Hold, reason: string): void {
+    if (hold.pins.has(reason)) return
+    hold.pins.add(reason)
+    hold.taint ??= reason
+    this.#showPins()
+  }
+
+  #unpin(hold: Hold, reason: string): void {
+    if (reason === 'all' || reason === 'DISCARD ALL') hold.pins.clear()
+    else hold.pins.delete(reason)
+    this.#showPins()
+  }
+
+  #showPins(): void {
+    const pins = new Map<string, string>()
+    for (const hold of this.#holds.values()) {
+      const [reason] = hold.pins
+      if (reason !== undefined) pins.set(hold.cluster, reason)
+    }
+    this.session.pins = pins
+  }
+
+  // ---- what a Hold asks of its owner
+
+  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold' {
+    // The connection is about to close; what the client is told is decided then.
+    if (fields.severity === 'FATAL' || fields.severity === 'PANIC') return 'withhold'
+    if (expect.label === poison) return 'withhold'
+    const request = this.#request
+    if (request === null || hold.forwarded) return 'forward'
+    const rerun = rerunFor(fields, expect, hold)
+    const allowed = rerun === 'prepare' ? this.session.transaction.kind === 'idle' && request.attempts < maxAttempts : request.repeatable
+    if (rerun === null || !allowed) return 'forward'
+    request.rerun = rerun
+    if (rerun === 'primary') this.#parts.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.shape })
+    return 'withhold'
+  }
+
+  completed(hold: Hold, tag: string, expect: ExpectReply): void {
+    const running = this.#request?.running?.(expect.label) ?? null
+    if (running === null) return
+    const { statement, parameter } = running
+    if (!touchesSession(statement)) return
+    hold.settings = effectOf(hold.settings, statement, tag, parameter)
+    this.session.settings = effectOf(this.session.settings, statement, tag, parameter)
+    const { detail } = statement
+    if (detail.kind === 'transaction' && this.#mode !== null) {
+      const { op } = detail.transaction
+      if (op === 'begin' || op === 'set-transaction') this.#mode = withMode(this.#mode, detail.transaction)
+    }
+    if (detail.kind === 'ddl' && detail.temporary) {
+      this.session.addTemporary(statement.relations.filter(({ access }) => access === 'define').map(({ name }) => name.name))
+    }
+    if (detail.kind === 'select' && detail.into?.temporary === true) this.session.addTemporary([detail.into.name.name])
+    if (detail.kind === 'discard' && detail.what === 'all') this.session.prepared.clear()
+  }
+
+  parameterChanged(hold: Hold, name: string, value: string): void {
+    if (this.#told.get(name) === value || !this.#tellable(hold, name)) return
+    this.#told.set(name, value)
+    this.output.write(encodeParameterStatus(name, value))
+  }
+
+  copyIn(hold: Hold): void {
+    this.onCopyIn?.(hold)
+  }
+
+  lostIdle(hold: Hold, loss: Loss): void {
+    const needed = hold.pins.size > 0 || this.home === hold || this.session.transaction.kind === 'deferred'
+    this.#drop(hold, loss.reason)
+    if (needed) this.endWith(lostError(loss, { node: hold.route.node, cluster: hold.cluster }))
+    this.onEnding?.()
+  }
+
+  /** Called when `ending` was set while no request runs. */
+  onEnding: (() => void) | null = null
+
+  // ---- cancel and leave
+
+  /** As a CancelRequest asks: whatever runs or waits ends with 57014. */
+  cancel(): void {
+    this.#waiting?.abort(new PointsmanError('canceled'))
+    for (const hold of this.#holds.values()) if (hold.owed) this.#cancel(hold)
+  }
+
+  #cancel(hold: Hold): Promise<void> {
+    hold.canceled = true
+    return hold.connection.cancel().catch(() => undefined)
+  }
+
+  /** The client is gone: nothing of its must stay behind on any server connection. */
+  leave(): void {
+    this.#gone = true
+    this.#waiting?.abort(new PointsmanError('canceled'))
+    for (const hold of this.#holds.values()) this.#abandon(hold)
+    if (this.#request === null) this.#leave()
+  }
+
+  #abandon(hold: Hold): void {
+    if (hold.owed) {
+      // A server notices a closed socket only when it writes to it: tell it to stop first.
+      void this.#cancel(hold).then(() => hold.lease.destroy('its client left while it was busy'))
+      this.#holds.delete(hold.cluster)
+      if (hold.writing) this.floors.writeEnded(hold.cluster, this.now())
+      hold.writing = false
+      hold.detach()
+      return
+    }
+    if (hold.connection.transaction === 'I') {
+      this.#release(hold, hold.taint ?? 'its client left')
+      return
+    }
+    this.#holds.delete(hold.cluster)
+    hold.detach()
+    hold.connection.query('ROLLBACK').then(
+      () => hold.lease.release('its client left in a transaction'),
+      () => hold.lease.destroy('its client left in a transaction'),
+    )
+  }
+
+  // ---- generations and reports
+
+  /** Takes the present generation, unless something of this client's still stands in the one it has. */
+  #adopt(): void {
+    if (this.#generation !== null) return
+    const current = this.#parts.runtime.current()
+    current.enter()
+    this.#generation = current
+    if (databaseOf(current.config, this.session.database) === undefined) {
+      this.endWith(new PointsmanError('shutting_down', { detail: `The database "${this.session.database}" was taken out of the configuration.` }))
+    }
+  }
+
+  #leave(): void {
+    this.#generation?.leave()
+    this.#generation = null
+  }
+
+  #tellParameters(hold: Hold): void {
+    for (const [name, value] of hold.connection.parameters) this.parameterChanged(hold, name, value)
+  }
+
+  #tellable(hold: Hold, name: string): boolean {
+    if (fixedParameters.has(name)) return false
+    if (name === 'default_transaction_read_only') return hold.route.role === 'primary' || this.session.settings.values.has(name)
+    if (!roleParameters.has(name)) return true
+    return hold.cluster === databaseOf(this.generation.config, this.session.database)?.default
+  }
+
+  #report(request: Request): void {
+    const { plan, route, shape, outcome } = request
+    this.#parts.observer.emit('query.end', {
+      door: 'proxy',
+      database: this.session.database,
+      user: this.session.user,
+      cluster: route?.cluster ?? null,
+      node: route?.node ?? null,
+      role: route?.role ?? 'none',
+      owner: plan?.owner ?? null,
+      outcome,
+      seconds: (this.now() - request.startedAt) / 1000,
+      why: plan?.why ?? [],
+      shape,
+    })
+  }
+
+  #log(error: unknown): void {
+    const fields = { error: error instanceof Error ? `${error.message}\n${error.stack ?? ''}` : String(error) }
+    this.#parts.observer.emit('log', { level: 'error', message: 'a request failed for a reason no rule foresaw', fields })
+  }
+}
+
+function outcomeOf(error: unknown): Request['outcome'] {
+  if (!(error instanceof PointsmanError)) return 'error'
+  return error.key === 'canceled' ? 'canceled' : 'refused'
+}
+
+function overridesOf(policy: ReadPolicy): PolicyOverride {
+  return { consistency: policy.consistency, ...(policy.maxStalenessMs === null ? {} : { maxStalenessMs: policy.maxStalenessMs }), onUnmet: policy.onUnmet }
+}
+
+/** The client's state as it stands on a connection on which all of it was said; our own settings were not. */
+function mirrored(settings: SettingsState): SettingsState {
+  const strip = (values: Settings): Settings => {
+    for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
+    return values
+  }
+  return {
+    defaults: new Map(),
+    values: strip(settings.values),
+    locals: strip(settings.locals),
+    undo: settings.undo.map((point) => ({ ...point, values: strip(point.values), locals: strip(point.locals) })),
+  }
+}
+
+function sameSettings(left: Settings, right: Settings): boolean {
+  if (left.size !== right.size) return false
+  for (const [name, value] of left) if (right.get(name) !== value) return false
+  return true
+}
+
+/** Only these kinds change what session/ keeps. */
+function touchesSession(statement: Statement): boolean {
+  const { detail } = statement
+  switch (detail.kind) {
+    case 'set':
+    case 'transaction':
+    case 'discard':
+      return true
+    case 'select':
+      return (detail.settings !== null && detail.settings.length > 0) || detail.into?.temporary === true
+    case 'ddl':
+      return detail.temporary
+    default:
+      return false
+  }
+}
+
+/** Opens an undo point for a change outside a transaction: an error later in the same group takes it back. */
+function effectOf(state: SettingsState, statement: Statement, tag: string, parameter: Parameters<typeof settleStatement>[3]): SettingsState {
+  return settleStatement(settle(state, { kind: 'begin' }), statement, tag, parameter)
+}
+
+function lostError(loss: Loss, values: { readonly node: string; readonly cluster: string }): PointsmanError {
+  return new PointsmanError('connection_lost', { values, ...(loss.error === null ? {} : { detail: `The server said: ${loss.error.message} (${loss.error.code})` }) })
+}
+
+/** Errors that say "not here" rather than "not at all". */
+function rerunFor(fields: ErrorFields, expect: ExpectReply, hold: Hold): Request['rerun'] {
+  if (hold.route.role === 'replica') {
+    if (fields.code === '25006') return 'primary'
+    // A conflict with recovery cancels what runs on a standby.
+    if (fields.code === '40001' || fields.code === '40P01') return 'elsewhere'
+  }
+  // The plan of a statement that we prepared for somebody, somewhere, earlier: the client never saw that.
+  const prepared = expect.reply === 'bind' || expect.reply === 'execute' || expect.reply === 'describe-statement'
+  if (prepared && (fields.code === '26000' || (fields.code === '0A000' && fields.message.includes('cached plan')))) return 'prepare'
+  return null
+}

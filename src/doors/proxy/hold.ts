@@ -1,0 +1,192 @@
+// doors/proxy/hold.ts — one leased server connection while a client has it: for a request, a transaction, or as long as
+// the session is pinned. It is the connection's only reply sink: bytes go straight to the client, and whoever sent a
+// group waits for its end here. What to make of errors, tags and changed parameters is the owner's business.
+import type { Grant, RouteTaken } from '../../execute/contract.js'
+import type { Lease } from '../../pool/contract.js'
+import type { ErrorFields } from '../../protocol/error-fields.js'
+import type { Exchange, Expect, ExpectReply, Loss, ReplySink, ServerConnection, TransactionStatus } from '../../server/contract.js'
+import { connectionSettings, type SettingsState } from '../../session/settings.js'
+import type { ClientStatement } from '../../session/session.js'
+import type { ClientOutput } from './client-output.js'
+
+/** How a group ended. */
+export type End =
+  | { readonly kind: 'ready'; readonly status: TransactionStatus; readonly error: ErrorFields | null; readonly withheld: boolean }
+  | { readonly kind: 'lost'; readonly loss: Loss }
+
+export interface HoldOwner {
+  readonly output: ClientOutput
+  /** Decides about an ErrorResponse before its frame is given (see ReplySink.error). */
+  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold'
+  completed(hold: Hold, tag: string, expect: ExpectReply): void
+  parameterChanged(hold: Hold, name: string, value: string): void
+  /** The server waits for the client's CopyData. */
+  copyIn(hold: Hold): void
+  /** The connection was lost while nothing was owed. */
+  lostIdle(hold: Hold, loss: Loss): void
+}
+
+interface Waiter {
+  readonly expect: ExpectReply
+  readonly resolve: (end: End) => void
+}
+
+export class Hold implements ReplySink {
+  readonly lease: Lease<ServerConnection>
+  readonly connection: ServerConnection
+  readonly route: RouteTaken
+  /** Process-monotonic ms at which this hold began. */
+  readonly since: number
+  /** What stands on the connection, with its own undo. */
+  settings: SettingsState
+  /** Why the connection must be scrubbed before another client gets it, or null. */
+  taint: string | null = null
+  /** Why the session keeps it beyond the transaction. */
+  readonly pins: Set<string> = new Set()
+  /** The unnamed statement that stands on the server, if this client's session put it there. */
+  unnamed: ClientStatement | null = null
+  /** The server is in copy-in mode. */
+  copying = false
+  /** A cancel was sent for something that ran here. */
+  canceled = false
+  /** A write was sent whose transaction has not ended. */
+  writing = false
+  /** DDL ran in the present transaction: when it commits, the catalog is to be read again. */
+  definedSomething = false
+  readonly #owner: HoldOwner
+  readonly #exchange: Exchange
+  #waiters: Waiter[] = []
+  #error: ErrorFields | null = null
+  #withheld = false
+  #lost: Loss | null = null
+  #drained: (() => void)[] = []
+  #ended = false
+
+  constructor(grant: Grant<ServerConnection>, owner: HoldOwner, since: number) {
+    this.lease = grant.lease
+    this.connection = grant.lease.connection
+    this.route = grant.route
+    this.since = since
+    this.settings = connectionSettings(new Map(this.connection.settings))
+    this.#owner = owner
+    this.#exchange = this.connection.exchange(this)
+  }
+
+  get cluster(): string {
+    return this.lease.cluster
+  }
+
+  get lost(): boolean {
+    return this.#lost !== null
+  }
+
+  /** Something is in flight. */
+  get owed(): boolean {
+    return this.#exchange.owed > 0
+  }
+
+  /** Bytes of the present group's replies have gone to the client. */
+  get forwarded(): boolean {
+    return this.#exchange.forwarded
+  }
+
+  /** Writes a group, or a part of one. */
+  send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean {
+    return this.#exchange.send(frames, expects)
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#exchange.write(bytes)
+  }
+
+  /** Resolves when the server takes more. */
+  drained(): Promise<void> {
+    return this.#lost === null ? new Promise((resolve) => this.#drained.push(resolve)) : Promise.resolve()
+  }
+
+  /** The end of the group that `expect` closes; ask before its reply can have come (in the turn that sent it). */
+  end(expect: ExpectReply): Promise<End> {
+    const lost = this.#lost
+    if (lost !== null) return Promise.resolve({ kind: 'lost', loss: lost })
+    return new Promise((resolve) => this.#waiters.push({ expect, resolve }))
+  }
+
+  /** Lets go of the connection's replies. Must be called once, before the lease ends. */
+  detach(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#owner.output.onDrain = null
+    this.#exchange.end()
+    this.#conclude({ reason: 'given up', error: null, written: true, forwarded: true, owed: true })
+  }
+
+  bytes(chunk: Uint8Array): boolean {
+    if (this.#owner.output.write(chunk)) return true
+    this.#owner.output.onDrain = () => {
+      this.#owner.output.onDrain = null
+      this.#exchange.resume()
+    }
+    return false
+  }
+
+  ready(status: TransactionStatus, expect: ExpectReply): void {
+    const end: End = { kind: 'ready', status, error: this.#error, withheld: this.#withheld }
+    this.#error = null
+    this.#withheld = false
+    this.copying = false
+    const at = this.#waiters.findIndex((waiter) => waiter.expect === expect)
+    // A Sync that the server ignored in copy-in mode ends with the one that it did not.
+    for (const waiter of this.#waiters.splice(0, at + 1)) waiter.resolve(end)
+  }
+
+  error(fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold' {
+    const verdict = this.#owner.failed(this, fields, expect)
+    this.#error = fields
+    this.copying = false
+    if (verdict === 'withhold') this.#withheld = true
+    return verdict
+  }
+
+  commandComplete(tag: string, expect: ExpectReply): void {
+    this.#owner.completed(this, tag, expect)
+  }
+
+  parameterStatus(name: string, value: string): void {
+    this.#owner.parameterChanged(this, name, value)
+  }
+
+  notification(frame: Uint8Array): void {
+    this.#owner.output.write(frame)
+  }
+
+  notice(frame: Uint8Array): void {
+    this.#owner.output.write(frame)
+  }
+
+  copyStarted(direction: 'in' | 'out' | 'both'): void {
+    if (direction !== 'in') return
+    this.copying = true
+    this.#owner.copyIn(this)
+  }
+
+  drain(): void {
+    const waiting = this.#drained
+    this.#drained = []
+    for (const resolve of waiting) resolve()
+  }
+
+  closed(loss: Loss): void {
+    const idle = this.#waiters.length === 0
+    this.#conclude(loss)
+    if (idle && !this.#ended) this.#owner.lostIdle(this, loss)
+  }
+
+  #conclude(loss: Loss): void {
+    this.#lost ??= loss
+    this.copying = false
+    const waiting = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiting) waiter.resolve({ kind: 'lost', loss })
+    this.drain()
+  }
+}

@@ -1,0 +1,41 @@
+// doors/proxy/request.ts — one request of a client on its way: a Query, or a batch up to Sync. Whatever decides about
+// retrying, settling and reporting it is collected here, where the bytes are sent, and read where it ends.
+import type { Plan } from '../../routing/plan.js'
+import type { RouteTaken } from '../../execute/contract.js'
+import type { Statement } from '../../sql/statement.js'
+import type { ParameterText, SettingsState } from '../../session/settings.js'
+
+export type Outcome = 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
+
+/** A statement that a CommandComplete speaks of. */
+export interface Running {
+  readonly statement: Statement
+  readonly parameter: ParameterText
+}
+
+/** Why a request that failed before anything reached the client is sent again. */
+export type Rerun = 'primary' | 'elsewhere' | 'prepare'
+
+export class Request {
+  /** Process-monotonic ms; staleness bounds are relative to it. */
+  readonly startedAt: number
+  plan: Plan | null = null
+  route: RouteTaken | null = null
+  shape: number | null = null
+  outcome: Outcome = 'ok'
+  /** Nothing is lost if it is sent again, as long as nothing was forwarded. */
+  repeatable = false
+  rerun: Rerun | null = null
+  /** A COMMIT is on its way: if the connection is lost now, nobody knows. */
+  commits = false
+  readonly avoid: Set<string> = new Set()
+  attempts = 0
+  /** The client's settings before the first attempt. */
+  before: SettingsState | null = null
+  /** Finds the statement for a CommandComplete; null: no effects to settle. */
+  running: ((label: string | undefined) => Running | null) | null = null
+
+  constructor(startedAt: number) {
+    this.startedAt = startedAt
+  }
+}
