@@ -55,7 +55,9 @@ export class EmbeddedCluster {
     const primary = await EmbeddedNode.createPrimary(this.#house, this.#options(null))
     this.#nodes.push(primary)
     await primary.start()
-    await this.#seed(primary, login)
+    await this.#seed(primary, login).catch((cause: unknown) => {
+      throw new Error(`the seed of cluster ${this.id} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    })
     for (let made = 0; made < (this.#description.replicas ?? 0); made++) await this.addReplica()
     await this.waitCaughtUp()
   }
