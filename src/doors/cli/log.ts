@@ -1,0 +1,65 @@
+// doors/cli/log.ts — the log: one JSON line per event, by pino. Events carry no secrets and no parameter values, so
+// nothing has to be taken out here. What happens per statement or connection is `debug`.
+import { pino, stdTimeFunctions, type DestinationStream, type Level } from 'pino'
+import type { LogConfig } from '../../config/config.js'
+import type { EventName, Events, Observer } from '../../observe/events.js'
+
+export interface Log {
+  setLevel(level: LogConfig['level']): void
+  close(): void
+}
+
+type LevelOf = { readonly [N in EventName]: Level | null | ((event: Events[N]) => Level) }
+
+/** null: not logged (it is a measurement, and has its metric). */
+const levels: LevelOf = {
+  'query.end': (event) => (event.outcome === 'lost' ? 'warn' : 'debug'),
+  'read.unmet': 'debug',
+  'read.misrouted': 'warn',
+  crossing: 'debug',
+  'node.state': (event) => (event.state === 'up' ? 'info' : 'warn'),
+  'node.staleness': null,
+  'primary.changed': 'warn',
+  'pool.wait': (event) => (event.outcome === 'ok' ? 'debug' : 'warn'),
+  'pool.opened': 'debug',
+  'pool.closed': 'debug',
+  'client.opened': 'debug',
+  'client.closed': 'debug',
+  'client.refused': 'info',
+  'catalog.loaded': 'info',
+  'config.reloaded': (event) => (event.outcome === 'refused' ? 'error' : 'info'),
+  log: (event) => event.level,
+}
+
+/** Writes to `destination` (stderr for `serve`) until closed. */
+export function startLog(observer: Observer, level: LogConfig['level'], destination: DestinationStream): Log {
+  const logger = pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime, messageKey: 'event', formatters: { level: (label) => ({ level: label }) } },
+    destination,
+  )
+
+  function listen(name: EventName): () => void {
+    const says = levels[name] as Level | null | ((event: Events[EventName]) => Level)
+    if (says === null) return () => undefined
+    return observer.on(name, (event) => {
+      const chosen = typeof says === 'function' ? says(event) : says
+      if (!logger.isLevelEnabled(chosen)) return
+      if (name === 'log') logMessage(chosen, event as Events['log'])
+      else logger[chosen](event, name)
+    })
+  }
+
+  function logMessage(chosen: Level, event: Events['log']): void {
+    logger[chosen]({ ...event.fields, message: event.message }, 'log')
+  }
+
+  const off = (Object.keys(levels) as EventName[]).map(listen)
+  return {
+    setLevel: (next) => {
+      logger.level = next
+    },
+    close: () => {
+      for (const stop of off) stop()
+    },
+  }
+}

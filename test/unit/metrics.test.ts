@@ -1,0 +1,148 @@
+import t from 'tap'
+import { createMetrics, type MetricSources } from '../../src/metrics/metrics.js'
+import { createObserver } from '../../src/observe/observer.js'
+import type { Events } from '../../src/observe/events.js'
+import type { PoolSnapshot, RuntimeSnapshot } from '../../src/runtime/contract.js'
+import type { ClusterSnapshot, NodeSnapshot } from '../../src/topology/topology.js'
+
+const node = (id: string, over: Partial<NodeSnapshot>): NodeSnapshot => ({
+  id,
+  cluster: 'main',
+  host: id,
+  port: 1,
+  weight: 1,
+  zone: null,
+  health: 'up',
+  role: 'replica',
+  position: null,
+  unfit: null,
+  limited: null,
+  ...over, // prettier-ignore
+})
+const at = (lsn: bigint, timeline = 1) => ({ lsn, sentAt: 0, connectedAt: 0, postmasterStart: 'x', timeline })
+const primary = node('p:1', { role: 'primary', position: at(300n) })
+
+function snapshotOf(nodes: readonly NodeSnapshot[], pools: readonly PoolSnapshot[] = []): RuntimeSnapshot {
+  const series = { samples: [{ sentAt: 1000, lsn: 100n }, { sentAt: 2000, lsn: 200n }, { sentAt: 3000, lsn: 300n }] } // prettier-ignore
+  const main: ClusterSnapshot = { id: 'main', nodes, primary, timeline: 1, series }
+  return { generation: 1, draining: 0, pools, inFlight: new Map(), topology: { generation: 1, clusters: new Map([['main', main]]) } }
+}
+
+function start(snapshot: () => RuntimeSnapshot, over: Partial<MetricSources> = {}) {
+  const observer = createObserver()
+  const sources = {
+    snapshot,
+    databases: () => new Set(['app', '*']),
+    shapeCache: () => ({ hits: 7, misses: 2, bytes: 99 }),
+    now: () => 3500,
+    ...over,
+  }
+  return { observer, metrics: createMetrics(observer, sources) }
+}
+
+const query: Events['query.end'] = {
+  door: 'proxy',
+  database: 'app',
+  user: 'u',
+  cluster: 'main',
+  node: 'r:1',
+  role: 'replica',
+  owner: null,
+  outcome: 'ok',
+  seconds: 0.002,
+  shape: 1, // prettier-ignore
+  why: [
+    { rule: 'read', detail: '' },
+    { rule: 'default', detail: 'secret words' },
+  ],
+}
+
+t.test('every metric of the contract is there, also before anything happened', async (t) => {
+  const { metrics } = start(() => snapshotOf([]))
+  t.teardown(() => metrics.close())
+  const text = await metrics.text()
+  const names =
+    'queries_total query_seconds route_reasons_total replica_staleness_seconds node_state pool_connections pool_wait_seconds unmet_reads_total crossings_total misrouted_total lane_depth shape_cache_hits_total config_reload_failures_total'
+  for (const name of names.split(' ')) t.match(text, `# TYPE pointsman_${name} `)
+  t.match(text, 'process_cpu_seconds_total')
+  t.match(text, /pointsman_shape_cache_hits_total 7/)
+  t.match(await metrics.text(), /pointsman_shape_cache_hits_total 7/, 'a second scrape does not add')
+})
+
+t.test('events count, and labels stay bounded', async (t) => {
+  const { observer, metrics } = start(() => snapshotOf([]))
+  t.teardown(() => metrics.close())
+  observer.emit('query.end', query)
+  for (let i = 0; i < 5; i++)
+    observer.emit('query.end', { ...query, database: `tenant_${String(i)}`, cluster: null, role: 'none', outcome: 'refused', why: [] })
+  observer.emit('read.unmet', { cluster: 'main', policy: 'bounded', step: 'primary' })
+  observer.emit('read.unmet', { cluster: 'main', policy: 'anything', step: 'primary' })
+  observer.emit('config.reloaded', { outcome: 'refused', generation: 1, problems: [] })
+  observer.emit('config.reloaded', { outcome: 'applied', generation: 2, problems: [] })
+  observer.emit('client.opened', { database: 'x', user: 'y', address: 'z' })
+  const text = await metrics.text()
+  t.match(text, 'pointsman_queries_total{database="app",cluster="main",role="replica",owner="none",outcome="ok"} 1')
+  t.match(text, 'pointsman_queries_total{database="*",cluster="none",role="none",owner="none",outcome="refused"} 5')
+  t.match(text, 'pointsman_route_reasons_total{why="default"} 1')
+  t.match(text, 'pointsman_unmet_reads_total{policy="other",step="primary"} 1')
+  t.match(text, 'pointsman_config_reload_failures_total 1')
+  t.match(text, 'pointsman_clients 1')
+  t.match(text, /pointsman_query_seconds_bucket\{le="0.0025",cluster="main",role="replica"\} 1/)
+  t.notMatch(text, /secret words|tenant_/)
+})
+
+t.test('staleness is proved at the moment of the scrape, or infinite', async (t) => {
+  let nodes = [
+    primary,
+    node('a:1', { position: at(250n) }),
+    node('b:1', { position: at(300n) }),
+    node('c:1', { position: at(300n, 2) }),
+    node('d:1', {}),
+  ]
+  let now = 3500
+  const { metrics } = start(() => snapshotOf(nodes), { now: () => now })
+  t.teardown(() => metrics.close())
+  const text = await metrics.text()
+  t.match(text, 'pointsman_replica_staleness_seconds{node="a:1"} 1.5')
+  t.match(text, 'pointsman_replica_staleness_seconds{node="b:1"} 0.5')
+  t.match(text, 'pointsman_replica_staleness_seconds{node="c:1"} +Inf', 'another timeline proves nothing')
+  t.match(text, 'pointsman_replica_staleness_seconds{node="d:1"} +Inf')
+  t.notMatch(text, 'staleness_seconds{node="p:1"}', 'a primary has none')
+  t.match(text, 'pointsman_node_state{node="a:1",state="up"} 1')
+  now = 9500
+  nodes = nodes.slice(0, 2)
+  const later = await metrics.text()
+  t.match(later, 'pointsman_replica_staleness_seconds{node="a:1"} 7.5')
+  t.notMatch(later, 'b:1', 'a node that is gone is gone')
+})
+
+t.test('pools of one node are added up', async (t) => {
+  const pool: PoolSnapshot = {
+    cluster: 'main',
+    node: 'a:1',
+    user: 'u',
+    dbname: 'd',
+    busy: 2,
+    idle: 1,
+    opening: 0,
+    waiting: 3,
+    max: 20,
+    longestWaitMs: 1,
+    draining: false,
+  }
+  const { metrics } = start(() => snapshotOf([], [pool, { ...pool, user: 'v', busy: 5 }]))
+  t.teardown(() => metrics.close())
+  const text = await metrics.text()
+  t.match(text, 'pointsman_pool_connections{node="a:1",state="busy"} 7')
+  t.match(text, 'pointsman_pool_connections{node="a:1",state="waiting"} 6')
+})
+
+t.test('two registries do not meet', async (t) => {
+  const first = start(() => snapshotOf([]))
+  const second = start(() => snapshotOf([]))
+  first.observer.emit('read.misrouted', { cluster: 'c', node: 'n', shape: null })
+  t.match(await first.metrics.text(), 'pointsman_misrouted_total 1')
+  t.match(await second.metrics.text(), 'pointsman_misrouted_total 0')
+  first.metrics.close()
+  second.metrics.close()
+})
