@@ -24,7 +24,7 @@ export class BodyReader {
 
   byte(): number {
     const at = this.#take(1)
-    return this.#bytes[at]!
+    return this.#bytes[at] ?? 0
   }
 
   int16(): number {

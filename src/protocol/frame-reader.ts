@@ -61,13 +61,16 @@ export class FrameReader {
     let cursor = at + this.#passing
     this.#passing = 0
     while (chunk.length - cursor >= HEADER) {
-      const type = chunk[cursor]!
+      const type = chunk[cursor] ?? 0
       const length = frameLength(chunk, cursor)
       const wanted = this.#handler.collect(type, length)
       if (wanted > 0) {
         if (cursor > run) this.#handler.part(chunk, run, cursor)
         run = cursor + Math.min(wanted, length)
-        if (run > chunk.length) return void this.#collect(type, length, chunk.subarray(cursor), run - chunk.length)
+        if (run > chunk.length) {
+          this.#collect(type, length, chunk.subarray(cursor), run - chunk.length)
+          return
+        }
         this.#handler.frame(type, chunk, cursor, run, length)
       }
       cursor += length
@@ -98,7 +101,7 @@ export class FrameReader {
     if (this.#headerBytes < HEADER) return take
     this.#headerBytes = 0
     const header = this.#header.slice()
-    const type = header[0]!
+    const type = header[0] ?? 0
     const length = frameLength(header, 0)
     const wanted = Math.min(this.#handler.collect(type, length), length)
     if (wanted > HEADER) this.#collect(type, length, header, wanted - HEADER)
@@ -126,7 +129,7 @@ export class FrameReader {
 
 /** Length of the frame whose header stands at `at`, header included. Throws 08P01 where the length word cannot be one. */
 export function frameLength(bytes: Uint8Array, at: number): number {
-  const length = (bytes[at + 1]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!
+  const length = ((bytes[at + 1] ?? 0) << 24) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0)
   if (length < 4) throw violation('invalid message length')
   return length + 1
 }

@@ -1,5 +1,4 @@
 // server/connect-server.ts — opens one connection whole: socket, TLS, login, and the evidence that it gives of its server.
-import type { TLSSocket } from 'node:tls'
 import type { ClusterConfig, NodeConfig } from '../config/config.js'
 import { positionQuery, readPosition } from '../consistency/position-query.js'
 import { PointsmanError } from '../errors/error.js'
@@ -71,7 +70,7 @@ async function open(address: Address, identity: Identity, options: ServerOptions
   signal.addEventListener('abort', abort, { once: true })
   try {
     signal.throwIfAborted()
-    const certificate = dialled.secure ? (dialled.socket as TLSSocket).getPeerX509Certificate() : undefined
+    const certificate = dialled.tls?.getPeerX509Certificate()
     const binding = certificate === undefined ? null : serverEndPoint(certificate.raw)
     await connection.login(startupMessage(identity, options), { user: identity.user, password: identity.password, binding })
     connection.proved(await evidenceOf(connection, options.now ?? (() => performance.now())))

@@ -50,11 +50,11 @@ export class Connection implements ServerConnection {
   #cancelled = false
   #cancelLost = false
 
-  constructor(address: Address, { socket, secure }: Dialled, maxStatements: number) {
+  constructor(address: Address, { socket, tls }: Dialled, maxStatements: number) {
     this.#address = address
     this.cluster = address.cluster
     this.node = address.node
-    this.secure = secure
+    this.secure = tls !== null
     this.#socket = socket
     this.statements = new PreparedStatements(maxStatements)
     this.#writer = new SocketWriter(socket, () => this.#sink?.drain?.())
@@ -193,7 +193,10 @@ export class Connection implements ServerConnection {
 
   /** A message of ours and what collects its reply. */
   #collect(entry: Collected, message: Uint8Array): void {
-    if (this.#closed !== null || this.#closing) return void entry.collector.lost(this.#loss(this.#closed ?? 'closed'))
+    if (this.#closed !== null || this.#closing) {
+      entry.collector.lost(this.#loss(this.#closed ?? 'closed'))
+      return
+    }
     if (entry.reply === 'query' && this.#ledger.groupOpen) throw new Error('a query of ours inside an open group of messages')
     this.#ledger.append(entry)
     this.#written = true

@@ -10,17 +10,21 @@ import { isUnix, socketPath, type Address, type ClusterTls } from './address.js'
 
 export interface Dialled {
   readonly socket: Socket
-  readonly secure: boolean
+  /** The same socket where it has TLS, else null. */
+  readonly tls: TLSSocket | null
 }
 
 /** Rejects with the socket's error, a TLS error, or `signal.reason`. The socket is paused, without listeners of ours. */
 export async function dial(address: Address, signal: AbortSignal): Promise<Dialled> {
   const socket = await open(address, signal)
-  if (address.tls.mode === 'disable' || isUnix(address.node)) return { socket, secure: false }
+  if (address.tls.mode === 'disable' || isUnix(address.node)) return { socket, tls: null }
   try {
     const answer = await askForTls(socket, signal)
-    if (answer) return { socket: await secure(socket, address, signal), secure: true }
-    if (address.tls.mode === 'prefer') return { socket, secure: false }
+    if (answer) {
+      const tls = await secure(socket, address, signal)
+      return { socket: tls, tls }
+    }
+    if (address.tls.mode === 'prefer') return { socket, tls: null }
     throw new Error(`the server does not support TLS, but tls mode ${address.tls.mode} is set`)
   } catch (error) {
     socket.destroy()

@@ -62,7 +62,10 @@ export class Ledger {
     const { act } = entry
     if (act !== 'synthesize') this.#track(entry)
     if (this.#skipping) {
-      if (act === 'synthesize' || entry.reply !== 'sync') return this.#skip(entry)
+      if (act === 'synthesize' || entry.reply !== 'sync') {
+        this.#skip(entry)
+        return
+      }
       this.#skipping = false
     }
     if (this.#copyIn && this.size === 1 && this.#swallowedByCopy(entry)) return
@@ -86,11 +89,14 @@ export class Ledger {
   /** The head's COPY FROM STDIN has begun: the server now reads what was sent behind it as copy data. */
   copyInStarted(): void {
     this.#copyIn = true
-    while (this.#copyIn) {
-      const next = this.#entries[this.#head + 1]
-      if (next === undefined || !this.#swallowedByCopy(next)) return
-      this.#entries.splice(this.#head + 1, 1)
+    // Counted first, removed at once: the server ignores Syncs up to the end of the data or a message that is an error here.
+    let ignored = 0
+    for (const entry of this.#entries.slice(this.#head + 1)) {
+      if (!this.#swallowedByCopy(entry)) break
+      ignored++
+      if (entry.act !== 'synthesize' && entry.reply === 'copy-end') break
     }
+    this.#entries.splice(this.#head + 1, ignored)
   }
 
   /** The head failed: it and everything up to the next Sync is skipped. Not for queries, which end with their own ReadyForQuery. */

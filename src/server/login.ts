@@ -94,13 +94,17 @@ export class Login implements Collector {
         if (!this.#proved) throw violation('the server ended SCRAM without proving that it knows the password')
         return
       case 'cleartext':
-        return write(encodePassword(this.#password()))
+        write(encodePassword(this.#password()))
+        return
       case 'md5':
-        return write(encodePassword(md5Response(user, this.#password(), request.salt)))
+        write(encodePassword(md5Response(user, this.#password(), request.salt)))
+        return
       case 'sasl':
-        return this.#begin(request.mechanisms)
+        this.#begin(request.mechanisms)
+        return
       case 'sasl-continue':
-        return this.#continue(request.data)
+        this.#continue(request.data)
+        return
       case 'sasl-final':
         this.#exchange().verifyServerFinal(request.data)
         this.#proved = true

@@ -115,20 +115,26 @@ export class ReplyReader implements FrameHandler {
     this.#rest = 'head'
     switch (type) {
       case Backend.CommandComplete:
-        return this.#commandComplete(chunk, start, end)
+        this.#commandComplete(chunk, start, end)
+        return
       case Backend.ReadyForQuery:
-        return this.#ready(chunk, start, end)
+        this.#ready(chunk, start, end)
+        return
       case Backend.ErrorResponse:
-        return this.#error(chunk, start, end, length)
+        this.#error(chunk, start, end, length)
+        return
       case Backend.NoticeResponse:
-        return this.#notice(chunk, start, end, length)
+        this.#notice(chunk, start, end, length)
+        return
       case Backend.ParameterStatus:
-        return this.#parameterStatus(chunk.subarray(start, end))
+        this.#parameterStatus(chunk.subarray(start, end))
+        return
       case Backend.NotificationResponse:
         this.#giveUnlessHeld()
         return this.#context.sink()?.notification?.(chunk.subarray(start, end))
       default:
-        return this.#reply(type, chunk, start, end)
+        this.#reply(type, chunk, start, end)
+        return
     }
   }
 
@@ -147,7 +153,10 @@ export class ReplyReader implements FrameHandler {
   #reply(type: number, chunk: Uint8Array, start: number, end: number): void {
     const head = this.#ledger.head()
     if (head === undefined || head.act === 'synthesize') throw this.#unexpected(type)
-    if (head.act === 'collect') return head.collector.frame(type, chunk.subarray(start, end))
+    if (head.act === 'collect') {
+      head.collector.frame(type, chunk.subarray(start, end))
+      return
+    }
     const effect = replies[head.reply][type]
     if (effect === undefined) throw this.#unexpected(type)
     if (!acknowledges.has(type) && head.act === 'forward') this.#holding = false
@@ -174,7 +183,10 @@ export class ReplyReader implements FrameHandler {
     const frame = chunk.subarray(start, end)
     const tag = decodeCommandComplete(frame)
     this.#context.tag(tag)
-    if (head.act === 'collect') return head.collector.frame(Backend.CommandComplete, frame)
+    if (head.act === 'collect') {
+      head.collector.frame(Backend.CommandComplete, frame)
+      return
+    }
     const effect = replies[head.reply][Backend.CommandComplete]
     if (effect === undefined) throw this.#unexpected(Backend.CommandComplete)
     if (head.act === 'forward') this.#holding = false
