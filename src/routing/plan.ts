@@ -55,7 +55,16 @@ export interface AnswerPlan extends PlanBase {
     | { readonly what: 'end-deferred'; readonly tag: 'COMMIT' | 'ROLLBACK' }
     /** Kept with the deferred BEGIN and sent before the first statement: SET TRANSACTION, SET LOCAL, SAVEPOINT … */
     | { readonly what: 'deferred'; readonly tag: string }
-    | { readonly what: 'show'; readonly name: 'pointsman.last_route' | 'pointsman.token' | 'pointsman.consistency' | 'pointsman.max_staleness' | 'pointsman.shard_key' | 'pointsman.cluster' }
+    | {
+        readonly what: 'show'
+        readonly name:
+          | 'pointsman.last_route'
+          | 'pointsman.token'
+          | 'pointsman.consistency'
+          | 'pointsman.max_staleness'
+          | 'pointsman.shard_key'
+          | 'pointsman.cluster'
+      }
     | { readonly what: 'set'; readonly change: SettingChange }
     | { readonly what: 'empty' }
     /** `/* pointsman: explain *​/`: the plan that the statement would have had. */

@@ -1,0 +1,62 @@
+// catalog/resolve.ts — names in a text → relations, as PostgreSQL resolves them: temporary tables first, then pg_catalog
+// unless the path lists it, then the path in order. What exists is asked of the caller, since a routed table need not
+// exist on the cluster whose catalog resolves names.
+import type { Name } from '../sql/statement.js'
+import { isSystemSchema } from './builtins.js'
+
+export interface NameSpace {
+  /** Schemas in order; null: cannot be known. */
+  readonly searchPath: readonly string[] | null
+  /** Bare names of this session's temporary relations. */
+  readonly temporary: ReadonlySet<string>
+  /** Does `schema.name` exist, as far as config and catalogs know? */
+  exists(key: string): boolean
+}
+
+/** `key` is `schema.name`. `unknown`: nobody knows it; `key` then is where it would be created. */
+export type Resolved =
+  | { readonly kind: 'temporary' | 'system' | 'known' | 'unknown'; readonly key: string }
+  /** search_path cannot be known, so a bare name cannot be resolved. */
+  | { readonly kind: 'unresolvable'; readonly key: string }
+
+export function resolveRelation(name: Name, space: NameSpace): Resolved {
+  if (name.schema !== null) return resolveQualified(name.schema, name.name, space)
+  const listsTemporary = space.searchPath?.some((schema) => schema === 'pg_temp') ?? false
+  if (!listsTemporary && space.temporary.has(name.name)) return { kind: 'temporary', key: `pg_temp.${name.name}` }
+  if (space.searchPath === null) return { kind: 'unresolvable', key: name.name }
+  for (const schema of space.searchPath) {
+    const found = resolveIn(schema, name.name, space)
+    if (found !== null) return found
+  }
+  // Relations of pg_catalog all begin with pg_. A user's table of such a name was found above.
+  if (name.name.startsWith('pg_')) return { kind: 'system', key: `pg_catalog.${name.name}` }
+  return { kind: 'unknown', key: `${creationSchema(space.searchPath)}.${name.name}` }
+}
+
+function resolveQualified(schema: string, name: string, space: NameSpace): Resolved {
+  if (isTemporarySchema(schema)) return { kind: 'temporary', key: `pg_temp.${name}` }
+  const key = `${schema}.${name}`
+  if (isSystemSchema(schema)) return { kind: 'system', key }
+  return { kind: space.exists(key) ? 'known' : 'unknown', key }
+}
+
+function resolveIn(schema: string, name: string, space: NameSpace): Resolved | null {
+  if (isTemporarySchema(schema)) return space.temporary.has(name) ? { kind: 'temporary', key: `pg_temp.${name}` } : null
+  const key = `${schema}.${name}`
+  if (isSystemSchema(schema)) return schema === 'information_schema' || name.startsWith('pg_') ? { kind: 'system', key } : null
+  return space.exists(key) ? { kind: 'known', key } : null
+}
+
+function isTemporarySchema(schema: string): boolean {
+  return schema === 'pg_temp' || schema.startsWith('pg_temp_')
+}
+
+/** Where CREATE puts a bare name: the first schema of the path. */
+function creationSchema(searchPath: readonly string[]): string {
+  return searchPath.find((schema) => !isSystemSchema(schema) && !isTemporarySchema(schema)) ?? 'public'
+}
+
+/** Schemas in which a bare function, operator or type is looked for: never the temporary one. */
+export function callPath(searchPath: readonly string[]): readonly string[] {
+  return searchPath.includes('pg_catalog') ? searchPath : ['pg_catalog', ...searchPath]
+}

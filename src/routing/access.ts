@@ -1,0 +1,217 @@
+// routing/access.ts — does a statement, run on a given cluster, change anything or need the primary? The grammar, the
+// functions, operators and types it names, and everything behind its views and policies are judged in the catalog of
+// that cluster; the worst verdict counts. Unknown is never read-only.
+import type { Catalog, RelationInfo } from '../catalog/catalog.js'
+import { isSystemSchema, showsServerState } from '../catalog/builtins.js'
+import { expand, type Expanded } from '../catalog/expand.js'
+import { judgeFunction, judgeOperator, judgeType, worse, type Effect, type Verdict } from '../catalog/judge.js'
+import type { FunctionUse, Statement } from '../sql/statement.js'
+import type { Context } from './context.js'
+import { homeOf, sameHome, twoHomes, type Home, type Touched } from './homes.js'
+import { refuse } from './make.js'
+import type { RefusePlan, Why } from './plan.js'
+import { why, type Rule } from './rules.js'
+
+export interface AccessFacts {
+  readonly effect: Effect
+  /** What raised the effect, most important last. */
+  readonly why: readonly Why[]
+  readonly taints: string | null
+  /** Nothing but quick built-in functions, operators and types: fit for a shared connection. */
+  readonly builtin: boolean
+  /** `schema.name` of everything touched, views expanded. */
+  readonly tables: readonly string[]
+  /** One name for each of `tables` that `reads.tables` may speak of: a partition's is its root's. */
+  readonly policyNames: readonly string[]
+  readonly readsData: boolean
+}
+
+/** `touched`: the statement's own relations, resolved. */
+export function access(context: Context, statement: Statement, touched: readonly Touched[], cluster: string): AccessFacts | RefusePlan {
+  const catalog = context.catalogs.get(cluster)
+  const own = touched.filter((one) => one.home.kind !== 'system' && one.home.kind !== 'temporary').map((one) => one.key)
+  const expanded = expand(catalog, own)
+  const crossing = behindCrosses(context, touched, expanded)
+  if (crossing !== null) return crossing
+  const verdicts = [
+    ...grammarVerdicts(statement),
+    ...catalogVerdicts(context, statement, touched, expanded, catalog, cluster),
+    ...touched.flatMap((one) => relationVerdicts(one, catalog, statement)),
+    ...expanded.keys.flatMap((key) =>
+      isSystemSchema(schemaOf(key)) ? systemVerdicts(key) : infoVerdicts(catalog?.relations.get(key), key),
+    ),
+    ...expanded.opaque.map(({ key, reason }) => opaqueVerdict(key, reason)),
+  ]
+  const total = verdicts.reduce(worse, quiet)
+  const system = touched.filter((one) => one.home.kind === 'system').map((one) => one.key)
+  const temporary = touched.filter((one) => one.home.kind === 'temporary').map((one) => one.key)
+  const { tables } = context.database.reads
+  const policyName = (key: string): string => (tables.has(key) ? key : (catalog?.relations.get(key)?.partitionRoot ?? key))
+  return {
+    effect: total.effect,
+    why: total.why === null ? [] : [why(total.why.rule, total.why.detail)],
+    taints: total.taints,
+    builtin: total.builtin,
+    tables: [...expanded.keys, ...system, ...temporary],
+    policyNames: [...new Set([...expanded.keys.map(policyName), ...system])],
+    readsData: touched.length > 0 || statement.functions.length > 0,
+  }
+}
+
+/** A verdict whose rule may be any of routing's own. */
+interface RoutedVerdict extends Omit<Verdict, 'why'> {
+  readonly why: { readonly rule: Rule; readonly detail: string } | null
+}
+
+const quiet: Verdict = { effect: 'read', why: null, taints: null, builtin: true }
+
+function verdict(effect: Effect, rule: Rule, detail: string, taints: string | null = null): Verdict {
+  const made: RoutedVerdict = { effect, why: { rule, detail }, taints, builtin: true }
+  return made as Verdict
+}
+
+function schemaOf(key: string): string {
+  return key.slice(0, key.indexOf('.'))
+}
+
+/** What the kind of statement alone says. */
+function grammarVerdicts(statement: Statement): readonly Verdict[] {
+  const { detail } = statement
+  switch (detail.kind) {
+    case 'do':
+      return [verdict('write', 'procedure', 'DO runs code that cannot be inspected', 'DO')]
+    case 'call':
+      return [verdict('write', 'procedure', 'CALL runs a procedure', 'CALL')]
+    case 'ddl':
+      return [verdict('write', 'ddl', detail.what)]
+    case 'utility':
+      return [verdict('write', 'utility', detail.what)]
+    case 'lock':
+      return [verdict('write', 'lock', 'LOCK TABLE')]
+    case 'copy':
+      return copyVerdicts(statement, detail.direction === 'from', detail.end)
+    default:
+      return grammarWrites(statement)
+  }
+}
+
+function copyVerdicts(statement: Statement, into: boolean, end: 'client' | 'file' | 'program'): readonly Verdict[] {
+  if (end !== 'client') return [verdict('write', 'copy', `COPY with a ${end} of the server`)]
+  return into ? [verdict('write', 'copy', 'COPY FROM STDIN')] : grammarWrites(statement)
+}
+
+function grammarWrites(statement: Statement): readonly Verdict[] {
+  if (!statement.writes) return []
+  const changes = statement.relations.some((use) => use.access === 'write' || use.access === 'define')
+  if (statement.locks && !changes) return [verdict('write', 'lock', 'FOR UPDATE or FOR SHARE')]
+  if (statement.detail.kind === 'select' && statement.detail.into !== null) return [verdict('write', 'ddl', 'SELECT INTO')]
+  return [verdict('write', 'write', statement.detail.kind === 'select' ? 'data-modifying WITH' : statement.detail.kind.toUpperCase())]
+}
+
+/** Functions, operators and types, those behind views included. */
+function catalogVerdicts(
+  context: Context,
+  statement: Statement,
+  touched: readonly Touched[],
+  expanded: Expanded,
+  catalog: Catalog | undefined,
+  cluster: string,
+): readonly Verdict[] {
+  const calls = statement.functions.filter((use) => !isTrackedSetting(statement, use))
+  if (catalog === undefined) {
+    const blind = touched.length + calls.length + statement.operators.length + statement.types.length > 0
+    const detail = `the catalog of cluster ${cluster} has not been loaded`
+    return [{ ...verdict(blind ? 'write' : 'primary', 'no-catalog', detail, blind ? detail : null), builtin: false }]
+  }
+  const { searchPath } = context.session
+  const overrides = context.database.functions
+  const isRelation = (name: string): boolean =>
+    catalog.relations.has(name) || (searchPath ?? []).some((schema) => catalog.relations.has(`${schema}.${name}`))
+  return [
+    ...(catalog.volatileImplicitCast
+      ? [verdict('write', 'volatile-cast', `cluster ${cluster} has a volatile implicit cast`, 'implicit cast')]
+      : []),
+    ...calls.map((use) => judgeFunction(catalog, overrides, searchPath, use)),
+    // Names in a definition were resolved when it was made, so today's path does not apply.
+    ...expanded.functions.map((use) => judgeFunction(catalog, overrides, null, use)),
+    ...statement.operators.map((name) => judgeOperator(catalog, searchPath, name)),
+    ...statement.types.map((name) =>
+      judgeType(catalog, searchPath, name, () => isRelation(name.schema === null ? name.name : `${name.schema}.${name.name}`)),
+    ),
+  ]
+}
+
+/** set_config() whose settings the statement's facts hold: the session follows them, so it is no hidden state. */
+function isTrackedSetting(statement: Statement, use: FunctionUse): boolean {
+  if (use.name.name !== 'set_config' || (use.name.schema ?? 'pg_catalog') !== 'pg_catalog') return false
+  return statement.detail.kind === 'select'
+}
+
+function relationVerdicts(one: Touched, catalog: Catalog | undefined, statement: Statement): readonly Verdict[] {
+  if (one.home.kind === 'system') return systemVerdicts(one.key)
+  if (one.home.kind === 'temporary') return [verdict('primary', 'temporary', `${one.key} is a temporary table`)]
+  if (one.access === 'define' || catalog === undefined) return []
+  const info = catalog.relations.get(one.key)
+  if (info === undefined) {
+    const detail = `relation ${one.key} is not in the catalog of ${catalog.cluster}`
+    return [{ ...verdict('write', 'unknown-table', detail, detail), builtin: false }]
+  }
+  // A write whose own grammar says so keeps its rule; only the taint is added here.
+  if (one.access === 'write' && info.triggers && statement.writes) return [{ ...quiet, taints: `triggers of ${one.key}`, builtin: false }]
+  return []
+}
+
+function systemVerdicts(key: string): readonly Verdict[] {
+  const name = key.slice(key.indexOf('.') + 1)
+  return key.startsWith('pg_catalog.') && showsServerState(name)
+    ? [verdict('primary', 'server-state', `${key} shows the server it is read on`)]
+    : []
+}
+
+function infoVerdicts(info: RelationInfo | undefined, key: string): readonly Verdict[] {
+  if (info === undefined) return []
+  if (info.kind === 'foreign') return [{ ...verdict('primary', 'foreign-table', `${key} is a foreign table`), builtin: false }]
+  return info.behind === null ? [] : [{ ...quiet, builtin: info.kind === 'view' }]
+}
+
+function opaqueVerdict(key: string, reason: 'writes' | 'unknown'): Verdict {
+  const detail = reason === 'writes' ? `what stands behind ${key} writes` : `what stands behind ${key} could not be read`
+  return { ...verdict('write', 'view', detail, detail), builtin: false }
+}
+
+/**
+ * Relations behind a view must be where the view is. Those without a line in the config are: they were resolved on the
+ * view's own cluster. A sharded table is only reachable through a view that the config lists with it.
+ */
+function behindCrosses(context: Context, touched: readonly Touched[], expanded: Expanded): RefusePlan | null {
+  for (const [key, via] of expanded.behind) {
+    if (isSystemSchema(schemaOf(key))) continue
+    const { home, root } = homeOf(context, key, false)
+    const first = touched.find((one) => leadsTo(expanded, one.key, key))
+    if (first === undefined || fits(context, first.home, home)) continue
+    const other: Touched = { name: { schema: null, name: key }, access: 'read', key, root, home, known: true }
+    return home.kind === 'sharded' ? shardedBehind(via, other) : twoHomes(first, other, touched)
+  }
+  return null
+}
+
+function fits(context: Context, view: Home, behind: Home): boolean {
+  if (behind.kind === 'reference') return true
+  if (behind.kind !== 'default') return sameHome(view, behind)
+  // Unlisted, and the view is elsewhere: it was resolved there. A virtual partition shares the default's cluster, so there it belongs to the default.
+  if (view.kind === 'partition') return view.cluster !== context.database.default
+  return view.kind !== 'sharded' || !view.sharded.clusters.includes(context.database.default)
+}
+
+function leadsTo(expanded: Expanded, from: string, key: string): boolean {
+  for (let at: string | undefined = key; at !== undefined; at = expanded.behind.get(at)) if (at === from) return true
+  return false
+}
+
+function shardedBehind(view: string, table: Touched): RefusePlan {
+  return refuse('sharded-unsupported', {
+    message: `view ${view} reads ${table.key}, which is sharded, and is not itself listed as sharded`,
+    hint: `List the view under the same \`sharded\` with its key column, or read ${table.key} directly.`,
+    tables: [view, table.key],
+  })
+}

@@ -1,0 +1,162 @@
+// routing/batch.ts — several statements that go together: a simple query with semicolons, or a batch of the extended
+// protocol up to its Sync. Each is planned; one destination for all gives the plan of the strictest, more than one is
+// refused. What one statement changes of the session (search_path, temporary tables) counts for those after it.
+import { strictest } from '../consistency/resolve-policy.js'
+import type { SessionView } from '../session/view.js'
+import type { SettingChange, Statement } from '../sql/statement.js'
+import { createContext, type Context } from './context.js'
+import { destination, route, type Destination, type Routed } from './destination.js'
+import { finish, preparesSharded } from './finish.js'
+import { one, refuse } from './make.js'
+import type { OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import { why } from './rules.js'
+import { endsFailedTransaction, sessionKind, type SessionKind } from './session-kinds.js'
+import type { Values } from './shard-eval.js'
+
+/** One statement of a batch. `notHere`: refuses what the session may not touch. */
+export interface Part {
+  readonly context: Context
+  readonly statement: Statement
+  readonly values: Values
+  readonly notHere: (context: Context, routed: Routed) => Plan | null
+}
+
+/** A part whose destination is known (`to`), or that goes wherever the others go (null). */
+interface Placed {
+  readonly to: string | null
+  readonly at: (cluster: string) => OnePlan | RefusePlan
+}
+
+export function planTogether(parts: readonly Part[]): Plan {
+  const [first] = parts
+  if (first === undefined) return refuse('empty', { message: 'nothing was sent', hint: '' })
+  if (first.context.session.transaction.status === 'failed' && !endsFailedTransaction(first.statement)) {
+    return refuse('failed-transaction', {
+      message: 'current transaction is aborted, commands ignored until end of transaction block',
+      hint: 'ROLLBACK, or ROLLBACK TO a savepoint.',
+      error: 'in_failed_transaction',
+    })
+  }
+  const placed: Placed[] = []
+  let session = first.context.session
+  for (const part of parts) {
+    const context = createContext({ ...part.context, session })
+    const found = place(context, part)
+    if ('kind' in found) return found
+    placed.push(found)
+    session = after(session, part.statement)
+  }
+  const cluster = commonCluster(first.context, placed)
+  return typeof cluster === 'string' ? joinAll(placed, cluster, first.context) : cluster
+}
+
+function place(context: Context, part: Part): Placed | Plan {
+  const session = sessionKind(context, part.statement)
+  if (session !== null) return placeSession(session)
+  const routed = route(context, part.statement)
+  if (routed.kind === 'refuse') return routed
+  const refused = part.notHere(context, routed) ?? preparesSharded(routed)
+  if (refused !== null) return refused
+  const to = destination(context, routed, part.values, context.session.transaction.home?.cluster ?? null)
+  if ('kind' in to) return to
+  return { to: routed.to.kind === 'free' ? null : to.cluster, at: (cluster) => finish(context, routed, moved(to, routed, cluster)) }
+}
+
+function moved(to: Destination, routed: Routed, cluster: string): Destination {
+  return routed.to.kind === 'free' ? { ...to, cluster } : to
+}
+
+function placeSession(session: SessionKind): Placed | Plan {
+  return session.kind === 'plan' ? session.plan : { to: null, at: session.at }
+}
+
+/** The one cluster of all parts that have one; the default (or the open transaction's) where none has. */
+function commonCluster(context: Context, placed: readonly Placed[]): string | RefusePlan {
+  const clusters = [...new Set(placed.flatMap((part) => (part.to === null ? [] : [part.to])))]
+  const [only, another] = clusters
+  if (another === undefined)
+    return only ?? context.session.transaction.home?.cluster ?? context.session.pins.keys().next().value ?? context.database.default
+  return refuse('two-homes', {
+    message: `the statements of one query belong to different clusters: ${clusters.join(', ')}`,
+    hint: 'Send them one by one.',
+  })
+}
+
+function joinAll(placed: readonly Placed[], cluster: string, context: Context): Plan {
+  const plans: OnePlan[] = []
+  for (const part of placed) {
+    const made = part.at(cluster)
+    if (made.kind === 'refuse') return made
+    plans.push(made)
+  }
+  const [only] = plans
+  return plans.length === 1 && only !== undefined ? only : join(plans, cluster, context)
+}
+
+/** The stricter of everything. */
+function join(plans: readonly OnePlan[], cluster: string, context: Context): OnePlan {
+  const role = plans.some((plan) => plan.role === 'primary') ? 'primary' : 'replica'
+  const shards = [...new Set(plans.flatMap((plan) => (plan.shard === null ? [] : [plan.shard])))]
+  const data = plans.filter((plan) => plan.readsData)
+  const policies = (data.length > 0 ? data : plans).map((plan) => plan.policy)
+  const deciding = plans.find((plan) => plan.role === role)?.why.at(-1)
+  return one({
+    cluster,
+    role: context.session.transaction.home?.role ?? role,
+    shard: shards.length === 1 ? (shards[0] ?? null) : null,
+    why: Object.freeze([
+      why('batch', `${String(plans.length)} statements`),
+      ...distinct(plans.flatMap((plan) => plan.why).filter((entry) => entry !== deciding)),
+      ...(deciding === undefined ? [] : [deciding]),
+    ]),
+    policy: policies.reduce(strictest),
+    owner: plans.find((plan) => plan.owner !== null)?.owner ?? null,
+    tables: [...new Set(plans.flatMap((plan) => plan.tables))],
+    writes: plans.some((plan) => plan.writes),
+    taints: plans.find((plan) => plan.taints !== null)?.taints ?? null,
+    pins: plans.find((plan) => plan.pins !== null)?.pins ?? null,
+    unpins: plans.find((plan) => plan.unpins !== null)?.unpins ?? null,
+    settings: plans.flatMap((plan) => plan.settings),
+    ownTransaction: plans.some((plan) => plan.ownTransaction),
+    provisional: plans.some((plan) => plan.provisional),
+    readsData: data.length > 0,
+    changesCatalog: plans.some((plan) => plan.changesCatalog),
+  })
+}
+
+function distinct(entries: readonly Why[]): readonly Why[] {
+  const seen = new Map(entries.map((entry) => [`${entry.rule} ${entry.detail}`, entry]))
+  return [...seen.values()]
+}
+
+/** The session as the next statement finds it, as far as names depend on it. */
+function after(session: SessionView, statement: Statement): SessionView {
+  const { detail } = statement
+  let next = session
+  const changes = detail.kind === 'set' ? [detail.change] : detail.kind === 'select' ? (detail.settings ?? [untracked]) : []
+  for (const change of changes) next = afterSetting(next, change)
+  const created =
+    detail.kind === 'ddl' && detail.temporary
+      ? statement.relations.filter((use) => use.access === 'define').map((use) => use.name.name)
+      : []
+  const into = detail.kind === 'select' && detail.into?.temporary === true ? [detail.into.name.name] : []
+  const names = [...created, ...into]
+  return names.length === 0 ? next : { ...next, temporary: new Set([...next.temporary, ...names]) }
+}
+
+const untracked: SettingChange = { name: 'all', scope: 'session', value: null, viaFunction: true }
+
+function afterSetting(session: SessionView, change: SettingChange): SessionView {
+  const decides =
+    change.name === 'search_path' || change.name === 'all' || change.name === 'role' || change.name === 'session_authorization'
+  if (!decides) return session
+  return { ...session, searchPath: change.name === 'search_path' ? listedPath(session, change) : null }
+}
+
+/** A list of plain names, `$user` being the user; null: anything else. set_config() takes one text, which is not split here. */
+function listedPath(session: SessionView, change: SettingChange): readonly string[] | null {
+  if (change.value === null || change.viaFunction) return null
+  const names = change.value.flatMap((value) => (value.kind === 'text' ? [value.text] : []))
+  if (names.length !== change.value.length || names.some((name) => /[",]/.test(name))) return null
+  return names.map((name) => (name === '$user' ? session.user : name))
+}

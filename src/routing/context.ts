@@ -1,0 +1,45 @@
+// routing/context.ts — everything about a plan that is not the statement: config, catalogs, session and the hints of the
+// text, with the few questions that every rule asks of them.
+import type { Catalog } from '../catalog/catalog.js'
+import type { NameSpace } from '../catalog/resolve.js'
+import type { Config, DatabaseConfig } from '../config/config.js'
+import type { SessionView } from '../session/view.js'
+import type { Hints } from '../sql/statement.js'
+
+export interface Context {
+  readonly config: Config
+  readonly database: DatabaseConfig
+  readonly catalogs: ReadonlyMap<string, Catalog>
+  readonly session: SessionView
+  readonly hints: Hints | null
+  /** One of several statements that go together: nothing is answered or deferred on the way. */
+  readonly inBatch: boolean
+  /** Clusters of the database, the default first. */
+  readonly clusters: readonly string[]
+  readonly names: NameSpace
+}
+
+export function createContext(given: Pick<Context, 'config' | 'database' | 'catalogs' | 'session' | 'hints' | 'inBatch'>): Context {
+  const clusters = clustersOf(given.database)
+  const exists = (key: string): boolean =>
+    given.database.homes.has(key) || clusters.some((cluster) => given.catalogs.get(cluster)?.relations.has(key) === true)
+  const names: NameSpace = { searchPath: given.session.searchPath, temporary: given.session.temporary, exists }
+  return { ...given, clusters, names }
+}
+
+function clustersOf(database: DatabaseConfig): readonly string[] {
+  const clusters = new Set([database.default])
+  for (const partition of database.partitions.values()) clusters.add(partition.cluster)
+  for (const sharded of database.sharded.values()) for (const cluster of sharded.clusters) clusters.add(cluster)
+  return [...clusters]
+}
+
+/** The cluster that a hint, SET LOCAL or SET supplies, in that order. */
+export function suppliedCluster(context: Context): string | null {
+  return context.hints?.cluster ?? context.session.local.cluster ?? context.session.session.cluster ?? null
+}
+
+/** The shard key (as text) that a hint, SET LOCAL or SET supplies, in that order. */
+export function suppliedKey(hints: Hints | null, session: SessionView): string | null {
+  return hints?.shardKey ?? session.local.shardKey ?? session.session.shardKey ?? null
+}

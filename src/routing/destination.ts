@@ -1,0 +1,278 @@
+// routing/destination.ts — where one statement goes: its common home, the hint that supplies one where it lacks it, the
+// open transaction, and (for sharded tables) the values. Two steps: route() once for a shape and session, destination()
+// for each execution.
+import type { Sharded } from '../sharding/sharded.js'
+import type { Statement } from '../sql/statement.js'
+import { suppliedCluster, type Context } from './context.js'
+import { commonHome, describe, touch, type CommonHome, type Home, type Touched } from './homes.js'
+import { refuse } from './make.js'
+import type { RefusePlan, Why } from './plan.js'
+import { why } from './rules.js'
+import { refuseSharded, shardNeed, type ShardNeed } from './shard-demands.js'
+import { evaluate, type Values } from './shard-eval.js'
+
+/** A statement whose tables are resolved. */
+export interface Routed {
+  readonly kind: 'routed'
+  /** As sent: EXPLAIN, DECLARE, PREPARE, or the statement itself. */
+  readonly outer: Statement
+  /** What runs: the innermost statement. */
+  readonly statement: Statement
+  readonly touched: readonly Touched[]
+  readonly owner: string | null
+  /** Creates a temporary relation. */
+  readonly createsTemporary: boolean
+  readonly to: Target
+}
+
+export type Target =
+  /** Anywhere: `cluster` is the default, a hint's, or that of the open transaction. */
+  | { readonly kind: 'free'; readonly cluster: string; readonly why: readonly Why[] }
+  | { readonly kind: 'fixed'; readonly cluster: string; readonly why: readonly Why[] }
+  | { readonly kind: 'keyed'; readonly need: ShardNeed }
+
+export interface Destination {
+  readonly cluster: string
+  readonly shard: number | null
+  readonly provisional: boolean
+  readonly why: readonly Why[]
+}
+
+export function route(context: Context, outer: Statement): Routed | RefusePlan {
+  const statement = innermost(outer)
+  const resolved = touch(context, statement.relations, statement.sequences)
+  if ('kind' in resolved) return resolved
+  const created = createdTemporary(statement)
+  const touched = created === null ? resolved : resolved.map((one) => (created(one) ? asTemporary(context, one, resolved) : one))
+  const common = commonHome(touched)
+  if (common.kind === 'refuse') return common
+  const reference = referenceWrite(context, touched)
+  if (reference !== null) return reference
+  const to = target(context, statement, touched, common)
+  if (to.kind === 'refuse') return to
+  return { kind: 'routed', outer, statement, touched, owner: ownerOf(common), createsTemporary: created !== null, to }
+}
+
+function innermost(statement: Statement): Statement {
+  const { detail } = statement
+  switch (detail.kind) {
+    case 'explain':
+    case 'declare':
+    case 'prepare':
+      return innermost(detail.inner)
+    default:
+      return statement
+  }
+}
+
+/** Which of the relations a statement creates as temporary; null: none. */
+function createdTemporary(statement: Statement): ((one: Touched) => boolean) | null {
+  const { detail } = statement
+  if (detail.kind === 'ddl' && detail.temporary) return (one) => one.access === 'define'
+  if (detail.kind === 'select' && detail.into?.temporary === true) {
+    const { name } = detail.into
+    return (one) => one.access === 'define' && one.name.name === name.name
+  }
+  return null
+}
+
+/** A new temporary table stands where the session's others are, else beside what it is made from. */
+function asTemporary(context: Context, one: Touched, all: readonly Touched[]): Touched {
+  const key = `pg_temp.${one.name.name}`
+  return { ...one, key, root: key, known: true, home: { kind: 'temporary', cluster: temporaryHome(context, all) } }
+}
+
+function temporaryHome(context: Context, all: readonly Touched[]): string {
+  for (const [cluster, reason] of context.session.pins) if (reason === 'temporary table') return cluster
+  for (const { access, home } of all) {
+    if (access === 'define') continue
+    if (home.kind === 'default' || home.kind === 'partition' || home.kind === 'temporary') return home.cluster
+    if (home.kind === 'sharded' && home.sharded.clusters[0] !== undefined && home.sharded.clusters.length === 1)
+      return home.sharded.clusters[0]
+  }
+  return context.session.transaction.home?.cluster ?? suppliedCluster(context) ?? context.database.default
+}
+
+function ownerOf(common: CommonHome): string | null {
+  if (common.kind === 'free') return null
+  if (common.kind === 'sharded') return common.owner
+  return common.home.kind === 'temporary' ? null : common.home.owner
+}
+
+/** One copy written alone would differ from the others: only said outright, cluster by cluster. */
+function referenceWrite(context: Context, touched: readonly Touched[]): RefusePlan | null {
+  if (context.clusters.length === 1 || suppliedCluster(context) !== null) return null
+  const written = touched.find((one) => one.home.kind === 'reference' && (one.access === 'write' || one.access === 'define'))
+  if (written === undefined) return null
+  return refuse('reference-write', {
+    message: `${written.key} is a reference table: a write concerns every cluster (${context.clusters.join(', ')})`,
+    hint: `Run it on each of them in turn: /* pointsman: cluster=${context.database.default} */ …`,
+    tables: [written.key],
+  })
+}
+
+function target(context: Context, statement: Statement, touched: readonly Touched[], common: CommonHome): Target | RefusePlan {
+  switch (common.kind) {
+    case 'free':
+      return freeTarget(context, statement, touched)
+    case 'at':
+      return fixedTarget(context, common.home, touched)
+    case 'sharded':
+      return shardedTarget(context, statement, touched, common.sharded)
+  }
+}
+
+function freeTarget(context: Context, statement: Statement, touched: readonly Touched[]): Target | RefusePlan {
+  const supplied = suppliedCluster(context)
+  const { home } = context.session.transaction
+  if (supplied !== null) return { kind: 'fixed', cluster: supplied, why: [why('cluster-hint', `cluster ${supplied}`)] }
+  if (home === null && concernsServers(statement) && context.clusters.length > 1)
+    return manyClusters(context, `${what(statement)} concerns every cluster of the database`)
+  const cluster = home?.cluster ?? context.database.default
+  return { kind: 'free', cluster, why: [freeWhy(touched, cluster)] }
+}
+
+/** Commands about the server, or about names that every cluster would need. */
+function concernsServers(statement: Statement): boolean {
+  const { detail } = statement
+  return (detail.kind === 'ddl' && !detail.temporary) || detail.kind === 'utility'
+}
+
+function what(statement: Statement): string {
+  const { detail } = statement
+  return detail.kind === 'ddl' || detail.kind === 'utility' ? detail.what.toUpperCase() : statement.node
+}
+
+function manyClusters(context: Context, message: string): RefusePlan {
+  return refuse('many-clusters', {
+    message: `${message} (${context.clusters.join(', ')})`,
+    hint: `Run it on each of them in turn: /* pointsman: cluster=${context.database.default} */ …`,
+  })
+}
+
+function freeWhy(touched: readonly Touched[], cluster: string): Why {
+  const reference = touched.find((one) => one.home.kind === 'reference')
+  if (reference !== undefined) return why('reference', `${reference.key}, on cluster ${cluster}`)
+  const system = touched.find((one) => one.home.kind === 'system')
+  if (system !== undefined) return why('system-catalog', `${system.key}, on cluster ${cluster}`)
+  return why('no-table', `cluster ${cluster}`)
+}
+
+type FixedHome = Extract<CommonHome, { kind: 'at' }>['home']
+
+function fixedTarget(context: Context, home: FixedHome, touched: readonly Touched[]): Target | RefusePlan {
+  const supplied = suppliedCluster(context)
+  if (supplied !== null && supplied !== home.cluster) return contradicts(supplied, touched)
+  return { kind: 'fixed', cluster: home.cluster, why: fixedWhy(home, touched) }
+}
+
+function contradicts(supplied: string, touched: readonly Touched[]): RefusePlan {
+  const routed = touched.find((one) => one.home.kind !== 'reference' && one.home.kind !== 'system')
+  return refuse('hint', {
+    message: `pointsman.cluster says ${supplied}, which contradicts the home of ${routed === undefined ? 'the statement' : describe(routed)}`,
+    hint: 'Leave the hint or setting out: it is only for statements that lack a home.',
+    error: 'hint_contradiction',
+    tables: touched.map((one) => one.key),
+  })
+}
+
+function fixedWhy(home: FixedHome, touched: readonly Touched[]): readonly Why[] {
+  if (home.kind === 'temporary') return [why('temporary', `${nameOf(touched, 'temporary')} on cluster ${home.cluster}`)]
+  if (home.kind === 'partition')
+    return [why('partition', `${nameOf(touched, 'partition')} belongs to ${home.partition} on cluster ${home.cluster}`)]
+  return [why('default', `${nameOf(touched, 'default')} lives on cluster ${home.cluster}`)]
+}
+
+function nameOf(touched: readonly Touched[], kind: Home['kind']): string {
+  return touched.find((one) => one.home.kind === kind)?.key ?? ''
+}
+
+function shardedTarget(context: Context, statement: Statement, touched: readonly Touched[], sharded: Sharded): Target | RefusePlan {
+  const own = touched.filter((one) => one.home.kind === 'sharded')
+  const supplied = suppliedCluster(context)
+  if (supplied !== null && !sharded.clusters.includes(supplied)) return contradicts(supplied, touched)
+  if (isDefinition(statement)) return shardedDefinition(context, statement, sharded, supplied, own)
+  const need = shardNeed(context, statement, sharded, own)
+  return 'kind' in need ? need : { kind: 'keyed', need }
+}
+
+function isDefinition(statement: Statement): boolean {
+  const { kind } = statement.detail
+  return kind === 'ddl' || kind === 'utility' || kind === 'lock' || statement.relations.some((use) => use.access === 'define')
+}
+
+/** DDL, maintenance and locks on a sharded table: wherever a hint says, or where there is only one cluster. */
+function shardedDefinition(
+  context: Context,
+  statement: Statement,
+  sharded: Sharded,
+  supplied: string | null,
+  own: readonly Touched[],
+): Target | RefusePlan {
+  const only = sharded.clusters.length === 1 ? sharded.clusters[0] : undefined
+  const cluster = supplied ?? only
+  if (cluster !== undefined) {
+    const reason =
+      supplied === null ? why('shard-any', `${sharded.name} is all on cluster ${cluster}`) : why('cluster-hint', `cluster ${cluster}`)
+    return { kind: 'fixed', cluster, why: [reason] }
+  }
+  const table = own[0]?.key ?? sharded.name
+  return refuse('many-clusters', {
+    message: `${what(statement)} on ${table}, which is sharded, concerns every cluster of ${sharded.name} (${sharded.clusters.join(', ')})`,
+    hint: `Run it on each of them in turn: /* pointsman: cluster=${sharded.clusters[0] ?? context.database.default} */ …`,
+    tables: own.map((one) => one.key),
+    owner: sharded.owner,
+  })
+}
+
+/** `home`: the cluster that something else has already fixed (open transaction, other statements of a batch), or null. */
+export function destination(context: Context, routed: Routed, values: Values, home: string | null): Destination | RefusePlan {
+  const { to } = routed
+  if (to.kind === 'free') return { cluster: home ?? to.cluster, shard: null, provisional: false, why: to.why }
+  if (to.kind === 'fixed') return { cluster: to.cluster, shard: null, provisional: false, why: to.why }
+  return keyedDestination(context, routed, to.need, values, home)
+}
+
+function keyedDestination(
+  context: Context,
+  routed: Routed,
+  need: ShardNeed,
+  values: Values,
+  home: string | null,
+): Destination | RefusePlan {
+  const { sharded } = need
+  const found = evaluate(need, values)
+  const supplied = suppliedCluster(context)
+  switch (found.kind) {
+    case 'refused':
+      return found.plan
+    case 'missing':
+      if (supplied !== null && !need.writes)
+        return { cluster: supplied, shard: null, provisional: false, why: [why('cluster-hint', `cluster ${supplied}`)] }
+      return keyMissing(routed, need, found.demand.table, found.demand.column)
+    case 'any': {
+      const wanted = [supplied, home].find((one) => one !== null && sharded.clusters.includes(one))
+      const cluster = wanted ?? sharded.clusters[0] ?? context.database.default
+      const reason = found.provisional ? 'the key is not known yet' : 'the key matches nothing'
+      return { cluster, shard: null, provisional: found.provisional, why: [why('shard-any', `${sharded.name}: ${reason}`)] }
+    }
+    case 'shard': {
+      if (supplied !== null && supplied !== found.cluster) return contradicts(supplied, routed.touched)
+      const detail = `${sharded.name} shard ${String(found.shard)} on cluster ${found.cluster}`
+      return { cluster: found.cluster, shard: found.shard, provisional: found.provisional, why: [why(found.rule, detail)] }
+    }
+  }
+}
+
+function keyMissing(routed: Routed, need: ShardNeed, table: string, column: string): RefusePlan {
+  const { sharded } = need
+  const { detail } = routed.statement
+  const selects = detail.kind === 'insert' && detail.insert.rows === null
+  const message = selects
+    ? `INSERT … SELECT into ${table}, which is sharded: the shard of its rows cannot be proved`
+    : `the statement does not say which ${column} of ${table} it means, and ${sharded.name} is sharded by it`
+  return refuseSharded('shard-key-missing', sharded, routed.touched, {
+    message,
+    hint: `Bind ${column} of every table of ${sharded.name} with =, IN or = ANY, give it in VALUES, or supply it: /* pointsman: shard_key=… */`,
+  })
+}

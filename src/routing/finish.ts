@@ -1,0 +1,133 @@
+// routing/finish.ts — a statement and its destination → the plan: role, policy, and what the connection will carry
+// afterwards. The order of the rules in role() is the precedence; the first that applies decides and stands last in `why`.
+import type { SettingChange } from '../sql/statement.js'
+import { access, type AccessFacts } from './access.js'
+import type { Context } from './context.js'
+import type { Destination, Routed } from './destination.js'
+import { one, refuse } from './make.js'
+import type { OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import { describePolicy, needsPrimary, policyOf } from './policy.js'
+import { why } from './rules.js'
+import { checkSetting } from './settings.js'
+
+export function finish(context: Context, routed: Routed, to: Destination): OnePlan | RefusePlan {
+  const elsewhere = otherCluster(context, routed, to)
+  if (elsewhere !== null) return elsewhere
+  const facts = access(context, routed.statement, routed.touched, to.cluster)
+  if ('kind' in facts) return facts
+  const settings = settingsOf(routed)
+  for (const change of settings) {
+    const bad = checkSetting(context, change)
+    if (bad !== null) return bad
+  }
+  return compose(context, routed, to, facts, settings)
+}
+
+function compose(context: Context, routed: Routed, to: Destination, facts: AccessFacts, settings: readonly SettingChange[]): OnePlan {
+  const { statement, outer } = routed
+  const policy = policyOf(context, facts.policyNames)
+  const pins = pinsOf(context, routed)
+  const decided = role(context, to.cluster, facts, pins ?? (settings.length > 0 ? 'setting' : null), policy)
+  const runs = outer.detail.kind !== 'explain' || outer.detail.analyze
+  const onReplica = context.session.transaction.home?.role === 'replica'
+  const taints = facts.taints ?? (context.session.understood ? null : 'text that the server may have read differently')
+  return one({
+    cluster: to.cluster,
+    shard: to.shard,
+    provisional: to.provisional,
+    role: decided.role,
+    why: Object.freeze([...to.why, ...facts.why.filter((entry) => entry !== decided.why), decided.why]),
+    policy,
+    owner: routed.owner,
+    tables: facts.tables,
+    writes: (facts.effect === 'write' && runs && !onReplica) || !context.session.understood,
+    taints,
+    pins,
+    unpins: statement.functions.some((use) => use.name.name === 'pg_advisory_unlock_all') ? 'advisory lock' : null,
+    settings,
+    ownTransaction: (statement.detail.kind === 'ddl' || statement.detail.kind === 'utility') && statement.detail.ownTransaction,
+    lane: fitsLane(
+      context,
+      routed,
+      facts,
+      decided.role === 'replica' || facts.effect === 'read',
+      taints === null && pins === null && settings.length === 0,
+    ),
+    readsData: facts.readsData,
+    changesCatalog:
+      (statement.detail.kind === 'ddl' && !statement.detail.temporary && runs) ||
+      (statement.detail.kind === 'select' && statement.detail.into !== null),
+  })
+}
+
+function otherCluster(context: Context, routed: Routed, to: Destination): RefusePlan | null {
+  const { home } = context.session.transaction
+  if (home === null || home.cluster === to.cluster) return null
+  return refuse('other-cluster', {
+    message: `the transaction is open on cluster ${home.cluster}, and this statement belongs to cluster ${to.cluster}`,
+    hint: 'End the transaction first. A transaction over two clusters needs two-phase commit, which is not supported.',
+    tables: routed.touched.map((one) => one.key),
+    owner: routed.owner,
+    before: to.why,
+  })
+}
+
+function settingsOf(routed: Routed): readonly SettingChange[] {
+  return routed.statement.detail.kind === 'select' && routed.outer === routed.statement ? (routed.statement.detail.settings ?? []) : []
+}
+
+/** Why the session must keep the connection from here on. Pins are for what PostgreSQL keeps in the connection. */
+function pinsOf(context: Context, routed: Routed): string | null {
+  const { statement, outer } = routed
+  if (outer.detail.kind === 'prepare') return 'prepare'
+  if (outer.detail.kind === 'declare' && outer.detail.hold) return 'cursor'
+  if (outer.detail.kind === 'explain' && !outer.detail.analyze) return null
+  if (routed.createsTemporary) return 'temporary table'
+  const makesTemporary = routed.touched.some((one) => one.access === 'define' && one.home.kind === 'temporary')
+  if (makesTemporary && ![...context.session.pins.values()].includes('temporary table')) return 'temporary table'
+  if (statement.cursorsOrLocks === 'session-advisory-lock') return 'advisory lock'
+  if (statement.detail.kind === 'select' && statement.detail.settings === null) return 'set_config'
+  return null
+}
+
+interface Decided {
+  readonly role: 'primary' | 'replica'
+  readonly why: Why
+}
+
+/** `state`: session state that the statement makes or needs, or null. */
+function role(context: Context, cluster: string, facts: AccessFacts, state: string | null, policy: OnePlan['policy']): Decided {
+  const { transaction, pins, understood } = context.session
+  const primary = (entry: Why): Decided => ({ role: 'primary', why: entry })
+  if (transaction.home !== null)
+    return { role: transaction.home.role, why: why('transaction', `open on the ${transaction.home.role} of cluster ${cluster}`) }
+  if (!understood) return primary(why('session-not-understood', 'standard_conforming_strings or client_encoding'))
+  const pinned = pins.get(cluster)
+  if (pinned !== undefined) return primary(why('pinned', pinned))
+  const reason = facts.why.at(-1)
+  if (facts.effect !== 'read' && reason !== undefined) return primary(reason)
+  if (state !== null) return primary(why(state === 'setting' ? 'setting' : 'session-state', state === 'setting' ? 'set_config' : state))
+  if (transaction.status === 'open' && !transaction.readOnly) return primary(why('begin', 'first statement of a read-write transaction'))
+  if (transaction.needsPrimary) return primary(why('serializable', 'the session asks for SERIALIZABLE or a snapshot'))
+  if (needsPrimary(policy)) return primary(why('strong', describePolicy(policy)))
+  return { role: 'replica', why: why('read', describePolicy(policy)) }
+}
+
+/** A lane carries whole autocommit requests of several clients: nothing but plain, quick reads may go there. */
+function fitsLane(context: Context, routed: Routed, facts: AccessFacts, reads: boolean, stateless: boolean): boolean {
+  const { session } = context
+  const plain = routed.outer.detail.kind === 'select' && routed.outer === routed.statement
+  const alone = session.transaction.status === 'idle' && session.pins.size === 0 && session.understood && !context.inBatch
+  return plain && alone && reads && stateless && facts.builtin && facts.effect === 'read' && !session.transaction.needsPrimary
+}
+
+/** A plan for PREPARE on sharded tables would be for one key only. */
+export function preparesSharded(routed: Routed): Plan | null {
+  if (routed.outer.detail.kind !== 'prepare' || routed.to.kind !== 'keyed') return null
+  return refuse('sharded-unsupported', {
+    message: `PREPARE of a statement on ${routed.to.need.sharded.name}, which is sharded, is not supported`,
+    hint: "Use the driver's prepared statements (the extended protocol): they are placed anew at each execution.",
+    tables: routed.touched.map((one) => one.key),
+    owner: routed.owner,
+  })
+}

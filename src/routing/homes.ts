@@ -1,0 +1,189 @@
+// routing/homes.ts — which home every relation of a statement has, and whether they are one. A home is a name of the
+// config, not a server: two partitions that still share a cluster are two homes, so that the rules are live before the
+// split (DESIGN §1.10). Reference tables and system catalogs are at home everywhere.
+import { rootOf } from '../catalog/expand.js'
+import { resolveRelation } from '../catalog/resolve.js'
+import { written } from '../catalog/judge.js'
+import type { Sharded } from '../sharding/sharded.js'
+import type { Access, Name, RelationUse } from '../sql/statement.js'
+import type { Context } from './context.js'
+import { refuse } from './make.js'
+import type { RefusePlan } from './plan.js'
+
+export type Home =
+  | { readonly kind: 'default'; readonly cluster: string; readonly owner: string | null }
+  | { readonly kind: 'partition'; readonly partition: string; readonly cluster: string; readonly owner: string | null }
+  | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly keyColumn: string; readonly owner: string | null }
+  | { readonly kind: 'temporary'; readonly cluster: string }
+  | { readonly kind: 'reference' }
+  | { readonly kind: 'system' }
+
+export interface Touched {
+  readonly name: Name
+  readonly access: Access
+  /** `schema.name` as resolved. */
+  readonly key: string
+  /** The name that config speaks of: the root of a partition tree, else `key`. */
+  readonly root: string
+  readonly home: Home
+  /** False: in no catalog and not in the config. */
+  readonly known: boolean
+}
+
+/** The one home of a statement; `free`: it has none and could run anywhere. */
+export type CommonHome =
+  | { readonly kind: 'free' }
+  | { readonly kind: 'at'; readonly home: Exclude<Home, { kind: 'sharded' | 'reference' | 'system' }> }
+  | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly owner: string | null }
+
+/** Resolves every relation of a statement; a name that cannot be resolved and may be a routed one refuses it. */
+export function touch(context: Context, relations: readonly RelationUse[], sequences: readonly Name[]): readonly Touched[] | RefusePlan {
+  const touched: Touched[] = []
+  for (const use of relations) {
+    const found = touchOne(context, use, sequences)
+    if ('kind' in found) return found
+    touched.push(found)
+  }
+  return touched
+}
+
+function touchOne(context: Context, use: RelationUse, sequences: readonly Name[]): Touched | RefusePlan {
+  const resolved = resolveRelation(use.name, context.names)
+  const { key } = resolved
+  const base = { name: use.name, access: use.access, key, root: key, known: true }
+  switch (resolved.kind) {
+    case 'system':
+      return { ...base, home: { kind: 'system' } }
+    case 'temporary':
+      return { ...base, home: { kind: 'temporary', cluster: temporaryCluster(context) } }
+    case 'unresolvable':
+      if (mayBeRouted(context, use.name.name)) return unresolvable(use.name)
+      return { ...base, known: false, home: defaultHome(context) }
+    case 'known':
+    case 'unknown': {
+      const isSequence = sequences.some((name) => name.schema === use.name.schema && name.name === use.name.name)
+      const { root, home } = homeOf(context, key, isSequence)
+      return { ...base, root, home, known: resolved.kind === 'known' }
+    }
+  }
+}
+
+function mayBeRouted(context: Context, bare: string): boolean {
+  for (const key of context.database.homes.keys()) if (key.endsWith(`.${bare}`)) return true
+  return false
+}
+
+function unresolvable(name: Name): RefusePlan {
+  return refuse('unresolved-name', {
+    message: `the search_path of this session is not known, so ${written(name)} cannot be resolved`,
+    hint: 'Write the table with its schema, or SET search_path to a plain list of schemas.',
+  })
+}
+
+function temporaryCluster(context: Context): string {
+  const { pins, transaction } = context.session
+  for (const [cluster, reason] of pins) if (reason === 'temporary table') return cluster
+  return pins.keys().next().value ?? transaction.home?.cluster ?? context.database.default
+}
+
+function defaultHome(context: Context): Home {
+  return { kind: 'default', cluster: context.database.default, owner: context.database.owner }
+}
+
+/** The home of a relation by its key: as configured, as its partition root is, or the default. */
+export function homeOf(context: Context, key: string, isSequence: boolean): { readonly root: string; readonly home: Home } {
+  const own = context.database.homes.get(key)
+  if (own !== undefined) return { root: key, home: own }
+  for (const cluster of context.clusters) {
+    const info = context.catalogs.get(cluster)?.relations.get(key)
+    const root = rootOf(info, key)
+    const home = root === key ? undefined : context.database.homes.get(root)
+    if (home !== undefined) return { root, home }
+    if (info !== undefined && cluster === context.database.default) return { root, home: defaultHome(context) }
+  }
+  return { root: key, home: (isSequence ? sequenceHome(context, key) : null) ?? defaultHome(context) }
+}
+
+/** Sequences have no line in the config: one that exists on a single cluster, and not on the default one, lives there. */
+function sequenceHome(context: Context, key: string): Home | null {
+  const holders = context.clusters.filter((cluster) => context.catalogs.get(cluster)?.relations.get(key)?.kind === 'sequence')
+  const [holder] = holders
+  if (holder === undefined || holders.length > 1) return null
+  for (const partition of context.database.partitions.values()) {
+    if (partition.cluster === holder) return { kind: 'partition', partition: partition.name, cluster: holder, owner: partition.owner }
+  }
+  return null
+}
+
+/** One home for all, or the refusal that names two that differ. */
+export function commonHome(touched: readonly Touched[]): CommonHome | RefusePlan {
+  let first: Touched | null = null
+  for (const one of touched) {
+    if (one.home.kind === 'reference' || one.home.kind === 'system') continue
+    first ??= one
+    if (!sameHome(first.home, one.home)) return twoHomes(first, one, touched)
+  }
+  if (first === null) return { kind: 'free' }
+  const { home } = first
+  if (home.kind === 'sharded') return { kind: 'sharded', sharded: home.sharded, owner: home.owner }
+  if (home.kind === 'reference' || home.kind === 'system') return { kind: 'free' }
+  // A temporary table decides the connection; any other of the same cluster only the server.
+  const temporary = touched.find((one) => one.home.kind === 'temporary')
+  return { kind: 'at', home: temporary?.home.kind === 'temporary' ? temporary.home : home }
+}
+
+export function sameHome(a: Home, b: Home): boolean {
+  if (a.kind === 'temporary' || b.kind === 'temporary') return clusterOf(a) !== null && clusterOf(a) === clusterOf(b)
+  return label(a) === label(b)
+}
+
+/** The cluster of a home that has exactly one. */
+export function clusterOf(home: Home): string | null {
+  switch (home.kind) {
+    case 'default':
+    case 'partition':
+    case 'temporary':
+      return home.cluster
+    case 'sharded':
+      return home.sharded.clusters.length === 1 ? (home.sharded.clusters[0] ?? null) : null
+    case 'reference':
+    case 'system':
+      return null
+  }
+}
+
+function label(home: Home): string {
+  if (home.kind === 'partition') return `partition ${home.partition}`
+  return home.kind === 'sharded' ? `sharded ${home.sharded.name}` : home.kind
+}
+
+/** `public.images (partition media on cluster media, owner media-team)` */
+export function describe(touched: Touched): string {
+  const { home } = touched
+  switch (home.kind) {
+    case 'default':
+      return `${touched.key} (cluster ${home.cluster}${owned(home.owner)})`
+    case 'partition':
+      return `${touched.key} (partition ${home.partition} on cluster ${home.cluster}${owned(home.owner)})`
+    case 'sharded':
+      return `${touched.key} (sharded ${home.sharded.name} on ${home.sharded.clusters.join(', ')}${owned(home.owner)})`
+    case 'temporary':
+      return `${touched.key} (temporary, on cluster ${home.cluster})`
+    case 'reference':
+      return `${touched.key} (reference table)`
+    case 'system':
+      return `${touched.key} (system catalog)`
+  }
+}
+
+function owned(owner: string | null): string {
+  return owner === null ? '' : `, owner ${owner}`
+}
+
+export function twoHomes(a: Touched, b: Touched, touched: readonly Touched[]): RefusePlan {
+  return refuse('two-homes', {
+    message: `${describe(a)} and ${describe(b)} live in different homes`,
+    hint: 'Send one statement for each and combine the results in the application, put both tables into one partition, or declare the smaller one under `reference`.',
+    tables: touched.map((one) => one.key),
+  })
+}

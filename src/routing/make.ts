@@ -1,0 +1,65 @@
+// routing/make.ts — plans from their parts, frozen, with every field said. One place, so that a new field of OnePlan
+// breaks the build here and nowhere else.
+import type { ReadPolicy } from '../consistency/policy.js'
+import type { ErrorKey } from '../errors/catalogue.js'
+import type { AnswerPlan, OnePlan, RefusePlan, Why } from './plan.js'
+import { why, type Rule } from './rules.js'
+
+const anyServer: ReadPolicy = Object.freeze({
+  consistency: 'any',
+  maxStalenessMs: null,
+  onUnmet: Object.freeze([Object.freeze({ step: 'primary', limit: null } as const)]),
+})
+const primaryOnly: ReadPolicy = Object.freeze({ ...anyServer, consistency: 'strong' })
+
+type OneParts = Pick<OnePlan, 'cluster' | 'role' | 'why'> & Partial<Omit<OnePlan, 'kind'>>
+
+/** A plan for one server. What is not given is the harmless default: no write, no state, no shared lane. */
+export function one(parts: OneParts): OnePlan {
+  return Object.freeze({
+    kind: 'one',
+    shard: null,
+    policy: parts.role === 'primary' ? primaryOnly : anyServer,
+    owner: null,
+    tables: none,
+    writes: false,
+    taints: null,
+    pins: null,
+    unpins: null,
+    settings: none,
+    ownTransaction: false,
+    lane: false,
+    provisional: false,
+    readsData: false,
+    changesCatalog: false,
+    ...parts,
+  })
+}
+
+const none: readonly never[] = Object.freeze([])
+
+export function answer(rule: Rule, detail: string, given: AnswerPlan['answer']): AnswerPlan {
+  return Object.freeze({ kind: 'answer', why: Object.freeze([why(rule, detail)]), owner: null, tables: none, answer: given })
+}
+
+export interface Refusal {
+  readonly message: string
+  readonly hint: string
+  readonly error?: ErrorKey
+  readonly tables?: readonly string[]
+  readonly owner?: string | null
+  /** What decided before the refusal. */
+  readonly before?: readonly Why[]
+}
+
+export function refuse(rule: Rule, refusal: Refusal): RefusePlan {
+  return Object.freeze({
+    kind: 'refuse',
+    why: Object.freeze([...(refusal.before ?? []), why(rule, refusal.message)]),
+    owner: refusal.owner ?? null,
+    tables: refusal.tables ?? none,
+    error: refusal.error ?? 'feature_not_supported',
+    message: refusal.message,
+    hint: refusal.hint,
+  })
+}

@@ -1,0 +1,175 @@
+// routing/planner.ts — plan(): (Statement, parameters, Session, Config, Catalogs) → Plan. Pure: the same input gives the
+// same plan, whichever door asks. What does not depend on values is worked out once per shape and session view and kept
+// (templates.ts); for a known shape only the shard key, if there is one, is left to do.
+import type { Hints, Understood } from '../sql/statement.js'
+import { planTogether, type Part } from './batch.js'
+import { createContext, suppliedKey, type Context } from './context.js'
+import { destination, route, type Routed } from './destination.js'
+import { finish, preparesSharded } from './finish.js'
+import type { PlanInput } from './input.js'
+import { answer, one, refuse } from './make.js'
+import type { Plan } from './plan.js'
+import { why } from './rules.js'
+import { endsFailedTransaction, sessionKind } from './session-kinds.js'
+import { cached, type Template } from './templates.js'
+
+/** The plan of one text (one statement or several) with its parameters. */
+export function plan(input: PlanInput): Plan {
+  const template = cached(input, makeTemplate)
+  return template(input)
+}
+
+/** The plan of several inputs that must go together: a batch of the extended protocol up to its Sync. One input is plan(). */
+export function planBatch(inputs: readonly PlanInput[]): Plan {
+  const [first] = inputs
+  if (first === undefined) return answer('empty', 'nothing was sent', { what: 'empty' })
+  if (inputs.length === 1) return plan(first)
+  const refused = inputs
+    .map((input) => hintProblem(input.understood.hints) ?? notParsed(contextOf(input, true), input.understood))
+    .find((one) => one !== null)
+  return refused ?? planTogether(inputs.flatMap((input) => partsOf(input, contextOf(input, true))))
+}
+
+function makeTemplate(input: PlanInput): Template {
+  const { understood } = input
+  const problem = hintProblem(understood.hints)
+  if (problem !== null) return () => problem
+  const template = withoutExplain(input)
+  if (understood.hints?.explain !== true) return template
+  return (again) => answer('explain-hint', 'explain', { what: 'explain', plan: template(again) })
+}
+
+function hintProblem(hints: Hints | null): Plan | null {
+  const [first] = hints?.problems ?? []
+  if (first === undefined) return null
+  return refuse('hint', {
+    message: first,
+    hint: 'Hints look like /* pointsman: max_staleness=2s, shard_key=42 */.',
+    error: 'hint_contradiction',
+  })
+}
+
+function contextOf(input: PlanInput, inBatch: boolean): Context {
+  const { config, database, catalogs, session, understood } = input
+  return createContext({ config, database, catalogs, session, hints: understood.hints, inBatch })
+}
+
+function withoutExplain(input: PlanInput): Template {
+  const { statements } = input.understood.shape
+  const context = contextOf(input, (statements?.length ?? 0) > 1)
+  const unknown = unknownCluster(context)
+  if (unknown !== null) return () => unknown
+  const unparsed = notParsed(context, input.understood)
+  if (unparsed !== null) return () => unparsed
+  const [statement] = statements ?? []
+  if (statement === undefined) {
+    const empty = answer('empty', 'no statement', { what: 'empty' })
+    return () => empty
+  }
+  // Several statements are planned anew each time: values may decide, and each may change the session for the next.
+  if (context.inBatch) return (again) => planTogether(partsOf(again, contextOf(again, true)))
+  if (context.session.transaction.status === 'failed' && !endsFailedTransaction(statement)) {
+    const failed = inFailedTransaction()
+    return () => failed
+  }
+  const session = sessionKind(context, statement)
+  if (session !== null) {
+    const fixed = session.kind === 'plan' ? session.plan : session.at(session.cluster)
+    return () => fixed
+  }
+  return routedTemplate(context, route(context, statement))
+}
+
+function routedTemplate(context: Context, routed: Routed | Extract<Plan, { kind: 'refuse' }>): Template {
+  if (routed.kind === 'refuse') return () => routed
+  const refused = notInThisSession(context, routed) ?? preparesSharded(routed)
+  if (refused !== null) return () => refused
+  const home = context.session.transaction.home?.cluster ?? null
+  if (routed.to.kind === 'keyed') return keyedTemplate(context, routed, home)
+  const { to } = routed
+  const fixed = finish(context, routed, { cluster: to.cluster, shard: null, provisional: false, why: to.why })
+  return () => fixed
+}
+
+/** One finished plan for each shard (and way to know it) that has been asked for. */
+function keyedTemplate(context: Context, routed: Routed, home: string | null): Template {
+  const finished = new Map<string, Plan>()
+  return (input) => {
+    const to = destination(context, routed, valuesOf(input), home)
+    if ('kind' in to) return to
+    const key = `${to.cluster} ${String(to.shard)} ${String(to.provisional)} ${to.why[0]?.rule ?? ''}`
+    const known = finished.get(key)
+    if (known !== undefined) return known
+    const made = finish(context, routed, to)
+    if (finished.size < maxShardPlans) finished.set(key, made)
+    return made
+  }
+}
+
+const maxShardPlans = 1024
+
+function valuesOf(input: PlanInput): { understood: Understood; parameters: PlanInput['parameters']; supplied: string | null } {
+  return { understood: input.understood, parameters: input.parameters, supplied: suppliedKey(input.understood.hints, input.session) }
+}
+
+function inFailedTransaction(): Plan {
+  return refuse('failed-transaction', {
+    message: 'current transaction is aborted, commands ignored until end of transaction block',
+    hint: 'ROLLBACK, or ROLLBACK TO a savepoint.',
+    error: 'in_failed_transaction',
+  })
+}
+
+/** A hint or setting that names a cluster which is none of this database's. */
+function unknownCluster(context: Context): Plan | null {
+  for (const cluster of [context.hints?.cluster, context.session.local.cluster, context.session.session.cluster]) {
+    if (cluster === undefined || cluster === null || context.clusters.includes(cluster)) continue
+    return refuse('hint', {
+      message: `pointsman.cluster names no cluster of database ${context.database.name}`,
+      hint: `Its clusters are ${context.clusters.join(', ')}.`,
+      error: 'hint_contradiction',
+    })
+  }
+  return null
+}
+
+/** A text that the parser does not understand cannot be inspected: the primary answers, or nobody. */
+function notParsed(context: Context, understood: Understood): Plan | null {
+  if (understood.shape.statements !== null) return null
+  const words = understood.shape.problem ?? 'not understood'
+  const { transaction, pins } = context.session
+  if (context.database.unparsed === 'refuse') {
+    return refuse('unparsed', {
+      message: `the statement is not understood: ${words}`,
+      hint: 'Correct it, or set `unparsed: primary` for the database.',
+    })
+  }
+  const [pinned] = pins.keys()
+  const cluster = transaction.home?.cluster ?? pinned ?? context.database.default
+  return one({
+    cluster,
+    role: transaction.home?.role ?? 'primary',
+    why: [why('not-understood', words)],
+    writes: transaction.home?.role !== 'replica',
+    taints: 'text that is not understood',
+    readsData: true,
+  })
+}
+
+/** A session that lexes in another way may mean other tables than the parser saw: only the default cluster is open to it. */
+function notInThisSession(context: Context, routed: Routed): Plan | null {
+  if (context.session.understood) return null
+  const routedElsewhere = routed.touched.find((one) => one.home.kind === 'partition' || one.home.kind === 'sharded')
+  if (routedElsewhere === undefined) return null
+  return refuse('session-not-understood', {
+    message: `${routedElsewhere.key} is partitioned or sharded, and this session reads text in a way that cannot be followed`,
+    hint: 'SET standard_conforming_strings = on and use client_encoding UTF8.',
+    tables: routed.touched.map((one) => one.key),
+    owner: routed.owner,
+  })
+}
+
+function partsOf(input: PlanInput, context: Context): readonly Part[] {
+  const values = valuesOf(input)
+  return (input.understood.shape.statements ?? []).map((statement) => ({ context, statement, values, notHere: notInThisSession }))
+}

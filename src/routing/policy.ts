@@ -1,0 +1,51 @@
+// routing/policy.ts — the policy of one read (DESIGN §3 "Precedence"): open transaction, comment, SET LOCAL, SET, user,
+// table, database. Each table is resolved by itself and the strictest of them counts for the statement.
+import { formatDuration } from '../consistency/duration.js'
+import type { PolicyOverride, ReadPolicy } from '../consistency/policy.js'
+import { resolvePolicy, strictest } from '../consistency/resolve-policy.js'
+import type { Hints } from '../sql/statement.js'
+import type { Context } from './context.js'
+
+const nothing: PolicyOverride = Object.freeze({})
+
+/** `names`: what `reads.tables` may speak of. */
+export function policyOf(context: Context, names: readonly string[]): ReadPolicy {
+  const { reads } = context.database
+  const { session } = context
+  const above = [
+    session.transaction.overrides,
+    hintLevel(context.hints),
+    session.local,
+    session.session,
+    reads.users.get(session.user) ?? nothing,
+  ]
+  let policy: ReadPolicy | null = null
+  for (const name of names) {
+    const table = reads.tables.get(name)
+    if (table === undefined) continue
+    const own = resolvePolicy([...above, table, reads.default], table.enforce ? above.length : null)
+    policy = policy === null ? own : strictest(policy, own)
+  }
+  const plain = names.some((name) => !reads.tables.has(name)) || policy === null
+  const rest = plain ? resolvePolicy([...above, reads.default]) : null
+  if (rest === null || policy === null) return policy ?? rest ?? resolvePolicy([])
+  return strictest(policy, rest)
+}
+
+function hintLevel(hints: Hints | null): PolicyOverride {
+  if (hints === null) return nothing
+  return {
+    ...(hints.consistency === null ? nothing : { consistency: hints.consistency }),
+    ...(hints.maxStalenessMs === null ? nothing : { maxStalenessMs: hints.maxStalenessMs }),
+  }
+}
+
+/** Only the primary can answer: `strong`, or no staleness at all (CONSISTENCY I4). */
+export function needsPrimary(policy: ReadPolicy): boolean {
+  return policy.consistency === 'strong' || policy.maxStalenessMs === 0
+}
+
+/** `session, at most 5s old` */
+export function describePolicy(policy: ReadPolicy): string {
+  return policy.maxStalenessMs === null ? policy.consistency : `${policy.consistency}, at most ${formatDuration(policy.maxStalenessMs)} old`
+}

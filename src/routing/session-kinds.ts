@@ -1,0 +1,263 @@
+// routing/session-kinds.ts — statements about the session rather than about data: transaction control, SET and SHOW,
+// cursors, LISTEN, DISCARD. BEGIN and what follows it wait until a statement shows where the transaction belongs.
+import type { SettingChange, SettingValue, Statement, TransactionFacts } from '../sql/statement.js'
+import { suppliedCluster, type Context } from './context.js'
+import { answer, one, refuse } from './make.js'
+import type { OnePlan, Plan } from './plan.js'
+import { why, type Rule } from './rules.js'
+import { checkSetting, isOurs, planSet, planShow } from './settings.js'
+
+/** `plan`: decided. `free`: a server statement with no home of its own, finished by `at` once a cluster is known. */
+export type SessionKind =
+  | { readonly kind: 'plan'; readonly plan: Plan }
+  | { readonly kind: 'free'; readonly cluster: string; readonly at: (cluster: string) => OnePlan }
+
+type Parts = Partial<Omit<OnePlan, 'kind' | 'cluster'>>
+
+/** null: a statement about data. */
+export function sessionKind(context: Context, statement: Statement): SessionKind | null {
+  const { detail } = statement
+  switch (detail.kind) {
+    case 'transaction':
+      return transactionKind(context, detail.transaction)
+    case 'set':
+      return setKind(context, detail.change)
+    case 'show':
+      return showKind(context, detail.name)
+    case 'execute':
+      // What was prepared is not known here: it counts as a write.
+      return stateful(context, 'prepare', 'EXECUTE', { writes: true, readsData: true, taints: 'EXECUTE' })
+    case 'deallocate':
+      if (context.session.pins.size === 0 && !context.inBatch) {
+        return decided(answer('deallocate', detail.name ?? 'all', { what: 'deallocate', name: detail.name }))
+      }
+      return stateful(context, 'prepare', 'DEALLOCATE', { unpins: detail.name === null ? 'prepare' : null })
+    case 'discard':
+      return discardKind(context, detail.what)
+    case 'listen':
+      return stateful(context, 'listen', 'LISTEN', { pins: 'listen' })
+    case 'unlisten':
+      return stateful(context, 'listen', 'UNLISTEN', { unpins: detail.channel === null ? 'listen' : null })
+    case 'notify':
+      return onPrimary(context, 'write', 'NOTIFY', { writes: true })
+    case 'fetch':
+      return stateful(context, 'cursor', 'FETCH', { readsData: true })
+    case 'close':
+      return stateful(context, 'cursor', 'CLOSE', { unpins: detail.name === null ? 'cursor' : null })
+    case 'load':
+      return stateful(context, 'load', 'LOAD', { pins: 'load', taints: 'LOAD' })
+    case 'select':
+    case 'insert':
+    case 'update':
+    case 'delete':
+    case 'merge':
+    case 'copy':
+    case 'explain':
+    case 'prepare':
+    case 'declare':
+    case 'lock':
+    case 'ddl':
+    case 'do':
+    case 'call':
+    case 'utility':
+      return null
+  }
+}
+
+function decided(plan: Plan): SessionKind {
+  return { kind: 'plan', plan }
+}
+
+function transactionKind(context: Context, facts: TransactionFacts): SessionKind {
+  const { status, home } = context.session.transaction
+  if (status === 'idle' || home !== null || context.inBatch || !context.session.understood) return sentControl(context, facts)
+  return status === 'failed' ? failedControl(facts) : deferredControl(context, facts)
+}
+
+/** Control that a server answers. */
+function sentControl(context: Context, facts: TransactionFacts): SessionKind {
+  const { status, home } = context.session.transaction
+  if (facts.op === 'begin' && status === 'idle' && !context.inBatch && context.session.understood) {
+    return decided(answer('begin-deferred', 'BEGIN', { what: 'begin-deferred' }))
+  }
+  const settings = facts.op === 'set-characteristics' ? characteristics(facts) : []
+  if (home !== null) return anywhere(context, 'transaction-control', facts.op, { settings })
+  switch (facts.op) {
+    case 'prepare-transaction':
+      return onPrimary(context, 'transaction-control', facts.op, { writes: true })
+    case 'commit-prepared':
+    case 'rollback-prepared':
+      return preparedControl(context, facts)
+    case 'begin':
+      return facts.readOnly === true && facts.isolation !== 'serializable'
+        ? anywhere(context, 'transaction-control', 'BEGIN READ ONLY', {})
+        : onPrimary(context, 'begin', 'BEGIN', {})
+    case 'commit':
+    case 'rollback':
+    case 'savepoint':
+    case 'release':
+    case 'rollback-to':
+    case 'set-transaction':
+    case 'set-characteristics':
+      return anywhere(context, 'transaction-control', facts.op, { settings })
+  }
+}
+
+/** The second phase runs outside of any transaction, on the cluster that prepared it, which the text does not name. */
+function preparedControl(context: Context, facts: TransactionFacts): SessionKind {
+  if (context.clusters.length === 1 || suppliedCluster(context) !== null)
+    return onPrimary(context, 'transaction-control', facts.op, { writes: true, ownTransaction: true })
+  return decided(
+    refuse('many-clusters', {
+      message: `${facts.op === 'commit-prepared' ? 'COMMIT' : 'ROLLBACK'} PREPARED does not say on which cluster (${context.clusters.join(', ')})`,
+      hint: `Say it: /* pointsman: cluster=${context.database.default} */ …`,
+    }),
+  )
+}
+
+/** Between BEGIN and the first statement: nothing has been sent yet. */
+function deferredControl(context: Context, facts: TransactionFacts): SessionKind {
+  switch (facts.op) {
+    case 'commit':
+    case 'rollback': {
+      if (facts.chain) return onPrimary(context, 'begin', `${facts.op} and chain`, {})
+      const tag = facts.op === 'commit' ? 'COMMIT' : 'ROLLBACK'
+      return decided(answer('end-deferred', tag, { what: 'end-deferred', tag }))
+    }
+    case 'begin':
+      return deferred('BEGIN')
+    case 'savepoint':
+      return deferred('SAVEPOINT')
+    case 'release':
+      return deferred('RELEASE')
+    case 'rollback-to':
+      return deferred('ROLLBACK')
+    case 'set-transaction':
+    case 'set-characteristics':
+      return deferred('SET')
+    case 'prepare-transaction':
+      return onPrimary(context, 'begin', facts.op, { writes: true })
+    case 'commit-prepared':
+    case 'rollback-prepared':
+      return onPrimary(context, 'begin', facts.op, { writes: true })
+  }
+}
+
+function deferred(tag: string): SessionKind {
+  return decided(answer('deferred', tag, { what: 'deferred', tag }))
+}
+
+/** A transaction that failed before anything was sent: it ends here too. */
+function failedControl(facts: TransactionFacts): SessionKind {
+  if (facts.op === 'rollback-to') return deferred('ROLLBACK')
+  return decided(answer('end-deferred', 'ROLLBACK', { what: 'end-deferred', tag: 'ROLLBACK' }))
+}
+
+/** Does a failed transaction accept this statement? */
+export function endsFailedTransaction(statement: Statement): boolean {
+  if (statement.detail.kind !== 'transaction') return false
+  const { op } = statement.detail.transaction
+  return op === 'rollback' || op === 'commit' || op === 'rollback-to' || op === 'prepare-transaction'
+}
+
+/** SET SESSION CHARACTERISTICS, as the settings that it changes. */
+function characteristics(facts: TransactionFacts): readonly SettingChange[] {
+  const changes: SettingChange[] = []
+  const add = (name: string, text: string): void => {
+    const value: readonly SettingValue[] = [{ kind: 'text', text }]
+    changes.push({ name, scope: 'session', value, viaFunction: false })
+  }
+  if (facts.isolation !== null) add('default_transaction_isolation', facts.isolation)
+  if (facts.readOnly !== null) add('default_transaction_read_only', facts.readOnly ? 'on' : 'off')
+  if (facts.deferrable !== null) add('default_transaction_deferrable', facts.deferrable ? 'on' : 'off')
+  return changes
+}
+
+function setKind(context: Context, change: SettingChange): SessionKind {
+  if (isOurs(change.name) && !context.inBatch) return decided(planSet(context, change))
+  const bad = checkSetting(context, change)
+  if (bad !== null) return decided(bad)
+  const { status, home } = context.session.transaction
+  if (status === 'open' && home === null && !context.inBatch && context.session.understood)
+    return deferred(change.value === null ? 'RESET' : 'SET')
+  // Only a primary can be asked to be writable.
+  const writable = change.name.includes('transaction_read_only') || change.name.includes('transaction_isolation')
+  return writable
+    ? onPrimary(context, 'setting', change.name, { settings: [change] })
+    : anywhere(context, 'setting', change.name, { settings: [change] })
+}
+
+function showKind(context: Context, name: string): SessionKind {
+  if (!isOurs(name)) return onPrimary(context, 'setting', `SHOW ${name}`, {})
+  if (!context.inBatch) return decided(planShow(name))
+  return decided(
+    refuse('show', {
+      message: `SHOW ${name} is answered by Pointsman and cannot go together with other statements`,
+      hint: 'Send it by itself.',
+    }),
+  )
+}
+
+function discardKind(context: Context, what: 'all' | 'plans' | 'sequences' | 'temp'): SessionKind {
+  const reset: SettingChange = { name: 'all', scope: 'session', value: null, viaFunction: false }
+  switch (what) {
+    case 'all':
+      return stateful(context, null, 'DISCARD ALL', { unpins: 'all', settings: [reset], ownTransaction: true })
+    case 'temp':
+      return stateful(context, 'temporary table', 'DISCARD TEMP', { unpins: 'temporary table' })
+    case 'plans':
+    case 'sequences':
+      return stateful(context, null, `DISCARD ${what.toUpperCase()}`, {})
+  }
+}
+
+/** Any server will do; an open transaction, a pin or a hint may name one. */
+function anywhere(context: Context, rule: Rule, detail: string, parts: Parts): SessionKind {
+  return free(context, homeless(context, null), rule, detail, 'replica', parts)
+}
+
+function onPrimary(context: Context, rule: Rule, detail: string, parts: Parts): SessionKind {
+  return free(context, homeless(context, null), rule, detail, 'primary', parts)
+}
+
+/** Where the session keeps `reason`, else the default: there PostgreSQL gives its own answer. */
+function stateful(context: Context, reason: string | null, detail: string, parts: Parts): SessionKind {
+  return free(context, homeless(context, reason), 'session-state', detail, 'primary', parts)
+}
+
+/** The cluster for a statement without a home. A hint may name one, but not another than the open transaction's. */
+function homeless(context: Context, reason: string | null): string {
+  const { transaction, pins } = context.session
+  if (transaction.home !== null) return transaction.home.cluster
+  for (const [cluster, pinned] of pins) if (reason !== null && pinned === reason) return cluster
+  const [first] = pins.keys()
+  return suppliedCluster(context) ?? first ?? context.database.default
+}
+
+function free(context: Context, cluster: string, rule: Rule, detail: string, role: 'primary' | 'replica', parts: Parts): SessionKind {
+  return { kind: 'free', cluster, at: (at) => sent(context, at, rule, detail, role, parts) }
+}
+
+function sent(context: Context, cluster: string, rule: Rule, detail: string, role: 'primary' | 'replica', parts: Parts): OnePlan {
+  const { transaction, pins, understood } = context.session
+  const said = why(rule, detail)
+  const base = {
+    ...parts,
+    cluster,
+    ...(understood ? {} : { writes: true, taints: parts.taints ?? 'text that the server may have read differently' }),
+  }
+  if (transaction.home !== null) {
+    const writes = base.writes === true && transaction.home.role === 'primary'
+    return one({
+      ...base,
+      writes,
+      role: transaction.home.role,
+      why: [said, why('transaction', `open on the ${transaction.home.role} of cluster ${cluster}`)],
+    })
+  }
+  if (!understood)
+    return one({ ...base, role: 'primary', why: [said, why('session-not-understood', 'standard_conforming_strings or client_encoding')] })
+  const pinned = pins.get(cluster)
+  if (pinned !== undefined) return one({ ...base, role: 'primary', why: [said, why('pinned', pinned)] })
+  return one({ ...base, role, why: [said] })
+}

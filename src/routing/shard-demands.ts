@@ -1,0 +1,164 @@
+// routing/shard-demands.ts — what must be known before a statement on sharded tables can run: one demand for every
+// range-table entry of a sharded table and for every row that INSERT brings. Independent of values, so it is part of
+// the cached template. What can never run on one shard is refused here.
+import type { Sharded } from '../sharding/sharded.js'
+import type { InsertFacts, Operand, RangeEntry, Statement } from '../sql/statement.js'
+import type { Context } from './context.js'
+import type { Touched } from './homes.js'
+import { refuse, type Refusal } from './make.js'
+import type { RefusePlan } from './plan.js'
+import type { Rule } from './rules.js'
+
+/** One thing that must lie on one shard. */
+export interface Demand {
+  readonly table: string
+  readonly column: string
+  /** Lists of operands, each of which alone says which rows are meant; none: the key is missing. */
+  readonly alternatives: readonly (readonly Operand[])[]
+}
+
+export interface ShardNeed {
+  readonly sharded: Sharded
+  readonly demands: readonly Demand[]
+  readonly writes: boolean
+}
+
+/** `touched`: the sharded relations of `statement`, all of one `sharded`. */
+export function shardNeed(context: Context, statement: Statement, sharded: Sharded, touched: readonly Touched[]): ShardNeed | RefusePlan {
+  const refused = unsupported(statement, sharded, touched)
+  if (refused !== null) return refused
+  const demands: Demand[] = []
+  const insert = statement.detail.kind === 'insert' ? statement.detail.insert : null
+  const target = insert === null ? null : lookup(touched, insert.target.schema, insert.target.name)
+  if (insert !== null && target !== null) {
+    const rows = insertDemands(context, insert, target, sharded)
+    if ('kind' in rows) return rows
+    demands.push(...rows)
+  }
+  for (const entry of entriesWithoutInsertTarget(statement, target)) {
+    const relation = lookup(touched, entry.relation.schema, entry.relation.name)
+    if (relation === null) continue
+    const column = keyColumn(relation)
+    const alternatives = entry.bindings.filter((binding) => binding.column === column).map((binding) => binding.values)
+    demands.push({ table: relation.key, column, alternatives })
+  }
+  return { sharded, demands, writes: statement.writes }
+}
+
+function lookup(touched: readonly Touched[], schema: string | null, name: string): Touched | null {
+  return touched.find((one) => one.name.schema === schema && one.name.name === name && one.home.kind === 'sharded') ?? null
+}
+
+function keyColumn(touched: Touched): string {
+  return touched.home.kind === 'sharded' ? touched.home.keyColumn : ''
+}
+
+/** The target of INSERT is an entry too, but its rows decide, not a WHERE. */
+function entriesWithoutInsertTarget(statement: Statement, target: Touched | null): readonly RangeEntry[] {
+  if (target === null) return statement.entries
+  const at = statement.entries.findIndex((entry) => entry.access === 'write' && sameName(entry, target))
+  return at === -1 ? statement.entries : statement.entries.filter((_, index) => index !== at)
+}
+
+function sameName(entry: RangeEntry, touched: Touched): boolean {
+  return entry.relation.schema === touched.name.schema && entry.relation.name === touched.name.name
+}
+
+/** What no key can put on one shard. */
+function unsupported(statement: Statement, sharded: Sharded, touched: readonly Touched[]): RefusePlan | null {
+  const { detail } = statement
+  const say = (rule: Rule, message: string, hint: string): RefusePlan => refuseSharded(rule, sharded, touched, { message, hint })
+  if (detail.kind === 'copy' && detail.target !== null) {
+    return detail.direction === 'from'
+      ? say(
+          'sharded-unsupported',
+          `COPY into ${sharded.name}, which is sharded, is not supported`,
+          'Load with INSERT, one shard key a statement, or COPY into each cluster of it by itself.',
+        )
+      : say(
+          'sharded-unsupported',
+          `COPY of a whole table of ${sharded.name}, which is sharded, is not supported`,
+          'Use COPY (SELECT … WHERE <shard key> = …) TO STDOUT, shard by shard.',
+        )
+  }
+  const assigned = assignedColumns(statement)
+  if (assigned === null || touched.some((one) => assigned.includes(keyColumn(one)))) {
+    return say(
+      'shard-key-update',
+      `the statement may change the shard key of ${sharded.name}, which would move the row`,
+      'DELETE the row and INSERT it with its new key, in two statements.',
+    )
+  }
+  if (detail.kind === 'merge' && detail.inserts && touched.some((one) => one.access === 'write')) {
+    return say(
+      'sharded-unsupported',
+      `MERGE that inserts into ${sharded.name}, which is sharded, is not supported`,
+      'Use INSERT … ON CONFLICT with the shard key in VALUES.',
+    )
+  }
+  const writes = statement.entries.filter((entry) => entry.access === 'write' && touched.some((one) => sameName(entry, one)))
+  const top = detail.kind === 'insert' || detail.kind === 'update' || detail.kind === 'delete' || detail.kind === 'merge' ? 1 : 0
+  if (writes.length > top) {
+    return say(
+      'sharded-unsupported',
+      `a write to ${sharded.name}, which is sharded, inside WITH is not supported`,
+      'Send the write as a statement of its own.',
+    )
+  }
+  const seen = touched.find((one) => !statement.entries.some((entry) => sameName(entry, one)) && !isInsertTarget(statement, one))
+  if (seen === undefined) return null
+  return say(
+    'sharded-unsupported',
+    `${statement.node} on ${seen.key}, which is sharded, concerns every shard`,
+    'Give the hint /* pointsman: cluster=<cluster> */ and run it on each cluster of it in turn.',
+  )
+}
+
+function isInsertTarget(statement: Statement, touched: Touched): boolean {
+  if (statement.detail.kind !== 'insert') return false
+  const { target } = statement.detail.insert
+  return target.schema === touched.name.schema && target.name === touched.name.name
+}
+
+/** Columns of existing rows that are assigned to; null: cannot be told. */
+function assignedColumns(statement: Statement): readonly string[] | null {
+  switch (statement.detail.kind) {
+    case 'insert':
+      return statement.detail.insert.conflictAssigns
+    case 'update':
+    case 'merge':
+      return statement.detail.assigns.columns
+    default:
+      return []
+  }
+}
+
+function insertDemands(context: Context, insert: InsertFacts, target: Touched, sharded: Sharded): readonly Demand[] | RefusePlan {
+  const column = keyColumn(target)
+  const missing: Demand = { table: target.key, column, alternatives: [] }
+  if (insert.rows === null || insert.rows.length === 0) return [missing]
+  const position = insert.columns === null ? columnPosition(context, target, sharded, column) : insert.columns.indexOf(column)
+  if (position === null) {
+    return refuseSharded('shard-key-missing', sharded, [target], {
+      message: `INSERT into ${target.key} names no columns, and its catalog does not tell where ${column} stands`,
+      hint: 'Write the column list: INSERT INTO t (a, b) VALUES …',
+    })
+  }
+  return insert.rows.map((row) => {
+    const operand = position === -1 ? undefined : row[position]
+    return operand === undefined ? missing : { table: target.key, column, alternatives: [[operand]] }
+  })
+}
+
+function columnPosition(context: Context, target: Touched, sharded: Sharded, column: string): number | null {
+  for (const cluster of sharded.clusters) {
+    const info = context.catalogs.get(cluster)?.relations.get(target.key)
+    const position = info?.columns.findIndex((one) => one.name === column) ?? -1
+    if (position !== -1) return position
+  }
+  return null
+}
+
+export function refuseSharded(rule: Rule, sharded: Sharded, touched: readonly Touched[], refusal: Refusal): RefusePlan {
+  return refuse(rule, { owner: sharded.owner, tables: touched.map((one) => one.key), ...refusal })
+}
