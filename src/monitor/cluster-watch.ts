@@ -218,7 +218,7 @@ export class ClusterWatch {
     const { series, timeline, nodes } = this.#snapshot
     const node = nodes.find((candidate) => candidate.id === id)
     if (node === undefined || node.role === 'primary') return
-    const lsn = node.position?.timeline === timeline ? (node.position?.lsn ?? null) : null
+    const lsn = node.position?.timeline === timeline ? node.position.lsn : null
     const bound = lsn === null ? null : boundOf(series, lsn, this.#parts.now())
     this.#parts.observer.emit('node.staleness', { cluster: node.cluster, node: id, seconds: bound === null ? null : bound / 1_000 })
   }

@@ -68,7 +68,7 @@ function isSame(a: Incumbent, b: Incumbent | null): boolean {
 /** Every position of the proved primary is a sample; one that is known already changes nothing. */
 function sampled(cluster: ClusterState, primary: Incumbent, series: SampleSeries): SampleSeries {
   const position = cluster.nodes.find((state) => state.node.id === primary.node)?.position ?? null
-  return position?.timeline === primary.timeline ? extendSeries(series, position) : series
+  return position?.timeline === primary.timeline ? extendSeries(series, { sentAt: position.sentAt, lsn: position.lsn }) : series
 }
 
 /** The cluster as routing and execution see it. */

@@ -1,0 +1,341 @@
+// The monitor on real servers: roles and timelines are found, samples bound what a replica misses, and a position that a
+// server may have lost is never taken for a proof.
+import t from 'tap'
+import { createFloors } from '../../src/consistency/floors.js'
+import { parseLsn } from '../../src/consistency/lsn.js'
+import type { ReadPolicy } from '../../src/consistency/policy.js'
+import { admits, mayAdmit, requirement, usablePosition, type ConnectionEvidence } from '../../src/consistency/requirement.js'
+import { boundOf } from '../../src/consistency/series.js'
+import { positionQuery, readPosition } from '../../src/consistency/position-query.js'
+import type { EmbeddedNode } from '../../src/embedded/node.js'
+import { connectNode } from '../../src/monitor/connect-node.js'
+import type { ConnectMonitor, MonitorConnection } from '../../src/monitor/connection.js'
+import { withTopology } from '../support/topology.js'
+import { clusterConfigs, nodeConfig, now, watch } from '../support/watched.js'
+
+const bounded = (maxStalenessMs: number): ReadPolicy => ({
+  consistency: 'bounded',
+  maxStalenessMs,
+  onUnmet: [{ step: 'primary', limit: null }],
+})
+const session: ReadPolicy = { consistency: 'session', maxStalenessMs: null, onUnmet: [{ step: 'primary', limit: null }] }
+
+const running = await withTopology(t, {
+  clusters: {
+    main: { replicas: 2, seed: 'CREATE TABLE counter (n bigint); INSERT INTO counter VALUES (0)', prepare: 'GRANT pg_monitor TO app' },
+  },
+})
+const main = running.cluster('main')
+const config = clusterConfigs(running)
+const [first, second] = main.replicas
+if (first === undefined || second === undefined) throw new Error('two replicas are needed')
+
+/** A connection as a pool opens it, with the evidence it gives. */
+async function open(node: EmbeddedNode): Promise<{ connection: MonitorConnection; evidence: ConnectionEvidence }> {
+  const cluster = config.clusters.get('main')
+  if (cluster === undefined) throw new Error('no cluster')
+  const login = { user: running.user, password: running.password, dbname: main.dbname }
+  const connection = await connectNode(now)(nodeConfig(node), cluster, login, AbortSignal.timeout(10_000))
+  const openedAt = now()
+  const { inRecovery, lsn, postmasterStart, timeline } = readPosition((await connection.query(positionQuery))[0])
+  return { connection, evidence: { node: node.address, openedAt, inRecovery, position: lsn, postmasterStart, timeline } }
+}
+
+const write = (): Promise<unknown> => main.primary.sql('UPDATE counter SET n = n + 1')
+
+t.test('roles, timelines and positions are found', async (t) => {
+  const { monitor, cluster, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  await until('the replicas are usable', () => cluster('main').nodes.every(({ unfit, limited }) => unfit === null && limited === null))
+  t.equal(cluster('main').primary?.id, main.primary.address)
+  t.same(
+    [first, second].map(({ address }) => node('main', address).role),
+    ['replica', 'replica'],
+  )
+  t.equal(cluster('main').timeline, 1)
+  t.ok(cluster('main').series.samples.length > 0)
+  t.ok(monitor.catalogs().has('main'), 'the catalog is loaded')
+})
+
+t.test('I4: a pending write is never served by a replica, and is resolved by a sample sent after it', async (t) => {
+  const { monitor, cluster, node } = watch(t, config)
+  await monitor.ready(10_000)
+  const floors = createFloors()
+  floors.writeStarted('main')
+  await monitor.sampleNow('main')
+  t.equal(requirement(session, floors, cluster('main'), now()).kind, 'unmet', 'in flight')
+  await write()
+  floors.writeEnded('main', now())
+  t.equal(requirement(session, floors, cluster('main'), now()).kind, 'unmet', 'acknowledged, no sample yet')
+  await monitor.sampleNow('main')
+  const asked = requirement(session, floors, cluster('main'), now())
+  t.equal(asked.kind, 'floor')
+  await main.waitCaughtUp()
+  await monitor.checkNow('main', first.address)
+  t.ok(mayAdmit(asked, node('main', first.address)))
+})
+
+t.test('I6: replay paused: the position stalls, the bound grows, the bound is not met; resumed: it is', async (t) => {
+  const { monitor, cluster, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  await first.pauseReplay()
+  t.teardown(() => first.resumeReplay())
+  await write()
+  await monitor.sampleNow('main')
+  const policy = bounded(300)
+  const able = (address: string): boolean => {
+    monitor.wanted('main')
+    return mayAdmit(requirement(policy, createFloors(), cluster('main'), now()), node('main', address))
+  }
+  await until('the paused replica is too old', () => !able(first.address) && able(second.address))
+  const stalled = node('main', first.address)
+  t.ok(stalled.health === 'up' && stalled.unfit === null, 'it stays good for reads that may be old')
+  t.ok((boundOf(cluster('main').series, stalled.position?.lsn ?? 0n, now()) ?? Infinity) > 300)
+  await first.resumeReplay()
+  await until('it is used again', () => able(first.address))
+})
+
+t.test('I6: on an idle primary a paused or cut replica stays: nothing is missing', async (t) => {
+  const { monitor, cluster, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  await main.waitCaughtUp()
+  await until('its timeline is known', () => node('main', first.address).limited === null)
+  await first.cutLink()
+  t.teardown(() => first.restoreLink())
+  const samples = cluster('main').series.samples.at(-1)?.sentAt ?? 0
+  const able = (): boolean => {
+    monitor.wanted('main')
+    return mayAdmit(requirement(bounded(1_000), createFloors(), cluster('main'), now()), node('main', first.address))
+  }
+  await until(
+    'later samples than the cut still prove it',
+    () => (cluster('main').series.samples.at(-1)?.sentAt ?? 0) > samples + 1_500 && able(),
+  )
+  t.equal(node('main', first.address).limited, null, 'its timeline is still known')
+  await write()
+  await until('a write makes it too old', () => !able())
+  await first.restoreLink()
+  await until('it has caught up', able)
+})
+
+t.test('I5: an idle primary, a connected replica and a bound of one second', async (t) => {
+  const { monitor, cluster, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  await main.waitCaughtUp()
+  const start = now()
+  let asked = 0
+  await until('three seconds have passed', () => {
+    monitor.wanted('main')
+    if (
+      now() > start + 1_500 &&
+      mayAdmit(requirement(bounded(1_000), createFloors(), cluster('main'), now()), node('main', second.address))
+    )
+      asked += 1
+    return now() > start + 3_000 && asked > 0
+  })
+  t.ok(asked > 0)
+})
+
+t.test('I7: an insert position behind a page header is met without further WAL', async (t) => {
+  const sql = await main.primary.open()
+  t.teardown(() => sql.close())
+  // Fills what is left of the page with one record, so that the insert position reads behind the next page's header.
+  const atBoundary = async (): Promise<{ insert: bigint; flush: bigint } | null> => {
+    for (let round = 0; round < 40; round++) {
+      const [row] = await sql.query(`SELECT 8192 - (pg_current_wal_insert_lsn() - '0/0')::numeric % 8192 AS left`)
+      const left = Number(row?.['left'])
+      // Header, data headers, prefix of pg_logical_emit_message; what does not fit is tried on the next page.
+      for (let overhead = 48; overhead <= 80 && left > 120; overhead += 1) {
+        const [at] = await sql.query(`SELECT 8192 - (pg_current_wal_insert_lsn() - '0/0')::numeric % 8192 AS left`)
+        const room = Number(at?.['left'])
+        if (room < 120) break
+        await sql.query(`SELECT pg_logical_emit_message(false, 'x', repeat('y', ${String(room - overhead)}), true)`)
+        const [lsn] = await sql.query(`SELECT pg_current_wal_insert_lsn()::text AS i, pg_current_wal_flush_lsn()::text AS f`)
+        const [insert, flush] = [parseLsn(String(lsn?.['i'])), parseLsn(String(lsn?.['f']))]
+        if (insert % 8192n === 24n && flush === insert - 24n) return { insert, flush }
+      }
+      await sql.query(`SELECT pg_logical_emit_message(false, 'x', repeat('y', 8192), true)`)
+    }
+    return null
+  }
+  const found = await atBoundary()
+  if (found === null) {
+    t.fail('no record could be made to end at a page boundary')
+    return
+  }
+  const { connection } = await open(main.primary)
+  t.teardown(() => connection.close())
+  const { lsn } = readPosition((await connection.query(positionQuery))[0])
+  const [still] = await sql.query('SELECT pg_current_wal_insert_lsn()::text AS i')
+  if (parseLsn(String(still?.['i'])) === found.insert) t.equal(lsn, found.flush, 'the position is the end of the record')
+  else t.comment('something else wrote meanwhile')
+  await main.waitCaughtUp()
+})
+
+t.test('I8: a commit with synchronous_commit = off is covered by the insert position', async (t) => {
+  const { monitor, cluster, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  const sql = await main.primary.open()
+  t.teardown(() => sql.close())
+  await sql.query('SET synchronous_commit = off')
+  const floors = createFloors()
+  for (let round = 0; round < 10; round++) {
+    floors.writeStarted('main')
+    const [row] = await sql.query('UPDATE counter SET n = n + 1 RETURNING n::text AS n')
+    floors.writeEnded('main', now())
+    await monitor.sampleNow('main')
+    const asked = requirement(session, floors, cluster('main'), now())
+    await until('a replica has it', () => {
+      void monitor.checkNow('main', second.address)
+      return mayAdmit(asked, node('main', second.address))
+    })
+    const [seen] = await second.sql('SELECT n::text AS n FROM counter')
+    t.ok(Number(seen?.['n']) >= Number(row?.['n']), 'it shows the write')
+  }
+})
+
+t.test('I9: a crash of the server makes its older positions worthless for new connections', async (t) => {
+  const { monitor, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  await until('its timeline is known', () => node('main', first.address).limited === null)
+  for (const how of ['one backend', 'the postmaster'] as const) {
+    await until('it is up', () => node('main', first.address).health === 'up' && node('main', first.address).position !== null)
+    const before = node('main', first.address).position
+    const victim = await open(first)
+    if (how === 'the postmaster') {
+      await first.kill9()
+      await until('the loss is seen', () => node('main', first.address).position === null)
+      await first.start()
+    } else {
+      const [row] = await victim.connection.query('SELECT pg_catalog.pg_backend_pid()::text')
+      await first.killBackend(Number(row?.[0]), 'kill')
+      await until('the loss is seen', () => node('main', first.address).position !== before)
+    }
+    const reopened = await reopen()
+    t.teardown(() => reopened.connection.close())
+    const { evidence } = reopened
+    const timeline = before?.timeline ?? 0
+    t.equal(
+      usablePosition({ ...evidence, position: null }, before, timeline),
+      null,
+      `${how}: a sample sent before the connection opened is no proof`,
+    )
+    const old = { kind: 'floor', timeline, lsn: (evidence.position ?? 0n) + 1n, same: null } as const
+    t.notOk(admits(old, evidence, before === null ? null : { ...before, lsn: 1n << 60n }), `${how}: however far it says the server was`)
+    t.ok(admits({ ...old, lsn: evidence.position ?? 0n }, { ...evidence, timeline }, before), `${how}: its own position counts`)
+    await until('it is up again', () => node('main', first.address).health === 'up' && node('main', first.address).limited === null)
+    victim.connection.close()
+  }
+
+  async function reopen(): Promise<Awaited<ReturnType<typeof open>>> {
+    for (;;) {
+      try {
+        return await open(first as EmbeddedNode)
+      } catch {
+        await until('it is reachable', () => node('main', (first as EmbeddedNode).address).position !== null)
+      }
+    }
+  }
+})
+
+t.test('a monitor that may not see timelines: any reads only, and it says why', async (t) => {
+  await main.primary.sql('CREATE ROLE plain LOGIN PASSWORD $$plain$$')
+  await main.waitCaughtUp()
+  const plain = clusterConfigs(running, (cluster) => ({ ...cluster, monitor: { user: 'plain', password: 'plain' } }))
+  const { monitor, cluster, node, until } = watch(t, plain)
+  await monitor.ready(10_000)
+  await until('all are seen', () => cluster('main').nodes.every(({ role }) => role !== null))
+  t.equal(cluster('main').primary?.id, main.primary.address)
+  const seen = node('main', first.address)
+  t.equal(seen.unfit, null)
+  t.match(seen.limited, /pg_monitor/)
+  await monitor.sampleNow('main')
+  t.notOk(mayAdmit(requirement(bounded(60_000), createFloors(), cluster('main'), now()), seen))
+})
+
+t.test('a node of another cluster is unfit', async (t) => {
+  const other = await withTopology(t, { clusters: { other: {} } })
+  const stranger = other.cluster('other').primary
+  const mixed = clusterConfigs(running, (cluster) => ({
+    ...cluster,
+    nodes: [...cluster.nodes, nodeConfig(stranger)],
+    password: running.password,
+  }))
+  const { monitor, cluster, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  monitor.configure(mixed as Parameters<typeof monitor.configure>[0])
+  await until('the stranger was asked', () => node('main', stranger.address).role !== null)
+  t.equal(cluster('main').primary?.id, main.primary.address)
+  t.match(node('main', stranger.address).unfit, /another cluster/)
+})
+
+t.test('idle, a node is asked once a second at most; one question at a time', async (t) => {
+  let open = 0
+  let asked = 0
+  const counting: ConnectMonitor = async (...to) => {
+    const connection = await connectNode(now)(...to)
+    return {
+      ...connection,
+      query: async (sql) => {
+        if (sql !== positionQuery) return connection.query(sql)
+        asked += 1
+        open += 1
+        t.equal(open, 1, 'alone')
+        try {
+          return await connection.query(sql)
+        } finally {
+          open -= 1
+        }
+      },
+    }
+  }
+  const alone = clusterConfigs(running, (cluster) => ({ ...cluster, nodes: [nodeConfig(main.primary)] }))
+  const { monitor, cluster, until } = watch(t, alone, { connect: counting })
+  await monitor.ready(10_000)
+  await until('there is a primary', () => cluster('main').primary !== null)
+  const [startedAt, before] = [now(), asked]
+  await until('some samples', () => asked >= before + 4)
+  t.ok(now() - startedAt > 2_600, 'four questions take four periods')
+  const joined = asked
+  await Promise.all(Array.from({ length: 50 }, () => monitor.sampleNow('main')))
+  t.ok(asked <= joined + 3, 'fifty who ask at once share two samples')
+})
+
+t.test('promotion: the new primary is found on its newer timeline, the old one gets nothing', async (t) => {
+  const { monitor, observer, cluster, node, until } = watch(t, config)
+  const changes: (string | null)[] = []
+  observer.on('primary.changed', ({ to }) => changes.push(to))
+  await monitor.ready(10_000)
+  await until('the replicas are usable', () => cluster('main').nodes.every(({ limited }) => limited === null))
+  const old = main.primary
+  const floors = createFloors()
+  floors.writeStarted('main')
+  await write()
+  floors.writeEnded('main', now())
+  await monitor.sampleNow('main')
+  t.equal(requirement(session, floors, cluster('main'), now()).kind, 'floor')
+  await main.waitCaughtUp()
+  await old.kill9()
+  await until('no primary', () => cluster('main').primary === null)
+  t.equal(requirement(session, floors, cluster('main'), now()).kind, 'floor', 'reads go on under their policy')
+  await first.promote()
+  await until('the promoted one', () => cluster('main').primary?.id === first.address)
+  t.equal(cluster('main').timeline, 2)
+  const [oldest] = cluster('main').series.samples
+  const asked = requirement(session, floors, cluster('main'), now())
+  t.match(asked, { kind: 'floor', timeline: 2 }, 'the floor has moved to the new timeline')
+  t.ok(asked.kind === 'floor' && oldest !== undefined && asked.lsn >= oldest.lsn)
+  t.notOk(mayAdmit(asked, node('main', second.address)), 'a replica of the old timeline does not count')
+  t.match(node('main', second.address).limited, /timeline/)
+  await second.follow(first)
+  await until('the other replica follows', () => {
+    monitor.wanted('main')
+    return node('main', second.address).position?.timeline === 2 && mayAdmit(asked, node('main', second.address))
+  })
+  // It follows the new one before the old one is back: what the old one writes now would lead it astray.
+  await old.start()
+  await until('the old primary is seen', () => node('main', old.address).role === 'primary')
+  t.equal(cluster('main').primary?.id, first.address)
+  t.match(node('main', old.address).unfit, /old primary/)
+  t.same(changes.slice(-2), [null, first.address])
+})
