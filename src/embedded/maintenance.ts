@@ -99,7 +99,10 @@ export class Maintenance {
 
   #take(type: number, frame: Uint8Array): void {
     const pending = this.#pending
-    if (pending === null) return
+    if (pending === null) {
+      if (type === Backend.ErrorResponse) this.#broken ??= serverError(frame) // its last words before it closes
+      return
+    }
     switch (type) {
       case Backend.RowDescription:
         this.#columns = decodeRowDescription(frame).map((column) => column.name)
@@ -110,11 +113,9 @@ export class Maintenance {
         pending.rows.push(Object.fromEntries(this.#columns.map((name, index) => [name, values[index] ?? null])))
         return
       }
-      case Backend.ErrorResponse: {
-        const { code, message } = decodeErrorFields(frame)
-        pending.error ??= new ServerError(code, message)
+      case Backend.ErrorResponse:
+        pending.error ??= serverError(frame)
         return
-      }
       case Backend.ReadyForQuery:
         this.#pending = null
         pending.done(pending)
@@ -127,4 +128,9 @@ export class Maintenance {
     this.#pending = null
     pending?.done({ rows: [], error: pending.error ?? error })
   }
+}
+
+function serverError(frame: Uint8Array): ServerError {
+  const { code, message } = decodeErrorFields(frame)
+  return new ServerError(code, message)
 }

@@ -8,6 +8,7 @@ import { findBinaries } from './binaries.js'
 import { EmbeddedCluster, type Login } from './cluster.js'
 import type { TopologyDescription } from './description.js'
 import { startJanitor } from './guard.js'
+import { awaitFormerServers } from './former.js'
 import { fingerprint, forget, keptServersDir, readManifest, writeManifest } from './keep.js'
 import { lock, type Unlock } from './lock.js'
 import type { EmbeddedNode, House } from './node.js'
@@ -107,6 +108,7 @@ async function startKept(description: TopologyDescription, login: Login, keep: s
   const end = (): Promise<void> => endKept(clusters, unlock, sweep)
   return orEnd(end, async () => {
     await ownDirectory(account, house.socketDir)
+    await awaitFormerServers(serversDir)
     const reopened = await reopen(clusters, keep, made, say)
     if (!reopened) {
       await stopAll(clusters, 'immediate')
