@@ -1,0 +1,47 @@
+// doors/library/answers.ts — results that no server gave: deferred BEGIN and what follows it, settings of Pointsman, plans.
+import { PointsmanError } from '../../errors/error.js'
+import type { PgResult } from './pg-client.js'
+import type { PgModule } from './public.js'
+
+interface Raw extends PgResult {
+  _parsers?: unknown
+}
+
+/** As pg gives it for a command without rows. An empty query has no command. */
+export function commandResult(pg: PgModule, command: string | null): PgResult {
+  return Object.assign(empty(pg), { command })
+}
+
+/** One text column. With `rowMode: 'array'` rows are arrays, as pg's are. */
+export function textResult(pg: PgModule, config: object, column: string, values: readonly (string | null)[], command: string): PgResult {
+  const asArray = 'rowMode' in config && config.rowMode === 'array'
+  const field = { name: column, tableID: 0, columnID: 0, dataTypeID: 25, dataTypeSize: -1, dataTypeModifier: -1, format: 'text' }
+  return Object.assign(empty(pg), {
+    command,
+    rowCount: values.length,
+    fields: [field],
+    rows: values.map((value) => (asArray ? [value] : { [column]: value })),
+  })
+}
+
+/** An instance of pg's own Result where this pg shows the class. */
+function empty(pg: PgModule): Raw {
+  if (typeof pg.Result === 'function') return new (pg.Result as new () => Raw)()
+  return { command: null, rowCount: null, oid: null, rows: [], fields: [] }
+}
+
+/** Attaches where it ran, without changing how the result compares or prints. */
+export function withRoute<T extends PgResult | PgResult[]>(result: T, route: unknown): T {
+  const targets: readonly object[] = Array.isArray(result) ? [result, ...result] : [result]
+  for (const target of targets)
+    Object.defineProperty(target, 'routed', { value: route, enumerable: false, configurable: true, writable: true })
+  return result
+}
+
+/** A statement that answers itself cannot fill a cursor or a stream. */
+export function onlyAsText(): PointsmanError {
+  return new PointsmanError('feature_not_supported', {
+    values: { what: 'this statement is answered by Pointsman itself and has no server-side result to stream' },
+    hint: 'Send it as text, with query(text).',
+  })
+}

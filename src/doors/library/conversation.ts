@@ -1,0 +1,631 @@
+// doors/library/conversation.ts — statements of one client, one after another, each on the server its plan names.
+//
+//   plan ─▶ hold ─▶ prepare (settings, deferred BEGIN) ─▶ send ─▶ settle ─▶ kept (transaction, pin) or released
+//             ▲                                            │
+//             └──────────── once more elsewhere ◀──────────┘  only a read outside a transaction, with nothing given out
+//
+// pool.query() has a conversation per statement that keeps nothing (`keeps` false): what would belong to a session is
+// scrubbed away, and BEGIN is refused, since its COMMIT could never find it.
+import type { EventEmitter } from 'node:events'
+import type { PolicyOverride, ReadPolicy } from '../../consistency/policy.js'
+import { PointsmanError } from '../../errors/error.js'
+import { one } from '../../routing/make.js'
+import type { ParameterSource } from '../../routing/input.js'
+import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
+import { why } from '../../routing/rules.js'
+import type { RouteTaken } from '../../execute/contract.js'
+import { sqlstateOf } from '../../pool/failure.js'
+import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
+import { settleStatement, type Session } from '../../session/session.js'
+import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
+import { afterReady, defer, deferBegin, fail, idle, modeOf, recover, withMode, type TransactionMode } from '../../session/transaction.js'
+import type { Statement, Understood } from '../../sql/statement.js'
+import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
+import type { Core, Ground } from './core.js'
+import { Hold } from './hold.js'
+import { parameterSource } from './parameters.js'
+import type { PgResult } from './pg-client.js'
+import type { Status } from './pg-connection.js'
+import type { Query } from './query-arguments.js'
+import { withRouteOptions } from './route-hints.js'
+
+export type Answer = PgResult | PgResult[] | undefined
+
+/** A read may be sent to this many servers in turn. */
+const maxAttempts = 4
+/** What makes a server's transaction fail when one of its statements was refused here. */
+const poison = 'pointsman refused a statement of this transaction'
+const nothing: Settings = new Map()
+
+/** One statement on its way. */
+interface Request {
+  readonly query: Query
+  readonly ground: Ground
+  readonly startedAt: number
+  readonly understood: Understood
+  readonly parameters: ParameterSource | null
+  readonly avoid: Set<string>
+  attempts: number
+  plan: Plan | null
+  route: RouteTaken | null
+  outcome: 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
+}
+
+type Sent = { readonly ok: true; readonly result: Answer } | { readonly ok: false; readonly error: unknown }
+
+export class Conversation {
+  readonly #core: Core
+  readonly #listener: EventEmitter | null
+  readonly #keeps: boolean
+  readonly #holds = new Map<string, Hold>()
+  #session: Session | null = null
+  #ground: Ground | null = null
+  #tail: Promise<unknown> = Promise.resolve()
+  #lastRoute: { readonly plan: Plan; readonly route: RouteTaken | null } | null = null
+  #streaming = false
+  #ended = false
+  /** The connection that ran the last statement. */
+  #last: Hold['connection'] | null = null
+
+  constructor(core: Core, options: { readonly keeps: boolean; readonly listener: EventEmitter | null }) {
+    this.#core = core
+    this.#keeps = options.keeps
+    this.#listener = options.listener
+  }
+
+  get connection(): Hold['connection'] | null {
+    return this.#last
+  }
+
+  /** As ReadyForQuery would tell it; null before the first statement. */
+  get transactionStatus(): Status | null {
+    const transaction = this.#session?.transaction
+    if (transaction === undefined) return null
+    if (transaction.kind === 'idle') return 'I'
+    return transaction.kind === 'open' ? transaction.status : transaction.failed ? 'E' : 'T'
+  }
+
+  /** Runs after everything that was given before. */
+  run(query: Query): Promise<Answer> {
+    const run = this.#tail.then(() => this.#run(query))
+    this.#tail = run.catch(() => undefined)
+    return run
+  }
+
+  /** Where it would go now. */
+  async explain(query: Query): Promise<{ readonly plan: Plan; readonly text: string }> {
+    const request = await this.#request(query)
+    const plan = this.#plan(request, this.#session ?? request.ground.fresh)
+    return { plan, text: request.ground.planner.printRoute(plan, null) }
+  }
+
+  /** Gives back what it holds, after what was given before has ended; with a reason, connections are closed instead. */
+  async end(destroy: string | null): Promise<void> {
+    this.#ended = true
+    if (this.#streaming) await this.#streamOver()
+    else await this.#tail
+    for (const hold of this.#holds.values()) {
+      if (hold.writing) this.#core.floors.writeEnded(hold.cluster, this.#core.now())
+      hold.taint ??= hold.pins.size > 0 ? 'its client kept session state there' : null
+      if (destroy === null && !this.#streaming) hold.release()
+      else hold.destroy(destroy ?? 'its client left while a stream was open')
+    }
+    this.#holds.clear()
+    this.#ground?.generation.leave()
+    this.#ground = null
+  }
+
+  /** A cursor or stream that is not read to its end would hold the connection for ever. */
+  #streamOver(): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, 1000)))
+    return Promise.race([this.#tail, late]).finally(() => {
+      clearTimeout(timer)
+    })
+  }
+
+  // ---- one statement
+
+  async #run(query: Query): Promise<Answer> {
+    const request = await this.#request(query)
+    request.ground.generation.enter()
+    try {
+      const result = await this.#dispatch(request)
+      return result === undefined ? undefined : withRoute(result, request.route)
+    } catch (error) {
+      if (request.outcome === 'ok') request.outcome = error instanceof PointsmanError ? 'refused' : 'error'
+      throw error
+    } finally {
+      this.#finish(request)
+      request.ground.generation.leave()
+    }
+  }
+
+  async #request(query: Query): Promise<Request> {
+    const startedAt = this.#core.now()
+    const ground = this.#ground ?? (await this.#core.ground())
+    if (this.#keeps) this.#session ??= this.#core.newSession(ground.greeting)
+    const understood = withRouteOptions(ground.planner.understand(query.text), query.route)
+    const parameters = query.values.length === 0 ? null : parameterSource(this.#core.pg, query.values)
+    return { query, ground, startedAt, understood, parameters, avoid: new Set(), attempts: 0, plan: null, route: null, outcome: 'ok' }
+  }
+
+  #plan({ ground, understood, parameters }: Request, session: Session): Plan {
+    const { generation, database, planner } = ground
+    const failed = this.#failedPlan()
+    if (failed !== null) return failed
+    return planner.plan({
+      understood,
+      parameters,
+      session: session.view,
+      config: generation.config,
+      database,
+      catalogs: generation.catalogs(),
+    })
+  }
+
+  /** While a server's transaction is failed PostgreSQL itself says what may still run. */
+  #failedPlan(): OnePlan | null {
+    const transaction = this.#session?.transaction
+    if (transaction?.kind !== 'open' || transaction.status !== 'E') return null
+    const { cluster, role } = transaction.home
+    return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
+  }
+
+  async #dispatch(request: Request): Promise<Answer> {
+    const plan = this.#plan(request, this.#session ?? request.ground.fresh)
+    request.plan = plan
+    switch (plan.kind) {
+      case 'refuse':
+        await this.#failTransaction()
+        throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+      case 'answer':
+        if (request.query.kind === 'submittable') throw onlyAsText()
+        return this.#answer(request, plan, request.query.config)
+      case 'one':
+        return this.#one(request, plan)
+    }
+  }
+
+  #finish(request: Request): void {
+    const { plan, route, ground, startedAt, outcome, understood } = request
+    if (plan !== null && plan.kind !== 'answer') this.#lastRoute = { plan, route }
+    this.#keepGeneration(ground)
+    this.#core.observer.emit('query.end', {
+      door: 'library',
+      database: this.#core.login.database,
+      user: this.#core.login.user,
+      cluster: route?.cluster ?? null,
+      node: route?.node ?? null,
+      role: route?.role ?? 'none',
+      owner: plan?.owner ?? null,
+      outcome,
+      seconds: (this.#core.now() - startedAt) / 1000,
+      why: plan?.why ?? [],
+      shape: understood.shape.id,
+    })
+  }
+
+  /** A generation is kept as long as something of this client's stands in it. */
+  #keepGeneration(ground: Ground): void {
+    const needed = !this.#ended && (this.#holds.size > 0 || (this.#session !== null && this.#session.transaction.kind !== 'idle'))
+    if (needed && this.#ground === null) {
+      ground.generation.enter()
+      this.#ground = ground
+    } else if (!needed && this.#ground !== null) {
+      this.#ground.generation.leave()
+      this.#ground = null
+    }
+  }
+
+  // ---- answers
+
+  #answer(request: Request, { answer }: AnswerPlan, config: object): PgResult {
+    const { pg } = this.#core
+    switch (answer.what) {
+      case 'empty':
+        return commandResult(pg, null)
+      case 'begin-deferred':
+        return this.#begin(request)
+      case 'end-deferred':
+        return this.#endDeferred(answer.tag)
+      case 'deferred':
+        return this.#defer(request, answer.tag)
+      case 'set':
+        this.#settleSettings(request, [commandResult(pg, 'SET')])
+        return commandResult(pg, answer.change.value === null ? 'RESET' : 'SET')
+      case 'show':
+        return textResult(pg, config, answer.name, [this.#show(request, answer.name)], 'SHOW')
+      case 'explain':
+        return textResult(pg, config, 'QUERY PLAN', request.ground.planner.printRoute(answer.plan, null).split('\n'), 'EXPLAIN')
+      case 'deallocate':
+        return commandResult(pg, answer.name === null ? 'DEALLOCATE ALL' : 'DEALLOCATE')
+    }
+  }
+
+  #begin(request: Request): PgResult {
+    const session = this.#session
+    const facts = transactionFacts(request.understood.shape.statements?.[0])
+    if (session === null || facts === null) {
+      throw new PointsmanError('feature_not_supported', {
+        values: { what: 'BEGIN outside a checked-out client: its statements would go to different connections' },
+        hint: 'Use const client = await pool.connect(), and release it after COMMIT or ROLLBACK.',
+      })
+    }
+    session.transaction = deferBegin(request.query.text, facts)
+    session.settings = settle(session.settings, { kind: 'begin' })
+    return commandResult(this.#core.pg, request.query.text.trimStart().toLowerCase().startsWith('start') ? 'START' : 'BEGIN')
+  }
+
+  #endDeferred(tag: 'COMMIT' | 'ROLLBACK'): PgResult {
+    const session = this.#session
+    if (session !== null) {
+      const failed = this.transactionStatus === 'E'
+      session.transaction = idle
+      session.settings = settle(session.settings, { kind: tag === 'ROLLBACK' || failed ? 'rollback' : 'commit' })
+      return commandResult(this.#core.pg, failed ? 'ROLLBACK' : tag)
+    }
+    return commandResult(this.#core.pg, tag)
+  }
+
+  #defer(request: Request, tag: string): PgResult {
+    const session = this.#session
+    const statement = request.understood.shape.statements?.[0]
+    if (session === null || statement === undefined) return commandResult(this.#core.pg, tag)
+    const facts = transactionFacts(statement)
+    const back = facts?.op === 'rollback-to' ? recover(session.transaction, facts.name ?? '') : null
+    session.transaction = back ?? defer(session.transaction, request.query.text, facts)
+    session.settings = settleStatement(session.settings, statement, tag, parameterText(request.parameters))
+    return commandResult(this.#core.pg, tag)
+  }
+
+  #show({ ground }: Request, name: Extract<AnswerPlan['answer'], { what: 'show' }>['name']): string | null {
+    if (name === 'pointsman.last_route') {
+      return this.#lastRoute === null ? null : ground.planner.printRoute(this.#lastRoute.plan, this.#lastRoute.route)
+    }
+    return this.#session === null ? null : (effective(this.#session.settings, name) ?? null)
+  }
+
+  // ---- on a server
+
+  async #one(request: Request, plan: OnePlan): Promise<Answer> {
+    const alone = this.#session === null || this.#session.transaction.kind === 'idle'
+    let wanted = plan
+    for (;;) {
+      const hold = await this.#holdFor(request, wanted)
+      request.attempts += 1
+      const repeatable = !wanted.writes && wanted.pins === null && alone && hold.pins.size === 0 && request.attempts < maxAttempts
+      const sent = await this.#sendOn(hold, request, wanted)
+      const rerun = this.#settle(hold, request, wanted, sent, repeatable)
+      if (rerun === null) return this.#given(sent)
+      if (rerun === 'primary') wanted = onPrimary(wanted)
+      else request.avoid.add(hold.route.node)
+    }
+  }
+
+  #given(sent: SentOn): Answer {
+    if (sent.ok) return sent.result
+    throw sent.error
+  }
+
+  async #holdFor(request: Request, plan: OnePlan): Promise<Hold> {
+    const kept = this.#holds.get(plan.cluster)
+    if (kept?.connection.usable === false) {
+      this.#lost(kept)
+      request.outcome = 'lost'
+      throw lostError(kept)
+    }
+    const hold = kept ?? (await this.#acquire(request, plan))
+    this.#last = hold.connection
+    request.route = { ...hold.route, why: plan.why }
+    return hold
+  }
+
+  async #acquire(request: Request, plan: OnePlan): Promise<Hold> {
+    const { floors, login, now, stopping } = this.#core
+    const { generation } = request.ground
+    const wanted = this.#wanted()
+    const grant = await generation.executor.acquire({
+      plan,
+      identity: generation.identityFor(plan.cluster, login),
+      floors,
+      invokedAt: request.startedAt,
+      prefer: ({ settings }) => (settings === null ? -1 : fit(wanted, settings.values)),
+      avoid: request.avoid,
+      signal: stopping.signal,
+    })
+    const hold = new Hold(grant, this.#listener, now())
+    this.#holds.set(plan.cluster, hold)
+    return hold
+  }
+
+  /** The settings that the client believes to stand, what was set since a deferred BEGIN left out: that comes with its texts. */
+  #wanted(): Settings {
+    const session = this.#session
+    if (session === null) return nothing
+    const { settings, transaction } = session
+    return transaction.kind === 'deferred' ? (settings.undo[0]?.values ?? settings.values) : settings.values
+  }
+
+  async #sendOn(hold: Hold, request: Request, plan: OnePlan): Promise<SentOn> {
+    const prepared = await this.#prepare(hold)
+    if (!prepared.ok) return { ...prepared, status: await hold.connection.settled(), written: false }
+    if (!hold.connection.usable) return { ok: false, error: lostError(hold), status: null, written: false }
+    if (plan.taints !== null) hold.taint ??= plan.taints
+    if (plan.pins !== null) this.#pin(hold, plan.pins)
+    if (plan.writes) hold.writing = true
+    const sent = await this.#send(hold, request.query)
+    if (!sent.ok && isTimeout(sent.error)) {
+      // pg gave up on the statement, the server did not.
+      hold.connection.close()
+      return { ...sent, status: null, written: true, given: true }
+    }
+    return { ...sent, status: await hold.connection.settled(), written: true }
+  }
+
+  /** Brings the connection to where the client believes to be. */
+  async #prepare(hold: Hold): Promise<Sent> {
+    const session = this.#session
+    const wanted = this.#wanted()
+    const deferred = session?.transaction.kind === 'deferred' && hold.connection.status === 'I' ? session.transaction : null
+    try {
+      const changes = replayChanges(wanted, hold.values ?? nothing)
+      if (changes.length > 0) await this.#own(hold, replaySql(changes))
+      if (changes.length > 0) hold.values = ownless(wanted)
+      if (deferred !== null && session !== null) {
+        await this.#own(hold, deferred.waiting.map(({ text }) => text).join('\n;\n'))
+        hold.values = ownless(session.settings.values)
+      }
+      return { ok: true, result: undefined }
+    } catch (error) {
+      return { ok: false, error }
+    }
+  }
+
+  async #own(hold: Hold, sql: string): Promise<void> {
+    hold.connection.begin()
+    await hold.connection.client.query(sql)
+  }
+
+  async #send({ connection }: Hold, query: Query): Promise<Sent> {
+    connection.begin()
+    try {
+      if (query.kind === 'plain') return { ok: true, result: await connection.client.query(query.config) }
+      this.#streaming = true
+      connection.client.query(query.submittable, ...query.rest)
+      await connection.settled()
+      return { ok: true, result: undefined }
+    } catch (error) {
+      return { ok: false, error }
+    } finally {
+      this.#streaming = false
+    }
+  }
+
+  // ---- afterwards
+
+  /** Null: this is the answer. Else nothing was given out, and it is to be sent again. */
+  #settle(hold: Hold, request: Request, plan: OnePlan, sent: SentOn, repeatable: boolean): 'primary' | 'elsewhere' | null {
+    if (sent.status === null) return this.#settleLost(hold, request, sent, repeatable)
+    const rerun = repeatable && !sent.ok && request.query.kind === 'plain' ? rerunFor(sent.error, hold) : null
+    if (rerun === 'primary') {
+      this.#core.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.understood.shape.id })
+    }
+    this.#settleFloors(hold, request, plan, sent.status)
+    if (sent.ok) {
+      if (plan.unpins !== null) this.#unpin(hold, plan.unpins)
+      if (plan.changesCatalog) request.ground.generation.catalogChanged(hold.cluster)
+      this.#settleSettings(request, resultsOf(sent.result), hold)
+    } else if (rerun === null) {
+      request.outcome = sqlstateOf(sent.error) === '57014' ? 'canceled' : 'error'
+    }
+    this.#atReady(hold, request, plan, sent.status, !sent.ok)
+    return rerun
+  }
+
+  #settleLost(hold: Hold, request: Request, sent: SentOn, repeatable: boolean): 'elsewhere' | null {
+    const { transaction } = this.#session ?? request.ground.fresh
+    const commits = request.understood.shape.statements?.some((statement) => transactionFacts(statement)?.op === 'commit') === true
+    const unknown = hold.writing && sent.written && (transaction.kind === 'idle' || commits)
+    this.#lost(hold)
+    if (!sent.written || repeatable) {
+      const again = request.attempts < maxAttempts && transaction.kind !== 'open' && request.query.kind === 'plain' && sent.given !== true
+      if (again) return 'elsewhere'
+    }
+    request.outcome = 'lost'
+    if (sent.given === true) return null
+    if (unknown) throw new PointsmanError('outcome_unknown', { values: { node: hold.route.node }, ...causeOf(sent) })
+    if (request.query.kind === 'submittable') return null // pg has told it
+    throw lostError(hold, sent)
+  }
+
+  #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
+    const { floors, now } = this.#core
+    const endedAt = now()
+    if (hold.writing && status === 'I') {
+      hold.writing = false
+      floors.writeEnded(hold.cluster, endedAt)
+    }
+    if (!plan.readsData) return
+    const { node, role } = hold.route
+    const { openedAt, postmasterStart } = hold.connection.evidence
+    floors.readEnded(hold.cluster, { node, role, openedAt, postmasterStart, startedAt: Math.max(request.startedAt, hold.since), endedAt })
+  }
+
+  /** What the statements that ended changed in the session, and on the connection they ran on. */
+  #settleSettings(request: Request, results: readonly PgResult[], hold: Hold | null = null): void {
+    const session = this.#session
+    const statements = request.understood.shape.statements
+    if (statements === null || !statements.some(touchesSession)) return
+    if (session === null || statements.length !== results.length) {
+      if (hold !== null) hold.values = null
+      return
+    }
+    statements.forEach((statement, index) => {
+      const tag = results[index]?.command ?? ''
+      session.settings = settleStatement(settle(session.settings, { kind: 'begin' }), statement, tag, parameterText(request.parameters))
+      this.#noteTemporary(session, statement)
+    })
+    if (hold === null && session.transaction.kind === 'idle') session.settings = settle(session.settings, { kind: 'commit' })
+    if (hold !== null) hold.values = ownless(session.settings.values)
+  }
+
+  #noteTemporary(session: Session, { detail, relations }: Statement): void {
+    if (detail.kind === 'ddl' && detail.temporary) {
+      session.addTemporary(relations.filter(({ access }) => access === 'define').map(({ name }) => name.name))
+    }
+    if (detail.kind === 'select' && detail.into?.temporary === true) session.addTemporary([detail.into.name.name])
+  }
+
+  #atReady(hold: Hold, request: Request, plan: OnePlan, status: Status, failed: boolean): void {
+    const session = this.#session
+    if (session !== null) {
+      const mode = modeAfter(modeOf(session.transaction), request.understood)
+      if (status === 'I' && session.settings.undo.length > 0) {
+        session.settings = settle(session.settings, { kind: failed ? 'rollback' : 'commit' })
+        if (hold.values !== null) hold.values = ownless(session.settings.values)
+      }
+      const { cluster, node, role } = hold.route
+      session.transaction = afterReady(session.transaction, status, { cluster, node, role }, mode, overridesOf(plan.policy))
+    }
+    // Of several statements of which one failed nobody can say what the others set.
+    if (failed && (request.understood.shape.statements?.length ?? 2) > 1) hold.values = null
+    if (!this.#keeps || (status === 'I' && hold.pins.size === 0)) this.#release(hold)
+  }
+
+  #release(hold: Hold): void {
+    this.#holds.delete(hold.cluster)
+    hold.release()
+  }
+
+  #lost(hold: Hold): void {
+    const session = this.#session
+    this.#holds.delete(hold.cluster)
+    if (hold.writing) this.#core.floors.writeEnded(hold.cluster, this.#core.now())
+    hold.destroy('the connection was lost')
+    if (session === null) return
+    if (session.transaction.kind === 'open' && session.transaction.home.cluster === hold.cluster) {
+      session.transaction = idle
+      session.settings = settle(session.settings, { kind: 'rollback' })
+    }
+    this.#showPins()
+  }
+
+  /** A refusal makes the open transaction a failed one, on the server too, as any error in it would. */
+  async #failTransaction(): Promise<void> {
+    const session = this.#session
+    if (session === null) return
+    const { transaction } = session
+    session.transaction = fail(transaction)
+    const hold = transaction.kind === 'open' ? this.#holds.get(transaction.home.cluster) : undefined
+    if (transaction.kind !== 'open' || transaction.status !== 'T' || hold === undefined) return
+    await this.#own(hold, poison).catch(() => undefined)
+    if ((await hold.connection.settled()) !== null) session.transaction = { ...transaction, status: 'E' }
+  }
+
+  // ---- pins
+
+  #pin(hold: Hold, reason: string): void {
+    hold.taint ??= reason
+    if (!this.#keeps || hold.pins.has(reason)) return
+    hold.pins.add(reason)
+    this.#showPins()
+  }
+
+  #unpin(hold: Hold, reason: string): void {
+    if (reason === 'all' || reason === 'DISCARD ALL') hold.pins.clear()
+    else hold.pins.delete(reason)
+    this.#showPins()
+  }
+
+  #showPins(): void {
+    const pins = [...this.#holds.values()].flatMap(({ cluster, pins: [reason] }) =>
+      reason === undefined ? [] : [[cluster, reason] as const],
+    )
+    if (this.#session !== null) this.#session.pins = new Map(pins)
+  }
+}
+
+type SentOn = Sent & {
+  /** The server's state afterwards; null: the connection is gone. */
+  readonly status: Status | null
+  /** It may have run. */
+  readonly written: boolean
+  /** pg has told its own error, which stands. */
+  readonly given?: boolean
+}
+
+function resultsOf(result: Answer): readonly PgResult[] {
+  return result === undefined ? [] : Array.isArray(result) ? result : [result]
+}
+
+function transactionFacts(statement: Statement | undefined): Extract<Statement['detail'], { kind: 'transaction' }>['transaction'] | null {
+  return statement?.detail.kind === 'transaction' ? statement.detail.transaction : null
+}
+
+function modeAfter(mode: TransactionMode, understood: Understood): TransactionMode {
+  return (understood.shape.statements ?? []).reduce((before, statement) => {
+    const facts = transactionFacts(statement)
+    return facts?.op === 'begin' || facts?.op === 'set-transaction' ? withMode(before, facts) : before
+  }, mode)
+}
+
+function touchesSession({ detail }: Statement): boolean {
+  switch (detail.kind) {
+    case 'set':
+    case 'transaction':
+    case 'discard':
+      return true
+    case 'select':
+      return detail.settings === null || detail.settings.length > 0 || detail.into?.temporary === true
+    case 'ddl':
+      return detail.temporary
+    default:
+      return false
+  }
+}
+
+function parameterText(parameters: ParameterSource | null): ParameterText {
+  return (n) => {
+    const value = parameters?.get(n)
+    if (value === undefined || value === null) return value
+    return 'text' in value ? value.text : undefined
+  }
+}
+
+/** Our own settings never reach a server. */
+function ownless(values: Settings): Settings {
+  for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
+  return values
+}
+
+function overridesOf({ consistency, maxStalenessMs, onUnmet }: ReadPolicy): PolicyOverride {
+  return { consistency, ...(maxStalenessMs === null ? {} : { maxStalenessMs }), onUnmet }
+}
+
+/** Errors of a replica that say "not here" rather than "not at all". */
+function rerunFor(error: unknown, hold: Hold): 'primary' | 'elsewhere' | null {
+  if (hold.route.role !== 'replica') return null
+  const code = sqlstateOf(error)
+  if (code === '25006') return 'primary'
+  // A conflict with recovery cancels what runs on a standby.
+  return code === '40001' || code === '40P01' ? 'elsewhere' : null
+}
+
+/** It turned out to write: from here on it is treated as what it is. */
+function onPrimary(plan: OnePlan): OnePlan {
+  return { ...plan, role: 'primary', writes: true, why: [...plan.why, why('write', 'a replica refused it as a write (25006)')] }
+}
+
+/** pg's own `query_timeout`. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout'
+}
+
+function causeOf(sent: SentOn | undefined): { readonly cause?: unknown } {
+  return sent === undefined || sent.ok ? {} : { cause: sent.error }
+}
+
+function lostError(hold: Hold, sent?: SentOn): PointsmanError {
+  return new PointsmanError('connection_lost', { values: { node: hold.route.node, cluster: hold.cluster }, ...causeOf(sent) })
+}

@@ -1,0 +1,117 @@
+// doors/library/core.ts — what all clients of one router share: the runtime, how statements are read and planned, the
+// floors of the process, and what a session starts with.
+//
+// One set of floors serves the whole router: whatever this process has been told was written, every later `session` read
+// of this process sees. A write counts from its end on: of a read that overlaps it nobody can say which comes first.
+import { PointsmanError } from '../../errors/error.js'
+import { createFloors, type SessionFloors } from '../../consistency/floors.js'
+import type { DatabaseConfig } from '../../config/config.js'
+import type { RouteTaken } from '../../execute/contract.js'
+import type { Observer } from '../../observe/events.js'
+import { one } from '../../routing/make.js'
+import type { PlanInput } from '../../routing/input.js'
+import type { Plan } from '../../routing/plan.js'
+import { why } from '../../routing/rules.js'
+import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
+import { Session, type Greeting } from '../../session/session.js'
+import type { Understood } from '../../sql/statement.js'
+import type { PgConnection } from './pg-connection.js'
+import type { PgModule } from './public.js'
+
+/** How statements are read and routed; the same functions that the proxy uses. */
+export interface Planner {
+  understand(text: string): Understood
+  plan(input: PlanInput): Plan
+  printRoute(plan: Plan, route: RouteTaken | null): string
+}
+
+export interface CoreParts {
+  readonly pg: PgModule
+  readonly planner: Promise<Planner>
+  readonly runtime: Promise<Runtime<PgConnection>>
+  readonly observer: Observer
+  readonly now: () => number
+  readonly login: ClientLogin
+}
+
+/** What a statement needs before it can be planned. */
+export interface Ground {
+  readonly planner: Planner
+  readonly generation: Generation<PgConnection>
+  readonly database: DatabaseConfig
+  readonly greeting: Greeting
+  /** A session that has done nothing, for statements outside any: never changed. */
+  readonly fresh: Session
+}
+
+export class Core {
+  readonly pg: PgModule
+  readonly observer: Observer
+  readonly now: () => number
+  readonly login: ClientLogin
+  readonly floors: SessionFloors = createFloors()
+  readonly stopping: AbortController = new AbortController()
+  readonly #planner: Promise<Planner>
+  readonly #runtime: Promise<Runtime<PgConnection>>
+  #running: { readonly planner: Planner; readonly runtime: Runtime<PgConnection> } | null = null
+  #ground: { readonly generation: number; readonly ground: Promise<Ground> } | null = null
+
+  constructor(parts: CoreParts) {
+    this.pg = parts.pg
+    this.observer = parts.observer
+    this.now = parts.now
+    this.login = parts.login
+    this.#planner = parts.planner
+    this.#runtime = parts.runtime
+  }
+
+  /** Resolves when statements can be planned. */
+  async ready(): Promise<{ readonly planner: Planner; readonly runtime: Runtime<PgConnection> }> {
+    this.#running ??= { planner: await this.#planner, runtime: await this.#runtime }
+    return this.#running
+  }
+
+  get runtime(): Runtime<PgConnection> | null {
+    return this.#running?.runtime ?? null
+  }
+
+  /** The present generation with what its servers say at login; asked once per generation, again where that failed. */
+  async ground(): Promise<Ground> {
+    const { planner, runtime } = this.#running ?? (await this.ready())
+    const generation = runtime.current()
+    if (this.#ground?.generation === generation.number) return this.#ground.ground
+    const ground = this.#prepare(planner, generation)
+    this.#ground = { generation: generation.number, ground }
+    ground.catch(() => {
+      if (this.#ground?.ground === ground) this.#ground = null
+    })
+    return ground
+  }
+
+  async #prepare(planner: Planner, generation: Generation<PgConnection>): Promise<Ground> {
+    const { config } = generation
+    const database = config.databases.get(this.login.database) ?? config.databases.get('*')
+    if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.login.database } })
+    const greeting = await this.#greet(generation, database.default)
+    return { planner, generation, database, greeting, fresh: this.newSession(greeting) }
+  }
+
+  newSession(greeting: Greeting): Session {
+    return new Session({ database: this.login.database, user: this.login.user, settings: new Map(), greeting })
+  }
+
+  /** Any server of the default cluster tells it; the primary rather, but a process must also come up while there is none. */
+  async #greet(generation: Generation<PgConnection>, cluster: string): Promise<Greeting> {
+    const role = (generation.topology().clusters.get(cluster)?.primary ?? null) === null ? 'replica' : 'primary'
+    const { lease } = await generation.executor.acquire({
+      plan: one({ cluster, role, why: [why('setting', 'what the server reports at login')] }),
+      identity: generation.identityFor(cluster, this.login),
+      floors: this.floors,
+      invokedAt: this.now(),
+      signal: this.stopping.signal,
+    })
+    const { greeting } = lease.connection
+    lease.release(null)
+    return greeting
+  }
+}

@@ -1,0 +1,48 @@
+// doors/library/hold.ts — one leased connection while a client has it: for a statement, a transaction, or as long as the
+// session is pinned to it.
+import type { EventEmitter } from 'node:events'
+import type { Grant, RouteTaken } from '../../execute/contract.js'
+import type { Lease } from '../../pool/contract.js'
+import { connectionSettings, type Settings } from '../../session/settings.js'
+import type { PgConnection } from './pg-connection.js'
+
+export class Hold {
+  readonly connection: PgConnection
+  readonly route: RouteTaken
+  /** Process-monotonic ms at which this hold began. */
+  readonly since: number
+  /** What stands on the connection beyond the server's defaults; null: not known. */
+  values: Settings | null
+  /** Why it must be scrubbed before another client gets it, or null. */
+  taint: string | null = null
+  readonly pins: Set<string> = new Set()
+  /** A write was sent whose transaction has not ended. */
+  writing = false
+  readonly #lease: Lease<PgConnection>
+
+  constructor({ lease, route }: Grant<PgConnection>, listener: EventEmitter | null, since: number) {
+    this.#lease = lease
+    this.connection = lease.connection
+    this.route = route
+    this.since = since
+    this.values = lease.connection.settings?.values ?? null
+    this.connection.listener = listener
+  }
+
+  get cluster(): string {
+    return this.#lease.cluster
+  }
+
+  release(): void {
+    this.connection.listener = null
+    this.connection.settings = this.values === null ? null : connectionSettings(this.values)
+    const left = this.connection.status === 'I' ? null : 'left in a transaction'
+    const unknown = this.values === null ? 'its settings are not known' : null
+    this.#lease.release(this.taint ?? left ?? unknown)
+  }
+
+  destroy(reason: string): void {
+    this.connection.listener = null
+    this.#lease.destroy(reason)
+  }
+}

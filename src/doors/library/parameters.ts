@@ -1,0 +1,39 @@
+// doors/library/parameters.ts — JavaScript values as pg sends them, for the planner to read a shard key from. pg's own
+// prepareValue decides where the application's pg has it; nothing is converted that the planner does not ask for.
+import { PointsmanError } from '../../errors/error.js'
+import type { ParameterSource, ParameterValue } from '../../routing/input.js'
+import type { PgModule } from './public.js'
+
+type PrepareValue = (value: unknown) => unknown
+
+export function parameterSource(pg: PgModule, values: readonly unknown[]): ParameterSource {
+  return {
+    // pg sends exactly these: a number beyond them is the server's own error, and for the planner a NULL would be a lie.
+    get: (n) => (n > values.length ? undefined : valueOf(pg, values[n - 1])),
+  }
+}
+
+function valueOf(pg: PgModule, value: unknown): ParameterValue | null {
+  const prepared = prepareWith(pg)(value)
+  if (prepared === null || prepared === undefined) return null
+  if (prepared instanceof Uint8Array) return { binary: prepared, oid: 0 }
+  return { text: typeof prepared === 'string' ? prepared : String(prepared as number | bigint | boolean) }
+}
+
+function prepareWith(pg: PgModule): PrepareValue {
+  const { utils } = pg
+  if (typeof utils === 'object' && utils !== null && 'prepareValue' in utils && typeof utils.prepareValue === 'function') {
+    return utils.prepareValue as PrepareValue
+  }
+  return prepareScalar
+}
+
+/** Versions of pg that do not show theirs: what has one obvious text. */
+function prepareScalar(value: unknown): unknown {
+  if (value === null || value === undefined || value instanceof Uint8Array) return value
+  if (typeof value !== 'object') return String(value as string | number | bigint | boolean)
+  throw new PointsmanError('feature_not_supported', {
+    values: { what: 'with this version of pg a shard key must be a string, a number, a bigint or a boolean' },
+    hint: 'Pass the key as text, or use pg 8.13 or later.',
+  })
+}

@@ -1,0 +1,194 @@
+// doors/library/routed-pool.ts — the class that *is* a pg.Pool for its users: an instance of the application's own
+// pg.Pool (Prisma asks `instanceof`), whose class name contains "Pool" (Drizzle asks that). pg-pool's own machinery is
+// never used: its constructor opens nothing, and everything that would is replaced here.
+import type { EventEmitter } from 'node:events'
+import type { ConfigInput } from '../../config/input.js'
+import type { Observer } from '../../observe/events.js'
+import type { ReloadResult, RuntimeSnapshot } from '../../runtime/contract.js'
+import { Conversation } from './conversation.js'
+import type { Core } from './core.js'
+import type { PgModule, RoutedPool } from './public.js'
+import { readQuery, type Query } from './query-arguments.js'
+import { deliver, RoutedClientImpl, TypeParsers } from './routed-client.js'
+
+/** What createRouter() has made before the pool exists. */
+export interface PoolParts {
+  readonly core: Core
+  readonly options: object
+  readonly makeTypes: () => { setTypeParser(...args: readonly unknown[]): void; getTypeParser(...args: readonly unknown[]): unknown }
+  readonly reload: (config: ConfigInput | undefined) => Promise<ReloadResult>
+}
+
+type ConnectCallback = (error: Error | undefined, client: RoutedClientImpl | undefined, release: (error?: unknown) => void) => void
+
+/** The pool over the application's own pg. */
+export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
+  // Typed as what is used of it; the types of the rest are in public.ts.
+  const Base = pg.Pool as unknown as new (config?: object) => EventEmitter
+  class PointsmanPool extends Base {
+    // Drizzle looks at the constructor's name; a minifier must not change it.
+    static override readonly name = 'RoutedPool'
+    /** Set by pg-pool's constructor, and read by its users. */
+    declare ending: boolean
+    declare ended: boolean
+    readonly #parts: PoolParts
+    #out = 0
+    #end: Promise<void> | null = null
+
+    constructor(given: PoolParts) {
+      super(given.options)
+      this.#parts = given
+    }
+
+    query(first: unknown, second?: unknown, third?: unknown): unknown {
+      return this.#query(first, second, third)
+    }
+
+    connect(callback?: ConnectCallback): Promise<RoutedClientImpl> | undefined {
+      return this.#connect(callback)
+    }
+
+    end(callback?: (error?: Error) => void): Promise<void> | undefined {
+      return this.#finish(callback)
+    }
+
+    get totalCount(): number {
+      return this.#sum((pool) => pool.busy + pool.idle + pool.opening)
+    }
+
+    get idleCount(): number {
+      return this.#sum((pool) => pool.idle)
+    }
+
+    get waitingCount(): number {
+      return this.#sum((pool) => pool.waiting)
+    }
+
+    /** Connections past their lifetime are closed when they come back, so none waits to be. */
+    get expiredCount(): number {
+      return 0
+    }
+
+    get events(): Observer {
+      return this.#parts.core.observer
+    }
+
+    async ready(): Promise<void> {
+      await this.#parts.core.ready()
+    }
+
+    async explain(sql: unknown, parameters?: readonly unknown[]): Promise<unknown> {
+      return (await this.#explain(sql, parameters)).plan
+    }
+
+    async explainText(sql: unknown, parameters?: readonly unknown[]): Promise<string> {
+      return (await this.#explain(sql, parameters)).text
+    }
+
+    reload(config?: ConfigInput): Promise<ReloadResult> {
+      return this.#parts.reload(config)
+    }
+
+    snapshot(): RuntimeSnapshot | null {
+      return this.#parts.core.runtime?.snapshot() ?? null
+    }
+
+    #explain(sql: unknown, parameters?: readonly unknown[]): ReturnType<Conversation['explain']> {
+      return new Conversation(this.#parts.core, { keeps: false, listener: null }).explain(readQuery(sql, parameters))
+    }
+
+    #sum(of: (pool: RuntimeSnapshot['pools'][number]) => number): number {
+      return (this.snapshot()?.pools ?? []).reduce((sum, pool) => sum + of(pool), 0)
+    }
+
+    #query(first: unknown, second?: unknown, third?: unknown): unknown {
+      if (typeof first === 'function') {
+        const error = new Error('Passing a function as the first parameter to pool.query is not supported')
+        setImmediate(first as (error: Error) => void, error)
+        return undefined
+      }
+      const query = readQuery(first, second, third)
+      if (this.ending) return deliver(query, Promise.reject(ended()))
+      return deliver(query, this.#once(query))
+    }
+
+    /** A statement outside any session. It counts as being checked out while it runs, so that end() waits for it. */
+    async #once(query: Query): ReturnType<Conversation['run']> {
+      this.#out++
+      try {
+        return await new Conversation(this.#parts.core, { keeps: false, listener: null }).run(query)
+      } finally {
+        this.#in()
+      }
+    }
+
+    #connect(callback?: ConnectCallback): Promise<RoutedClientImpl> | undefined {
+      if (this.ending) {
+        if (callback === undefined) return Promise.reject(ended())
+        callback(ended(), undefined, () => undefined)
+        return undefined
+      }
+      const checkedOut = this.#checkOut()
+      if (callback === undefined) return checkedOut
+      checkedOut.then(
+        (client) => {
+          process.nextTick(callback, undefined, client, client.release)
+        },
+        (error: unknown) => {
+          process.nextTick(callback, error as Error, undefined, () => undefined)
+        },
+      )
+      return undefined
+    }
+
+    async #checkOut(): Promise<RoutedClientImpl> {
+      this.#out++
+      const { core, makeTypes } = this.#parts
+      await core.ready().catch((error: unknown) => {
+        this.#in()
+        throw error
+      })
+      const client: RoutedClientImpl = new RoutedClientImpl(core, new TypeParsers(makeTypes), (error) => {
+        this.#in()
+        this.emit('release', error, client)
+      })
+      this.emit('acquire', client)
+      return client
+    }
+
+    #in(): void {
+      this.#out--
+      if (this.#out === 0) this.#whenIn?.()
+    }
+    #whenIn: (() => void) | null = null
+
+    #finish(callback?: (error?: Error) => void): Promise<void> | undefined {
+      const again = new Error('Called end on pool more than once')
+      const done = this.#end === null ? (this.#end = this.#close()) : Promise.reject(again)
+      if (callback === undefined) return done
+      done.then(
+        () => {
+          process.nextTick(callback)
+        },
+        (error: unknown) => {
+          process.nextTick(callback, error as Error)
+        },
+      )
+      return undefined
+    }
+
+    /** As pg-pool: takes nothing new, waits for what is out, then closes. */
+    async #close(): Promise<void> {
+      this.ending = true
+      if (this.#out > 0) await new Promise<void>((resolve) => (this.#whenIn = resolve))
+      const running = await this.#parts.core.ready().catch(() => null)
+      await running?.runtime.close(Infinity)
+      this.ended = true
+    }
+  }
+  return new PointsmanPool(parts) as unknown as RoutedPool
+}
+
+function ended(): Error {
+  return new Error('Cannot use a pool after calling end on the pool')
+}

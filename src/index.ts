@@ -1,0 +1,24 @@
+// index.ts — the library's public names, nothing else.
+export { createRouter } from './doors/library/create-router.js'
+export type {
+  PgModule,
+  Routed,
+  RoutedArrayResult,
+  RoutedClient,
+  RoutedPool,
+  RoutedQuery,
+  RoutedQueryArrayConfig,
+  RoutedQueryConfig,
+  RoutedResult,
+  RouteOptions,
+  RouterOptions,
+} from './doors/library/public.js'
+export { PointsmanError } from './errors/error.js'
+export type { ErrorKey, Retry } from './errors/catalogue.js'
+export type { ConfigInput } from './config/input.js'
+export type { Problem } from './config/config.js'
+export type { Consistency } from './consistency/policy.js'
+export type { RouteTaken } from './execute/contract.js'
+export type { AnswerPlan, OnePlan, Plan, RefusePlan, Why } from './routing/plan.js'
+export type { ReloadResult, RuntimeSnapshot } from './runtime/contract.js'
+export type { Events, Observer } from './observe/events.js'
