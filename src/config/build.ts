@@ -3,7 +3,8 @@
 import { buildAdmin, buildAuth, buildLimits, buildListen, buildLog } from './build-doors.js'
 import { buildCluster } from './build-cluster.js'
 import { buildDatabase } from './build-database.js'
-import type { AuthConfig, Config, DatabaseConfig } from './config.js'
+import { clustersOf } from './clusters-of.js'
+import type { AuthConfig, Config } from './config.js'
 import type { Context } from './context.js'
 import type { ConfigInput, Partly } from './input.js'
 
@@ -94,11 +95,4 @@ function warnUnused(context: Context, config: Config, clusterNames: ReadonlySet<
       message: `no database uses cluster ${JSON.stringify(id)}`,
     })
   }
-}
-
-/** Every cluster that statements of this database may go to, default first, each once. */
-export function clustersOf(database: DatabaseConfig): readonly string[] {
-  const partitions = [...database.partitions.values()].map((partition) => partition.cluster)
-  const sharded = [...database.sharded.values()].flatMap((one) => one.clusters)
-  return [...new Set([database.default, ...partitions, ...sharded])]
 }

@@ -48,7 +48,8 @@ function tell(issue: z.core.$ZodIssue, path: Path, input: unknown, findings: Fin
   const allowed = note.allowed ?? 'another value'
   const value = valueAt(input, path)
   if (value === undefined) findings.problem({ path, allowed, message: `${name} is missing`, at: 'key' })
-  else if (note.later?.(value) === true) findings.problem({ path, allowed, message: `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)} ${notYet}` })
+  else if (note.later?.(value) === true)
+    findings.problem({ path, allowed, message: `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)} ${notYet}` })
   else findings.problem({ path, allowed, message: `${name} must be ${allowed}` })
 }
 

@@ -14,7 +14,7 @@ import {
   type ErrorCode,
 } from 'yaml'
 import type { Problem } from './config.js'
-import type { Locator, Path, Place } from './locator.js'
+import { nowhere, type Locator, type Path, type Place } from './locator.js'
 import type { Surroundings } from './surroundings.js'
 import { validateConfig, type Result } from './validate.js'
 
@@ -107,6 +107,18 @@ function firstAlias(document: Document): number {
   }
   seek(document.contents)
   return found
+}
+
+/** Finds places in a text that parsed before; for what is found wrong later (`check --live`). */
+export function locatorFor(text: string): Locator {
+  const lines = new LineCounter()
+  const [document] = parse(text, lines)
+  return document === undefined ? nowhere : locatorOf(document, lines)
+}
+
+function parse(text: string, lines: LineCounter): readonly Document.Parsed[] {
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true, stringKeys: true, logLevel: 'silent' })
+  return Array.isArray(documents) ? documents : []
 }
 
 function locatorOf(document: Document, lines: LineCounter): Locator {
