@@ -95,15 +95,23 @@ export interface SettingChange {
   readonly scope: SetScope
   /** null: to its default (RESET, SET … TO DEFAULT). A list for SET search_path = a, b. */
   readonly value: readonly SettingValue[] | null
-  /** From set_config(): the third argument may be a parameter only as a literal; anything else is not trackable. */
+  /** From set_config() with a literal name and a literal third argument. */
   readonly viaFunction: boolean
 }
 export type SettingValue = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'param'; readonly number: number }
 
 /** What only some kinds of statement have. `kind` of the Statement is the discriminant. */
 export type Detail =
-  /** SELECT, VALUES, TABLE, and WITH … SELECT. `settings`: all its calls of set_config(), or null where one is not trackable. */
-  | { readonly kind: 'select'; readonly into: { readonly name: Name; readonly temporary: boolean } | null; readonly settings: readonly SettingChange[] | null }
+  /**
+   * SELECT, VALUES, TABLE, and WITH … SELECT. `settings`: all its calls of set_config(), or null where one is not trackable.
+   * `reads`: it is `SELECT current_setting('name'[, …])` and nothing else; `column` is what the answer's column is called.
+   */
+  | {
+      readonly kind: 'select'
+      readonly into: { readonly name: Name; readonly temporary: boolean } | null
+      readonly settings: readonly SettingChange[] | null
+      readonly reads: { readonly name: string; readonly column: string } | null
+    }
   | { readonly kind: 'insert'; readonly insert: InsertFacts }
   | { readonly kind: 'update'; readonly assigns: AssignFacts }
   | { readonly kind: 'delete'; readonly target: Name }
@@ -147,6 +155,11 @@ export interface Statement {
   readonly relations: readonly RelationUse[]
   /** Every function called, each name/args once. Includes what syntax hides (EXTRACT, OVERLAPS, …) under its pg_catalog name. */
   readonly functions: readonly FunctionUse[]
+  /**
+   * Names behind a dot, each once: where no column is called so, `t.f` and `(row).f` call the function f(t). A volatile
+   * user function of one of these names may therefore be what runs.
+   */
+  readonly attributes: readonly string[]
   /** Operators used, each once; schema null unless written OPERATOR(s.+). */
   readonly operators: readonly Name[]
   /** Types named in casts, column definitions and function arguments, each once. */
@@ -156,8 +169,18 @@ export interface Statement {
   readonly sequences: readonly Name[]
   /** Highest parameter number. */
   readonly params: number
+  /** set_config() is called in a way that cannot be followed: settings of the connection are unknown afterwards. */
+  readonly hiddenSettings: boolean
+  /** Cannot run in a transaction block, or not always (CALL and DO may commit): nothing may share its group. */
+  readonly ownTransaction: boolean
   /** Why this statement must not share a server connection afterwards, as far as the text tells. */
   readonly cursorsOrLocks: 'none' | 'session-advisory-lock' | 'session-advisory-unlock' | 'transaction-advisory-lock'
+}
+
+/** Indexes into the text's semicolons; -1: from the text's start, or to its end. */
+export interface StatementRange {
+  readonly after: number
+  readonly before: number
 }
 
 /** One statement or several, as text; shared by all texts that differ in literals, comments and white space only. */
@@ -168,11 +191,14 @@ export interface Shape {
   readonly id: number
   /** null: not understood (see `problem`). [] for an empty query. */
   readonly statements: readonly Statement[] | null
+  /** Where statement i stands: between which of the text's semicolons (Understood.semicolons). Read it with statementRange(). */
+  readonly ranges: readonly StatementRange[]
   /** Why it is not understood: the parser's message or `longer than max_parse_bytes`. */
   readonly problem: string | null
 }
 
-export type LiteralClass = 'integer' | 'numeric' | 'string' | 'bit' | 'boolean' | 'null'
+/** NULL is no literal here: the word stays in the key, and an operand says `null`. */
+export type LiteralClass = 'integer' | 'numeric' | 'string' | 'bit' | 'boolean'
 
 /** One literal of the text at hand, as half-open [start, end) offsets into the JavaScript string. */
 export interface Literal {
@@ -196,6 +222,8 @@ export interface Understood {
   readonly shape: Shape
   readonly text: string
   readonly literals: readonly Literal[]
+  /** Offsets of all semicolons of the text. */
+  readonly semicolons: readonly number[]
   /** null when the text has no hint comment (the usual case). */
   readonly hints: Hints | null
 }

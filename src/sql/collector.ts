@@ -1,0 +1,97 @@
+// sql/collector.ts — gathers the facts of one statement while its tree is walked; each fact once.
+import type { Access, FunctionUse, KeyBinding, Name, RangeEntry, RelationUse, Statement } from './statement.js'
+
+/** A range-table entry while its query level is walked. */
+export interface OpenEntry {
+  readonly relation: Name
+  readonly alias: string | null
+  readonly level: number
+  readonly access: 'read' | 'write'
+  readonly bindings: KeyBinding[]
+  /** Its columns have other names here (alias with a column list), so nothing said of a column is sure to be its. */
+  readonly renamed: boolean
+}
+
+type Locks = Statement['cursorsOrLocks']
+const lockOrder: readonly Locks[] = ['none', 'transaction-advisory-lock', 'session-advisory-unlock', 'session-advisory-lock']
+
+/** The facts that every kind of statement has, before they are frozen. */
+export class Collector {
+  writes = false
+  locks = false
+  params = 0
+  /** Calls of set_config(). */
+  settingCalls = 0
+  temporary = false
+  readonly entries: OpenEntry[] = []
+  readonly #relations = new Map<string, RelationUse>()
+  readonly #functions = new Map<string, FunctionUse>()
+  readonly #operators = new Map<string, Name>()
+  readonly #types = new Map<string, Name>()
+  readonly #attributes = new Set<string>()
+  readonly #sequences = new Map<string, Name>()
+  #advisory: Locks = 'none'
+
+  relation(name: Name, access: Access): void {
+    add(this.#relations, `${access} ${quoted(name)}`, { name, access })
+  }
+
+  function(name: Name, args: number | null): void {
+    add(this.#functions, `${quoted(name)}(${String(args)}`, { name, args })
+  }
+
+  operator(name: Name): void {
+    add(this.#operators, quoted(name), name)
+  }
+
+  type(name: Name): void {
+    add(this.#types, quoted(name), name)
+  }
+
+  attribute(name: string): void {
+    this.#attributes.add(name)
+  }
+
+  sequence(name: Name, access: Access): void {
+    add(this.#sequences, quoted(name), name)
+    this.relation(name, access)
+  }
+
+  advisory(locks: Locks): void {
+    if (lockOrder.indexOf(locks) > lockOrder.indexOf(this.#advisory)) this.#advisory = locks
+  }
+
+  /** The facts, frozen, but for what only the kind of statement tells. */
+  facts(): Omit<Statement, 'detail' | 'node' | 'ownTransaction' | 'hiddenSettings'> {
+    return {
+      writes: this.writes,
+      locks: this.locks,
+      relations: values(this.#relations),
+      functions: values(this.#functions),
+      operators: values(this.#operators),
+      types: values(this.#types),
+      attributes: Object.freeze([...this.#attributes]),
+      entries: Object.freeze(this.entries.map(closed)),
+      sequences: values(this.#sequences),
+      params: this.params,
+      cursorsOrLocks: this.#advisory,
+    }
+  }
+}
+
+function quoted(name: Name): string {
+  return name.schema === null ? JSON.stringify(name.name) : `${JSON.stringify(name.schema)}.${JSON.stringify(name.name)}`
+}
+
+function add<T extends object>(map: Map<string, T>, key: string, value: T): void {
+  if (!map.has(key)) map.set(key, value)
+}
+
+function values<T>(map: ReadonlyMap<string, T>): readonly T[] {
+  return Object.freeze([...map.values()])
+}
+
+function closed(entry: OpenEntry): RangeEntry {
+  const { relation, alias, level, access, bindings } = entry
+  return Object.freeze({ relation, alias, level, access, bindings: Object.freeze(bindings) })
+}

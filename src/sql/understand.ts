@@ -1,0 +1,160 @@
+// sql/understand.ts — text → Understood, by way of two caches that are bounded in bytes: whole texts without literals (the
+// statements of the extended protocol) and shapes, which all texts share that differ in literals, comments and white space.
+// A text that does not parse is remembered by its text only: it must not spoil the shape for texts that do.
+import { LRUCache } from 'lru-cache'
+import { statementFacts } from './facts.js'
+import { readHints } from './hints.js'
+import { LiteralIndex, byteOffsets } from './literal-index.js'
+import { type Normalised, normalise } from './normalise.js'
+import { type ParsedStatement, parseStatements } from './parser.js'
+import { shapeBytes } from './shape-bytes.js'
+import type { Literal, Shape, StatementRange, Understood } from './statement.js'
+
+export interface UnderstandingOptions {
+  /** Longer texts (bytes of UTF-8) are not understood. */
+  readonly maxParseBytes: number
+  /** Of the shapes and the whole texts together, roughly. */
+  readonly shapeCacheBytes: number
+}
+
+export interface UnderstandingStats {
+  /** Texts found as they stood, texts whose shape was known, and texts that were parsed. */
+  readonly textHits: number
+  readonly shapeHits: number
+  readonly misses: number
+  readonly shapes: number
+  /** Estimated bytes of both caches. */
+  readonly bytes: number
+}
+
+export interface Understanding {
+  /** Never throws. loadSql() must have been awaited. */
+  understand(text: string): Understood
+  stats(): UnderstandingStats
+  /** The shapes at hand, most recently used first. */
+  shapes(): IterableIterator<Shape>
+}
+
+const noLiterals: readonly Literal[] = Object.freeze([])
+const noSemicolons: readonly number[] = Object.freeze([])
+/** What an entry costs beside its strings. */
+const entryBytes = 400
+
+let lastId = 0
+
+export function createUnderstanding(options: UnderstandingOptions): Understanding {
+  return new CachedUnderstanding(options)
+}
+
+class CachedUnderstanding implements Understanding {
+  readonly #maxParseBytes: number
+  readonly #shapes: LRUCache<string, Shape>
+  readonly #texts: LRUCache<string, Understood>
+  #textHits = 0
+  #shapeHits = 0
+  #misses = 0
+
+  constructor(options: UnderstandingOptions) {
+    this.#maxParseBytes = options.maxParseBytes
+    const quarter = Math.max(1, Math.floor(options.shapeCacheBytes / 4))
+    this.#shapes = new LRUCache({ maxSize: Math.max(1, options.shapeCacheBytes - quarter), sizeCalculation: (shape) => shapeBytes(shape) })
+    this.#texts = new LRUCache({ maxSize: quarter, sizeCalculation: textBytes })
+  }
+
+  understand(text: string): Understood {
+    const known = this.#texts.get(text)
+    if (known !== undefined) {
+      this.#textHits++
+      return known
+    }
+    if (this.#tooLong(text)) return notUnderstood(text, 'longer than max_parse_bytes', null)
+    const normalised = normalise(text)
+    const hints = normalised.hints === null ? null : readHints(normalised.hints)
+    const shape = normalised.problem === null ? (this.#known(normalised.key) ?? this.#parse(text, normalised)) : normalised.problem
+    if (typeof shape === 'string') {
+      const failed = notUnderstood(text, shape, hints)
+      this.#texts.set(text, failed)
+      return failed
+    }
+    const { literals, semicolons } = normalised
+    const understood: Understood = { shape, text, literals, semicolons, hints }
+    // Texts with literals or comments are rarely seen twice.
+    if (literals.length === 0 && !normalised.commented) this.#texts.set(text, Object.freeze(understood))
+    return understood
+  }
+
+  stats(): UnderstandingStats {
+    return {
+      textHits: this.#textHits,
+      shapeHits: this.#shapeHits,
+      misses: this.#misses,
+      shapes: this.#shapes.size,
+      bytes: this.#shapes.calculatedSize + this.#texts.calculatedSize,
+    }
+  }
+
+  shapes(): IterableIterator<Shape> {
+    return this.#shapes.values()
+  }
+
+  #tooLong(text: string): boolean {
+    const limit = this.#maxParseBytes
+    return text.length * 3 > limit && (text.length > limit || Buffer.byteLength(text, 'utf8') > limit)
+  }
+
+  #known(key: string): Shape | undefined {
+    const shape = this.#shapes.get(key)
+    if (shape !== undefined) this.#shapeHits++
+    return shape
+  }
+
+  /** The new shape, or why there is none. */
+  #parse(text: string, { key }: Normalised): Shape | string {
+    this.#misses++
+    try {
+      const shape = parseShape(text, key)
+      this.#shapes.set(key, shape)
+      return shape
+    } catch (error) {
+      return error instanceof Error ? error.message : 'the parser failed'
+    }
+  }
+}
+
+function parseShape(text: string, key: string): Shape {
+  const whole: boolean[] = []
+  const { literals, semicolons } = normalise(text, whole)
+  // The parser refuses a text of nothing; it is the empty query.
+  const parsed = key === '' ? [] : parseStatements(text)
+  const index = new LiteralIndex(text, literals, whole)
+  const statements = Object.freeze(parsed.map(({ node }) => statementFacts(node, index)))
+  return Object.freeze({ key, id: ++lastId, statements, ranges: ranges(text, semicolons, parsed), problem: null })
+}
+
+function ranges(text: string, semicolons: readonly number[], parsed: readonly ParsedStatement[]): readonly StatementRange[] {
+  if (semicolons.length === 0) return Object.freeze(parsed.map(() => ({ after: -1, before: -1 })))
+  const offsets = byteOffsets(text, semicolons)
+  return Object.freeze(
+    parsed.map(({ start, end }) => ({
+      after: offsets.findLastIndex((offset) => offset < start),
+      before: end === null ? -1 : offsets.findIndex((offset) => offset >= end),
+    })),
+  )
+}
+
+function notUnderstood(text: string, problem: string, hints: Understood['hints']): Understood {
+  const shape: Shape = Object.freeze({ key: '', id: ++lastId, statements: null, ranges: Object.freeze([]), problem })
+  return Object.freeze({ shape, text, literals: noLiterals, semicolons: noSemicolons, hints })
+}
+
+function textBytes(understood: Understood): number {
+  return entryBytes + understood.text.length * 2
+}
+
+/** Where statement `index` stands in the text at hand: [start, end), without its semicolons. */
+export function statementRange(understood: Understood, index: number): { readonly start: number; readonly end: number } {
+  const range = understood.shape.ranges[index]
+  const after = range === undefined || range.after < 0 ? undefined : understood.semicolons[range.after]
+  const before = range === undefined || range.before < 0 ? undefined : understood.semicolons[range.before]
+  return { start: after === undefined ? 0 : after + 1, end: before ?? understood.text.length }
+}
