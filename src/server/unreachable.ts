@@ -4,13 +4,12 @@ import type { Address } from './address.js'
 import type { Loss } from './contract.js'
 import { ServerError } from './server-error.js'
 
-/** Nothing had been sent that could have run. Errors that already say more (the server's own, ours) stay as they are. */
+/** While a connection is opened nothing of a client has been sent. What already says more (the server's own errors, ours) stays. */
 export function unreachable(address: Address, cause: unknown): Error {
-  if (cause instanceof ServerError || (cause instanceof PointsmanError && cause.key !== 'protocol_violation')) return cause
-  return new PointsmanError('node_unreachable', {
-    values: { node: address.node.id, cluster: address.cluster, why: reason(cause) },
-    cause,
-  })
+  if (cause instanceof ServerError) return cause
+  if (cause instanceof PointsmanError && cause.key !== 'protocol_violation' && cause.key !== 'connection_lost') return cause
+  const why = cause instanceof PointsmanError && cause.detail !== undefined ? cause.detail : reason(cause)
+  return new PointsmanError('node_unreachable', { values: { node: address.node.id, cluster: address.cluster, why }, cause })
 }
 
 export function lost(address: Address, loss: Loss): Error {

@@ -112,7 +112,8 @@ class Player {
       notice: (frame) => told('notice', ...formatMessages('B', frame)),
       parameterDescription: (oids) => told('types', ...oids),
       copyStarted: (direction) => told('copy', direction),
-      closed: (loss) => told('closed', loss.owed ? 'owed' : 'quiet', loss.forwarded ? 'forwarded' : 'nothing-forwarded', loss.error?.code ?? '-'),
+      closed: (loss) =>
+        told('closed', loss.owed ? 'owed' : 'quiet', loss.forwarded ? 'forwarded' : 'nothing-forwarded', loss.error?.code ?? '-'),
     }
   }
 }
