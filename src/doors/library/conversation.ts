@@ -392,7 +392,7 @@ export class Conversation {
     try {
       if (query.kind === 'plain') return { ok: true, result: await connection.client.query(query.config) }
       this.#streaming = true
-      connection.client.query(query.submittable, ...query.rest)
+      void connection.client.query(query.submittable, ...query.rest)
       await connection.settled()
       return { ok: true, result: undefined }
     } catch (error) {
@@ -456,7 +456,7 @@ export class Conversation {
   #settleSettings(request: Request, results: readonly PgResult[], hold: Hold | null = null): void {
     const session = this.#session
     const statements = request.understood.shape.statements
-    if (statements === null || !statements.some(touchesSession)) return
+    if (!statements?.some(touchesSession)) return
     if (session === null || statements.length !== results.length) {
       if (hold !== null) hold.values = null
       return

@@ -17,7 +17,7 @@ function valueOf(pg: PgModule, value: unknown): ParameterValue | null {
   const prepared = prepareWith(pg)(value)
   if (prepared === null || prepared === undefined) return null
   if (prepared instanceof Uint8Array) return { binary: prepared, oid: 0 }
-  return { text: typeof prepared === 'string' ? prepared : String(prepared as number | bigint | boolean) }
+  return { text: typeof prepared === 'string' ? prepared : String(prepared) }
 }
 
 function prepareWith(pg: PgModule): PrepareValue {
@@ -31,7 +31,7 @@ function prepareWith(pg: PgModule): PrepareValue {
 /** Versions of pg that do not show theirs: what has one obvious text. */
 function prepareScalar(value: unknown): unknown {
   if (value === null || value === undefined || value instanceof Uint8Array) return value
-  if (typeof value !== 'object') return String(value as string | number | bigint | boolean)
+  if (typeof value !== 'object') return String(value)
   throw new PointsmanError('feature_not_supported', {
     values: { what: 'with this version of pg a shard key must be a string, a number, a bigint or a boolean' },
     hint: 'Pass the key as text, or use pg 8.13 or later.',

@@ -10,7 +10,7 @@ export type Status = 'I' | 'T' | 'E'
 
 export class PgConnection implements PooledConnection {
   readonly client: PgClient
-  readonly parameters: Map<string, string> = new Map()
+  readonly parameters = new Map<string, string>()
   /** Session settings that stand here beyond the server's defaults; null: not known, so it must be scrubbed. */
   settings: SettingsState | null = connectionSettings(new Map())
   /** Who hears notices, notifications and the connection's end while it is leased. */

@@ -64,9 +64,9 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
       return this.#sum((pool) => pool.waiting)
     }
 
-    /** Connections past their lifetime are closed when they come back, so none waits to be. */
+    /** Connections past their lifetime are closed when they come back: none is kept to be. */
     get expiredCount(): number {
-      return 0
+      return this.#sum(() => 0)
     }
 
     get events(): Observer {
@@ -135,7 +135,7 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
           process.nextTick(callback, undefined, client, client.release)
         },
         (error: unknown) => {
-          process.nextTick(callback, error as Error, undefined, () => undefined)
+          process.nextTick(callback, error, undefined, () => undefined)
         },
       )
       return undefined
@@ -171,7 +171,7 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
           process.nextTick(callback)
         },
         (error: unknown) => {
-          process.nextTick(callback, error as Error)
+          process.nextTick(callback, error)
         },
       )
       return undefined
