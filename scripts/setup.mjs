@@ -22,7 +22,17 @@ export function ensurePackages() {
 }
 
 // Only JavaScript, and no types checked: that is for `npm run check`, and declarations for `npm run build`.
-const fast = ['--noCheck', '--incremental', 'false', '--declaration', 'false', '--declarationMap', 'false', '--isolatedDeclarations', 'false']
+const fast = [
+  '--noCheck',
+  '--incremental',
+  'false',
+  '--declaration',
+  'false',
+  '--declarationMap',
+  'false',
+  '--isolatedDeclarations',
+  'false',
+]
 
 /** Compiles src/ to dist/ if any source is newer. */
 export function ensureBuilt() {
