@@ -143,7 +143,10 @@ function checkVolatility(
 ): Volatility {
   const facts = text === null ? null : read(`SELECT ${text}`)
   if (facts === null || facts.writes) return 'volatile'
-  const called = facts.functions.map(({ schema, name }) => worstOf(functions.get(name), schema) ?? 'volatile')
+  const called = facts.functions.map(({ schema, name, args }) => {
+    const candidates = functions.get(name)?.filter((info) => args === null || (args >= info.minArgs && args <= info.maxArgs))
+    return worstOf(candidates, schema) ?? 'volatile'
+  })
   const used = facts.operators.flatMap(({ schema, name }) => worstOf(operators.get(name), schema) ?? [])
   return worst([...called, ...used])
 }

@@ -12,7 +12,8 @@ import { within } from './within.js'
 export interface KeeperParts {
   readonly cluster: string
   readonly connect: (signal: AbortSignal) => Promise<MonitorConnection>
-  readonly readText: ReadText
+  /** Makes the parser ready. */
+  readonly reader: () => Promise<ReadText>
   readonly observer: Observer
   /** A first load ended, well or not, or the catalog is a new one. */
   readonly loaded: () => void
@@ -112,8 +113,9 @@ export class CatalogKeeper {
     const fingerprint = row?.[0] ?? null
     if (fingerprint !== null && fingerprint === this.#fingerprint) return
     const rows = await loadRows(query)
+    const readText = await this.#parts.reader()
     if (this.#stop.signal.aborted) return
-    const { cluster, readText, observer, loaded } = this.#parts
+    const { cluster, observer, loaded } = this.#parts
     const generation = (this.#catalog?.generation ?? 0) + 1
     this.#catalog = buildCatalog(cluster, generation, rows, (text) => readBody(text, readText))
     this.#fingerprint = fingerprint

@@ -14,7 +14,7 @@ import { Poller } from './poller.js'
 
 export interface WatchParts {
   readonly connect: ConnectMonitor
-  readonly readText: ReadText
+  readonly reader: () => Promise<ReadText>
   readonly observer: Observer
   readonly now: () => number
   readonly random: () => number
@@ -49,7 +49,7 @@ export class ClusterWatch {
     this.#catalog = new CatalogKeeper({
       cluster: config.id,
       connect: (signal) => this.#connectForCatalog(signal),
-      readText: parts.readText,
+      reader: parts.reader,
       observer: parts.observer,
       loaded: parts.catalogLoaded,
     })

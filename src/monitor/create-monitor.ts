@@ -10,6 +10,7 @@ import { ClusterWatch } from './cluster-watch.js'
 import type { ConnectMonitor } from './connection.js'
 import type { Monitor } from './contract.js'
 import type { ReadText } from './read-body.js'
+import { readWithParser } from './read-with-parser.js'
 import { connectNode } from './connect-node.js'
 
 export interface MonitorParts {
@@ -22,7 +23,8 @@ export interface MonitorParts {
   /** Wall clock, ms; only its jumps against `now` matter. */
   readonly wall?: () => number
   readonly connect?: ConnectMonitor
-  readonly readText?: ReadText
+  /** Reads the texts of views and policies. Default: libpg-query. */
+  readonly reader?: () => Promise<ReadText>
 }
 
 /** Starts at once; ready() tells when every cluster has been looked at. */
@@ -134,10 +136,10 @@ class RunningMonitor implements Monitor {
   }
 
   #watch(cluster: Config['clusters'] extends ReadonlyMap<string, infer C> ? C : never): ClusterWatch {
-    const { observer, now, random, connect = connectNode(this.#parts.now), readText = () => null } = this.#parts
+    const { observer, now, random, connect = connectNode(this.#parts.now), reader = readWithParser } = this.#parts
     return new ClusterWatch(cluster, {
       connect,
-      readText,
+      reader,
       observer,
       now,
       random,

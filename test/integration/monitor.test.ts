@@ -27,8 +27,7 @@ const running = await withTopology(t, {
 })
 const main = running.cluster('main')
 const config = clusterConfigs(running)
-const [first, second] = main.replicas
-if (first === undefined || second === undefined) throw new Error('two replicas are needed')
+const [first, second] = main.replicas as [EmbeddedNode, EmbeddedNode]
 
 /** A connection as a pool opens it, with the evidence it gives. */
 async function open(node: EmbeddedNode): Promise<{ connection: MonitorConnection; evidence: ConnectionEvidence }> {
@@ -230,9 +229,9 @@ t.test('I9: a crash of the server makes its older positions worthless for new co
   async function reopen(): Promise<Awaited<ReturnType<typeof open>>> {
     for (;;) {
       try {
-        return await open(first as EmbeddedNode)
+        return await open(first)
       } catch {
-        await until('it is reachable', () => node('main', (first as EmbeddedNode).address).position !== null)
+        await until('it is reachable', () => node('main', first.address).position !== null)
       }
     }
   }

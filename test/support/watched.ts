@@ -44,10 +44,10 @@ export interface Watched {
   readonly monitor: Monitor
   readonly observer: Observer
   /** The present snapshot of a cluster. */
-  cluster(id: string): ClusterSnapshot
-  node(id: string, address: string): NodeSnapshot
+  readonly cluster: (id: string) => ClusterSnapshot
+  readonly node: (id: string, address: string) => NodeSnapshot
   /** Resolves as soon as the condition holds after some publication; the limit only ends a wait that is in vain. */
-  until(what: string, condition: () => boolean): Promise<void>
+  readonly until: (what: string, condition: () => boolean) => Promise<void>
 }
 
 /** Starts a monitor that ends with the test. Only the clusters of `config` are looked at. */

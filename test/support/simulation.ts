@@ -1,0 +1,519 @@
+// test/support/simulation.ts — a cluster that exists only on a simulated clock, and a router in front of it that uses the
+// real rules (series, floors, requirement, admission, topology). Messages take random time and get lost, replicas lag,
+// stop and crash back to an older position (with or without a new postmaster), primaries die and are replaced, and come
+// back. What every read shows is held against what it had promised (CONSISTENCY I1, I2, I3, I15).
+//
+// Processes are generators that yield the ms they sleep; nothing else moves the clock. Same seed, same run.
+import type { NodeConfig } from '../../src/config/config.js'
+import { createFloors, type SessionFloors } from '../../src/consistency/floors.js'
+import { normaliseInsertLsn } from '../../src/consistency/lsn.js'
+import type { ReadPolicy } from '../../src/consistency/policy.js'
+import type { Position } from '../../src/consistency/position.js'
+import { admits, mayAdmit, requirement, type ConnectionEvidence } from '../../src/consistency/requirement.js'
+import { newCluster, observe, snapshotOf, type ClusterState } from '../../src/topology/cluster-state.js'
+import type { Answer } from '../../src/topology/node-state.js'
+import type { ClusterSnapshot, NodeSnapshot } from '../../src/topology/topology.js'
+
+/** Rules to take out, so that a test can see that each is needed. */
+export interface Faults {
+  /** A sample's time is when its answer came, not when it was asked for. */
+  readonly receiveTime?: boolean
+  /** Samples from before a connection was opened count for it. */
+  readonly olderSamples?: boolean
+  /** A pending write is resolved by a sample sent up to so many ms before its acknowledgement. */
+  readonly earlyWrite?: number
+  /** What a read has shown is bounded by a sample sent up to so many ms before its end. */
+  readonly earlyRead?: number
+  /** A sample bounds a read although the server may have crashed between the two. */
+  readonly anyIncarnation?: boolean
+  /** All timelines are taken for one. */
+  readonly oneTimeline?: boolean
+}
+
+export interface Outcome {
+  readonly violations: readonly string[]
+  readonly replicaReads: number
+  readonly primaryReads: number
+  readonly writes: number
+  readonly crashes: number
+  readonly failovers: number
+}
+
+const sizes = { block: 8_192, segment: 16 * 1024 * 1024 }
+
+/** One WAL record; `top`: the newest commit up to it. */
+interface WalRecord {
+  readonly end: bigint
+  readonly top: number
+}
+
+interface Server {
+  readonly node: NodeConfig
+  role: 'primary' | 'replica'
+  timeline: number
+  wal: WalRecord[]
+  /** Records on disk (primary): only those are sent to replicas. */
+  flushed: number
+  /** Records shown. */
+  replayed: number
+  /** Where a crash falls back to. */
+  safe: number
+  alive: boolean
+  /** Changes with every crash: connections of the last one are broken. */
+  incarnation: number
+  postmaster: number
+  upstream: Server | null
+}
+
+interface Connection {
+  readonly server: Server
+  readonly incarnation: number
+  readonly evidence: ConnectionEvidence
+}
+
+interface Session {
+  readonly floors: SessionFloors
+  /** Newest acknowledged write and newest commit seen, as far as they survive. */
+  readonly mine: number[]
+  readonly seen: number[]
+}
+
+type Process<T = void> = Generator<number, T>
+
+export function simulate(seed: number, seconds: number, faults: Faults = {}): Outcome {
+  return new Simulation(seed, faults).run(seconds * 1_000)
+}
+
+class Simulation {
+  readonly #faults: Faults
+  readonly #random: () => number
+  readonly #servers: Server[]
+  readonly #idle = new Map<string, Connection[]>()
+  readonly #acknowledged: { readonly at: number; readonly commit: number }[] = []
+  readonly #violations: string[] = []
+  readonly #counts = { replicaReads: 0, primaryReads: 0, writes: 0, crashes: 0, failovers: 0 }
+  #now = 0
+  #queue: { at: number; order: number; process: Process }[] = []
+  #order = 0
+  #commits = 0
+  /** The newest primary: what it has is what survives. */
+  #truth: Server
+  #cluster: ClusterState
+
+  constructor(seed: number, faults: Faults) {
+    this.#faults = faults
+    this.#random = randomFrom(seed)
+    this.#servers = ['a', 'b', 'c'].map((id): Server => {
+      const node = { id, host: id, port: 1, weight: 1, zone: null }
+      const wal = [{ end: BigInt(sizes.segment) + 100n * 8n, top: 0 }]
+      return {
+        node,
+        role: 'replica',
+        timeline: 1,
+        wal,
+        flushed: 1,
+        replayed: 1,
+        safe: 1,
+        alive: true,
+        incarnation: 0,
+        postmaster: 0,
+        upstream: null,
+      }
+    })
+    const [primary, ...replicas] = this.#servers as [Server, ...Server[]]
+    primary.role = 'primary'
+    for (const replica of replicas) follow(replica, primary)
+    this.#truth = primary
+    this.#cluster = newCluster(
+      'main',
+      this.#servers.map(({ node }) => node),
+    )
+  }
+
+  run(ms: number): Outcome {
+    for (const server of this.#servers) {
+      this.#start(this.#monitor(server))
+      this.#start(this.#replay(server))
+    }
+    this.#start(this.#wal())
+    this.#start(this.#accidents())
+    for (let index = 0; index < 5; index++) this.#start(this.#session())
+    while (this.#now < ms && this.#violations.length === 0) this.#step()
+    return { violations: this.#violations, ...this.#counts }
+  }
+
+  // ---- the clock
+
+  #start(process: Process): void {
+    this.#queue.push({ at: this.#now, order: this.#order++, process })
+  }
+
+  #step(): void {
+    let first = 0
+    for (let index = 1; index < this.#queue.length; index++) {
+      const [one, best] = [this.#queue[index], this.#queue[first]]
+      if (one !== undefined && best !== undefined && (one.at < best.at || (one.at === best.at && one.order < best.order))) first = index
+    }
+    const [next] = this.#queue.splice(first, 1)
+    if (next === undefined) throw new Error('nothing left to do')
+    this.#now = next.at
+    const result = next.process.next()
+    if (result.done !== true) this.#queue.push({ ...next, at: this.#now + result.value, order: this.#order++ })
+  }
+
+  #between(low: number, high: number): number {
+    return low + this.#random() * (high - low)
+  }
+
+  #chance(p: number): boolean {
+    return this.#random() < p
+  }
+
+  #delay(): number {
+    if (this.#chance(0.03)) return this.#between(20, 400)
+    return this.#between(0.1, 3)
+  }
+
+  #pick<T>(items: readonly T[]): T | undefined {
+    return items[Math.floor(this.#random() * items.length)]
+  }
+
+  // ---- servers
+
+  /** Bulk of other people's records, so that positions move all the time; and the disk that follows. */
+  *#wal(): Process {
+    for (;;) {
+      yield this.#between(1, 15)
+      for (const server of this.#servers) {
+        if (server.role !== 'primary' || !server.alive) continue
+        if (this.#chance(0.3)) append(server, Math.floor(this.#between(4, 60)) * 8, null)
+        if (this.#chance(0.6)) server.flushed = server.wal.length
+      }
+    }
+  }
+
+  *#replay(server: Server): Process {
+    for (;;) {
+      yield this.#chance(0.01) ? this.#between(100, 3_000) : this.#between(1, 20)
+      const from = server.upstream
+      if (server.role !== 'replica' || !server.alive || from === null || !from.alive || server.wal !== from.wal) continue
+      server.replayed = Math.max(server.replayed, Math.min(from.flushed, server.replayed + Math.ceil(this.#between(0, 6))))
+      if (this.#chance(0.02)) server.safe = server.replayed
+    }
+  }
+
+  *#accidents(): Process {
+    for (;;) {
+      yield this.#between(150, 1_500)
+      if (this.#chance(0.15)) yield* this.#failover()
+      else if (this.#chance(0.7)) this.#start(this.#crash(this.#pick(this.#servers.filter(({ role }) => role === 'replica'))))
+    }
+  }
+
+  /** A replica comes back at an older position; its postmaster may live through it. */
+  *#crash(server: Server | undefined): Process {
+    if (server?.alive !== true) return
+    this.#counts.crashes += 1
+    server.alive = false
+    server.incarnation += 1
+    if (this.#chance(0.5)) server.postmaster += 1
+    server.replayed = Math.floor(this.#between(server.safe, server.replayed + 1))
+    yield this.#between(1, 100)
+    server.alive = true
+  }
+
+  *#failover(): Process {
+    const old = this.#truth
+    const next = this.#pick(this.#servers.filter((server) => server.role === 'replica' && server.alive && server.wal === old.wal))
+    if (next === undefined) return
+    this.#counts.failovers += 1
+    old.alive = false
+    old.incarnation += 1
+    old.postmaster += 1
+    yield this.#between(5, 300)
+    next.wal = next.wal.slice(0, next.replayed)
+    next.role = 'primary'
+    next.timeline += 1
+    next.flushed = next.wal.length
+    next.upstream = null
+    this.#truth = next
+    for (const server of this.#servers)
+      if (server.role === 'replica' && server.replayed <= next.wal.length && server.wal === old.wal) follow(server, next)
+    // The old one returns: for a while as what it was, then rebuilt as a replica.
+    yield this.#between(50, 600)
+    old.alive = true
+    yield this.#between(50, 600)
+    for (const server of this.#servers) {
+      if (server === next || server.wal === next.wal) continue
+      server.incarnation += 1
+      server.postmaster += 1
+      server.role = 'replica'
+      server.replayed = server.safe = next.flushed
+      follow(server, next)
+    }
+  }
+
+  /** What the server answers to the position query. */
+  #answer(server: Server): Pick<Answer, 'server'>['server'] {
+    const inRecovery = server.role === 'replica'
+    const receives = server.upstream?.alive === true && server.upstream.wal === server.wal
+    const timeline = this.#faults.oneTimeline === true ? 1 : inRecovery ? (receives ? server.timeline : null) : server.timeline
+    return {
+      inRecovery,
+      lsn: inRecovery ? shown(server) : normaliseInsertLsn(insertPosition(server), sizes),
+      postmasterStart: String(server.postmaster),
+      timeline,
+      replayedTimeline: null,
+    }
+  }
+
+  // ---- the network
+
+  /** null: lost on the way, or the connection was broken by a crash. */
+  *#call<T>(server: Server, incarnation: number, work: () => T): Process<T | null> {
+    yield this.#delay()
+    if (this.#chance(0.002)) {
+      yield 1_000
+      return null
+    }
+    if (!server.alive || server.incarnation !== incarnation) {
+      yield this.#delay()
+      return null
+    }
+    const result = work()
+    yield this.#delay()
+    return result
+  }
+
+  // ---- the router
+
+  get #snapshot(): ClusterSnapshot {
+    return snapshotOf(this.#cluster)
+  }
+
+  *#monitor(server: Server): Process {
+    const { id } = server.node
+    for (;;) {
+      const incarnation = yield* this.#connect(server)
+      if (incarnation === null) {
+        this.#cluster = observe(this.#cluster, id, { kind: 'lost', reason: 'refused' }, this.#now)
+        yield this.#between(10, 60)
+        continue
+      }
+      const connectedAt = this.#faults.anyIncarnation === true ? -Infinity : this.#now
+      for (;;) {
+        const sentAt = this.#now
+        const said = yield* this.#call(server, incarnation, () => this.#answer(server))
+        if (said === null) break
+        const answer = {
+          sentAt: this.#faults.receiveTime === true ? this.#now : sentAt,
+          connectedAt,
+          server: said,
+          systemIdentifier: '1',
+          tellsTimeline: true,
+        }
+        this.#cluster = observe(this.#cluster, id, { kind: 'answer', answer }, this.#now)
+        yield this.#between(10, 120)
+      }
+      this.#cluster = observe(this.#cluster, id, { kind: 'lost', reason: 'broken' }, this.#now)
+    }
+  }
+
+  *#connect(server: Server): Process<number | null> {
+    yield this.#delay()
+    if (!server.alive) return null
+    const { incarnation } = server
+    yield this.#delay()
+    return incarnation
+  }
+
+  /** An idle connection, or a new one. */
+  *#lease(id: string): Process<Connection | null> {
+    const idle = this.#idle.get(id) ?? []
+    this.#idle.set(id, idle)
+    if (idle.length > 0 && !this.#chance(0.1)) return idle.splice(Math.floor(this.#random() * idle.length), 1)[0] ?? null
+    const server = this.#servers.find(({ node }) => node.id === id)
+    if (server === undefined) return null
+    const incarnation = yield* this.#connect(server)
+    if (incarnation === null) return null
+    const openedAt = this.#now
+    const said = yield* this.#call(server, incarnation, () => this.#answer(server))
+    if (said === null) return null
+    const { inRecovery, lsn, postmasterStart, timeline } = said
+    return { server, incarnation, evidence: { node: id, openedAt, inRecovery, position: lsn, postmasterStart, timeline } }
+  }
+
+  #release(connection: Connection): void {
+    const idle = this.#idle.get(connection.server.node.id)
+    if (idle !== undefined && idle.length < 4) idle.push(connection)
+  }
+
+  *#session(): Process {
+    let session: Session = { floors: createFloors(), mine: [], seen: [] }
+    for (;;) {
+      yield this.#chance(0.3) ? this.#between(0, 200) : this.#between(0, 5)
+      if (this.#chance(0.01)) session = { floors: createFloors(), mine: [], seen: [] }
+      if (this.#chance(0.15)) yield* this.#write(session)
+      else yield* this.#read(session)
+    }
+  }
+
+  *#write(session: Session): Process {
+    const id = this.#snapshot.primary?.id
+    if (id === undefined) return
+    const connection = yield* this.#lease(id)
+    if (connection === null) return
+    if (connection.evidence.inRecovery) return
+    session.floors.writeStarted('main')
+    const { server, incarnation } = connection
+    const commit = yield* this.#call(server, incarnation, () => append(server, 8 * Math.floor(this.#between(4, 20)), ++this.#commits))
+    session.floors.writeEnded('main', this.#now - (this.#faults.earlyWrite ?? 0) * this.#random())
+    if (commit === null) return
+    this.#counts.writes += 1
+    session.mine.push(commit)
+    this.#acknowledged.push({ at: this.#now, commit })
+    this.#release(connection)
+  }
+
+  #policy(): ReadPolicy {
+    const maxStalenessMs = this.#between(20, 1_500)
+    const onUnmet = [] as const
+    const choice = this.#random()
+    if (choice < 0.5) return { consistency: 'session', maxStalenessMs: null, onUnmet }
+    if (choice < 0.75) return { consistency: 'bounded', maxStalenessMs, onUnmet }
+    if (choice < 0.9) return { consistency: 'session', maxStalenessMs, onUnmet }
+    return { consistency: 'any', maxStalenessMs: null, onUnmet }
+  }
+
+  *#read(session: Session): Process {
+    const policy = this.#policy()
+    const invokedAt = this.#now
+    const asked = requirement(policy, session.floors, this.#snapshot, invokedAt)
+    const last = session.floors.lastReplica('main')
+    const able = this.#snapshot.nodes.filter((node) => node.role === 'replica' && node.unfit === null && mayAdmit(asked, node))
+    const node = (this.#chance(0.5) ? able.find(({ id }) => id === last) : undefined) ?? this.#pick(able)
+    if (node !== undefined) {
+      const connection = yield* this.#lease(node.id)
+      if (connection === null) return
+      if (connection.evidence.inRecovery && admits(asked, connection.evidence, this.#latest(node.id))) {
+        yield* this.#run(session, policy, invokedAt, connection, 'replica')
+        return
+      }
+      this.#release(connection)
+    }
+    const primary: NodeSnapshot | null = this.#snapshot.primary
+    const connection = primary === null ? null : yield* this.#lease(primary.id)
+    if (connection !== null && !connection.evidence.inRecovery) yield* this.#run(session, policy, invokedAt, connection, 'primary')
+  }
+
+  #latest(id: string): Position | null {
+    const position = this.#snapshot.nodes.find((node) => node.id === id)?.position ?? null
+    return position !== null && this.#faults.olderSamples === true ? { ...position, sentAt: Infinity } : position
+  }
+
+  *#run(session: Session, policy: ReadPolicy, invokedAt: number, connection: Connection, role: 'primary' | 'replica'): Process {
+    const { server, incarnation, evidence } = connection
+    const startedAt = this.#now
+    const top = yield* this.#call(server, incarnation, () => {
+      this.#check(session, policy, invokedAt, server)
+      return topOf(server)
+    })
+    const endedAt = this.#now - (this.#faults.earlyRead ?? 0) * this.#random()
+    const { openedAt, postmasterStart } = evidence
+    session.floors.readEnded('main', { node: server.node.id, role, openedAt, postmasterStart, startedAt, endedAt })
+    if (top === null) return
+    this.#counts[role === 'replica' ? 'replicaReads' : 'primaryReads'] += 1
+    session.seen.push(top)
+    this.#release(connection)
+  }
+
+  /** Everything that survives and was promised must be there. */
+  #check(session: Session, policy: ReadPolicy, invokedAt: number, server: Server): void {
+    const owed: [string, number][] = []
+    if (policy.consistency === 'session') {
+      owed.push(['I1 read your writes', this.#newest(session.mine)], ['I2 monotonic reads', this.#newest(session.seen)])
+    }
+    const { maxStalenessMs } = policy
+    if (maxStalenessMs !== null) {
+      const old = this.#acknowledged.filter(({ at }) => at < invokedAt - maxStalenessMs).map(({ commit }) => commit)
+      owed.push(['I3 bound', this.#newest(old)])
+    }
+    for (const [what, commit] of owed) {
+      if (commit === 0 || has(server, commit)) continue
+      this.#violations.push(
+        `${what}: at ${this.#now.toFixed(1)} ms ${server.node.id} lacks commit ${String(commit)} (${JSON.stringify(policy)})`,
+      )
+    }
+  }
+
+  /** The newest commit of a list that was not lost in a failover. */
+  #newest(commits: readonly number[]): number {
+    for (let index = commits.length - 1, newest = 0; ; index--) {
+      const commit = commits[index]
+      if (commit === undefined) return newest
+      if (commit > newest && has(this.#truth, commit, this.#truth.wal.length)) newest = commit
+      // Lists grow with time; what stands far behind the newest cannot be newer.
+      if (newest > 0 && commits.length - index > 50) return newest
+    }
+  }
+}
+
+function follow(server: Server, upstream: Server): void {
+  server.upstream = upstream
+  server.wal = upstream.wal
+  server.timeline = upstream.timeline
+}
+
+/** Appends one record and returns its commit. A record that starts at a page boundary starts behind the page's header. */
+function append(server: Server, bytes: number, commit: number | null): number | null {
+  const last = server.wal.at(-1)
+  if (last === undefined) throw new Error('a server without WAL')
+  const start = afterHeader(last.end)
+  const end = start + BigInt(bytes)
+  // Never across a boundary: cut there. It makes ends at boundaries common, as rare as they are in life.
+  const boundary = (start / BigInt(sizes.block) + 1n) * BigInt(sizes.block)
+  server.wal.push({ end: end > boundary ? boundary : end, top: commit ?? last.top })
+  server.replayed = server.wal.length
+  return commit
+}
+
+function afterHeader(end: bigint): bigint {
+  if (end % BigInt(sizes.segment) === 0n) return end + 40n
+  return end % BigInt(sizes.block) === 0n ? end + 24n : end
+}
+
+/** As pg_current_wal_insert_lsn() reads: where the next record will start. */
+function insertPosition(server: Server): bigint {
+  return afterHeader(server.wal.at(-1)?.end ?? 0n)
+}
+
+function shown(server: Server): bigint {
+  return server.wal[server.replayed - 1]?.end ?? 0n
+}
+
+function topOf(server: Server): number {
+  return server.wal[server.replayed - 1]?.top ?? 0
+}
+
+/** Whether the commit is among the first `count` records. `top` never falls along the WAL. */
+function has(server: Server, commit: number, count: number = server.replayed): boolean {
+  let low = 0
+  let high = count
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((server.wal[middle]?.top ?? 0) < commit) low = middle + 1
+    else high = middle
+  }
+  return low < count && server.wal[low]?.top === commit
+}
+
+/** Numbers in [0, 1) that depend on the seed alone (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
