@@ -58,7 +58,7 @@ export function answer(conversation: Conversation, plan: AnswerPlan, understood:
     case 'begin-deferred':
       return begin(conversation, understood)
     case 'end-deferred':
-      return end(conversation, understood, said.tag)
+      return end(conversation, said.tag)
     case 'deferred':
       return deferred(conversation, understood, said.tag, parameter)
     case 'show':
@@ -86,48 +86,35 @@ function begin(conversation: Conversation, understood: Understood): Answer {
   return { ...nothing, notice, tag: 'BEGIN' }
 }
 
-function end(conversation: Conversation, understood: Understood, tag: 'COMMIT' | 'ROLLBACK'): Answer {
+function end(conversation: Conversation, tag: 'COMMIT' | 'ROLLBACK'): Answer {
   const { session } = conversation
-  const { transaction } = session
-  if (transaction.kind === 'idle') return { ...nothing, notice: warning('25P01', 'there is no transaction in progress'), tag }
-  const told = transaction.kind === 'deferred' && transaction.failed ? 'ROLLBACK' : tag
-  session.settings = settle(session.settings, { kind: told === 'ROLLBACK' ? 'rollback' : 'commit' })
-  const chain = transactionFacts(understood.shape.statements)?.chain === true
-  if (chain && transaction.kind === 'deferred') {
-    session.transaction = { ...transaction, failed: false, waiting: transaction.waiting.slice(0, 1) }
-    session.settings = settle(session.settings, { kind: 'begin' })
-  } else session.transaction = idle
-  return { ...nothing, tag: told }
+  session.settings = settle(session.settings, { kind: tag === 'ROLLBACK' ? 'rollback' : 'commit' })
+  session.transaction = idle
+  return { ...nothing, tag }
 }
 
 function deferred(conversation: Conversation, understood: Understood, tag: string, parameter: ParameterText): Answer {
   const { session } = conversation
-  const statements = understood.shape.statements ?? []
-  for (const statement of statements) {
-    const facts = statement.detail.kind === 'transaction' ? statement.detail.transaction : null
-    if (facts?.op === 'rollback-to' || facts?.op === 'release') requireSavepoint(conversation, facts)
-    session.settings = settleStatement(session.settings, statement, tag, parameter)
-    session.transaction = defer(session.transaction, understood.text, facts)
-  }
+  const [statement] = understood.shape.statements ?? []
+  if (statement === undefined) return { ...nothing, tag }
+  const facts = statement.detail.kind === 'transaction' ? statement.detail.transaction : null
+  if (facts?.op === 'begin') return { ...nothing, notice: warning('25001', 'there is already a transaction in progress'), tag }
+  if (facts?.op === 'rollback-to') return rollbackTo(conversation, facts.name ?? '')
+  if (facts?.op === 'release') requireSavepoint(conversation, facts.name ?? '')
+  session.settings = settleStatement(session.settings, statement, tag, parameter)
+  session.transaction = defer(session.transaction, understood.text, facts)
   return { ...nothing, tag }
 }
 
-function requireSavepoint(conversation: Conversation, facts: TransactionFacts): void {
+function requireSavepoint(conversation: Conversation, name: string): void {
   const { transaction } = conversation.session
-  const name = facts.name ?? ''
-  if (transaction.kind === 'deferred' && !transaction.waiting.some((item) => item.savepoint === name)) {
-    throw new PointsmanError('undefined_savepoint', { values: { name } })
-  }
+  const known = transaction.kind === 'deferred' && transaction.waiting.some((item) => item.savepoint === name)
+  if (!known) throw new PointsmanError('undefined_savepoint', { values: { name } })
 }
 
-/** In a deferred transaction that has failed only its end is taken, and a way back to a savepoint. Throws 25P02. */
-export function answerFailed(conversation: Conversation, understood: Understood): Answer {
+/** What came after the savepoint was never sent, so it is forgotten; a transaction that failed goes on from there. */
+function rollbackTo(conversation: Conversation, name: string): Answer {
   const { session } = conversation
-  const [statement, ...others] = understood.shape.statements ?? []
-  const facts = statement?.detail.kind === 'transaction' && others.length === 0 ? statement.detail.transaction : null
-  if (facts?.op === 'commit' || facts?.op === 'rollback') return end(conversation, understood, 'ROLLBACK')
-  if (facts?.op !== 'rollback-to') throw new PointsmanError('in_failed_transaction')
-  const name = facts.name ?? ''
   const recovered = recover(session.transaction, name)
   if (recovered === null) throw new PointsmanError('undefined_savepoint', { values: { name } })
   session.transaction = recovered

@@ -127,6 +127,11 @@ export class ClientInput implements FrameHandler {
     return new Promise((resolve) => this.#wake.push(resolve))
   }
 
+  /** Ends every wait(), though nothing came. */
+  nudge(): void {
+    this.#awake()
+  }
+
   collect(type: number, length: number): number {
     if (frontendName(type) === undefined) throw violation(`invalid frontend message type ${String(type)}`)
     if (type === Frontend.CopyData && this.#limit !== LOGIN_MESSAGE_BYTES) return 0

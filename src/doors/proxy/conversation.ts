@@ -10,7 +10,7 @@ import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
 import { encodeParameterStatus, encodeReadyForQuery } from '../../protocol/backend-messages.js'
 import { encodeErrorResponse, type ErrorFields } from '../../protocol/error-fields.js'
-import type { ParameterSource, PlanInput } from '../../routing/input.js'
+import type { PlanInput } from '../../routing/input.js'
 import { one } from '../../routing/make.js'
 import type { OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
@@ -22,6 +22,7 @@ import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
 import { afterReady, fail, modeOf, readyByte, withMode, type TransactionMode } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
+import type { UnderstandingStats } from '../../sql/understand.js'
 import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
 import { errorFields, unforeseen } from './error-reply.js'
@@ -32,9 +33,14 @@ import { Request } from './request.js'
 /** How statements are read and routed; the proxy is given these so that tests and doors share one core. */
 export interface Core {
   understand(text: string): Understood
-  plan(input: PlanInput): Plan
+  /** One input, or several that must go together. */
+  plan(inputs: readonly [PlanInput, ...PlanInput[]]): Plan
   printRoute(plan: Plan, route: RouteTaken | null): string
+  stats(): UnderstandingStats
 }
+
+/** A statement and its parameters. */
+export type Planned = Pick<PlanInput, 'understood' | 'parameters'>
 
 export interface ConversationParts {
   readonly login: Login
@@ -77,7 +83,8 @@ export class Conversation implements HoldOwner {
   onCopyIn: ((hold: Hold) => void) | null = null
   readonly #parts: ConversationParts
   readonly #login: ClientLogin
-  readonly #told: Map<string, string>
+  /** Parameters as the client was last told. */
+  readonly told: Map<string, string>
   readonly #holds = new Map<string, Hold>()
   #generation: Generation<ServerConnection> | null = null
   #request: Request | null = null
@@ -94,7 +101,7 @@ export class Conversation implements HoldOwner {
     this.output = login.output
     this.core = parts.core
     this.now = parts.now
-    this.#told = new Map(greeting.parameters)
+    this.told = new Map(greeting.parameters)
     this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting })
   }
 
@@ -114,11 +121,18 @@ export class Conversation implements HoldOwner {
     if (this.#holds.size === 0 && this.session.transaction.kind !== 'open') this.#leave()
   }
 
-  plan(understood: Understood, parameters: ParameterSource | null, view: Session['view'] = this.session.view): Plan {
-    const generation = this.generation
-    const database = databaseOf(generation.config, this.session.database)
+  /** The plan of statements that go together. `view`: the session as they will find it, where that is not as it is now. */
+  plan(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Plan {
+    const [first, ...others] = statements
+    const base = this.#planBase(view)
+    return this.core.plan([{ ...base, ...first }, ...others.map((each) => ({ ...base, ...each }))])
+  }
+
+  #planBase(session: Session['view']): Omit<PlanInput, 'understood' | 'parameters'> {
+    const { config, catalogs } = { config: this.generation.config, catalogs: this.generation.catalogs() }
+    const database = databaseOf(config, this.session.database)
     if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.session.database } })
-    return this.core.plan({ understood, parameters, session: view, config: generation.config, database, catalogs: generation.catalogs() })
+    return { session, config, database, catalogs }
   }
 
   get generation(): Generation<ServerConnection> {
@@ -192,20 +206,39 @@ export class Conversation implements HoldOwner {
     this.session.transaction = { ...transaction, status: 'E' }
   }
 
+  /** A batch that only we answered has ended: outside a transaction its settings stand now, or never did. */
+  endLocal(failed: boolean): void {
+    if (this.session.transaction.kind !== 'idle' || this.session.settings.undo.length === 0) return
+    this.session.settings = settle(this.session.settings, { kind: failed ? 'rollback' : 'commit' })
+  }
+
   // ---- server connections
 
   /** A connection for `plan`, ready for the client's own frames: settings replayed, BEGIN sent. Rejects with what the client is to be told. */
   async holdFor(plan: OnePlan, request: Request): Promise<Hold> {
-    const hold = this.#holds.get(plan.cluster) ?? (await this.#acquire(plan, request))
-    request.route = { ...hold.route, why: plan.why }
-    try {
-      await this.#prepare(hold)
-      return hold
-    } catch (error) {
-      if (hold.lost) this.#drop(hold, 'lost while it was prepared')
-      else if (hold.connection.transaction === 'I' && hold.pins.size === 0 && this.#holds.get(hold.cluster) === hold) this.#release(hold)
-      throw error
+    for (;;) {
+      request.attempts += 1
+      request.before ??= this.session.settings
+      const kept = this.#holds.get(plan.cluster)
+      const hold = kept ?? (await this.#acquire(plan, request))
+      request.route = { ...hold.route, why: plan.why }
+      try {
+        await this.#prepare(hold)
+        return hold
+      } catch (error) {
+        this.#unprepared(hold, error, kept !== undefined)
+        // Nothing of the client's was on a connection that it did not have before.
+        if (!hold.lost || kept !== undefined || this.#gone || request.attempts >= maxAttempts) throw error
+        avoid(request, hold)
+      }
     }
+  }
+
+  #unprepared(hold: Hold, error: unknown, kept: boolean): void {
+    if (hold.lost) {
+      this.#drop(hold, 'lost while it was prepared')
+      if (kept) this.endWith(error)
+    } else if (hold.connection.transaction === 'I' && hold.pins.size === 0 && this.#holds.get(hold.cluster) === hold) this.#release(hold)
   }
 
   async #acquire(plan: OnePlan, request: Request): Promise<Hold> {
@@ -223,6 +256,10 @@ export class Conversation implements HoldOwner {
         avoid: request.avoid,
         signal: this.#waiting.signal,
       })
+      if (this.#gone) {
+        grant.lease.release(null)
+        throw new PointsmanError('canceled')
+      }
       const hold = new Hold(grant, this, this.now())
       this.#holds.set(plan.cluster, hold)
       return hold
@@ -269,9 +306,7 @@ export class Conversation implements HoldOwner {
 
   /** Before anything of `plan` is written. */
   starting(hold: Hold, plan: OnePlan, request: Request): void {
-    request.attempts += 1
     request.rerun = null
-    request.before ??= this.session.settings
     const alone = this.session.transaction.kind === 'idle' && hold.pins.size === 0
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
@@ -288,7 +323,8 @@ export class Conversation implements HoldOwner {
    * After the end of what was sent for `plan`. True: nothing has reached the client and it is to be sent again, elsewhere
    * or prepared anew; the connection has been given back where it must not be used for that.
    */
-  async settle(hold: Hold, plan: OnePlan, request: Request, end: End): Promise<boolean> {
+  settle(hold: Hold, plan: OnePlan, request: Request, end: End): boolean {
+    if (this.#gone) return false
     if (end.kind === 'lost') return this.#settleLost(hold, request, end.loss)
     this.#settleFloors(hold, plan, request, end.status)
     const again = request.rerun !== null && end.withheld
@@ -300,7 +336,7 @@ export class Conversation implements HoldOwner {
       this.generation.catalogChanged(hold.cluster)
     }
     this.#atReady(hold, end.status, end.error !== null)
-    if (again && request.rerun !== 'prepare') request.avoid.add(hold.route.node)
+    if (again && request.rerun !== 'prepare') avoid(request, hold)
     return again
   }
 
@@ -328,6 +364,7 @@ export class Conversation implements HoldOwner {
   }
 
   #release(hold: Hold, taint: string | null = hold.taint): void {
+    if (hold.ended) return
     this.#holds.delete(hold.cluster)
     hold.detach()
     const { connection, lease } = hold
@@ -347,6 +384,7 @@ export class Conversation implements HoldOwner {
   }
 
   #drop(hold: Hold, reason: string): void {
+    if (hold.ended) return
     this.#holds.delete(hold.cluster)
     if (hold.writing) this.floors.writeEnded(hold.cluster, this.now())
     hold.writing = false
@@ -369,7 +407,7 @@ export class Conversation implements HoldOwner {
       return false
     }
     if (!wrote && request.attempts < maxAttempts) {
-      request.avoid.add(hold.route.node)
+      avoid(request, hold)
       if (request.before !== null) this.session.settings = request.before
       return true
     }
@@ -407,15 +445,24 @@ export class Conversation implements HoldOwner {
   failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold' {
     // The connection is about to close; what the client is told is decided then.
     if (fields.severity === 'FATAL' || fields.severity === 'PANIC') return 'withhold'
-    if (expect.label === poison) return 'withhold'
     const request = this.#request
-    if (request === null || hold.forwarded) return 'forward'
+    if (expect.label === poison) {
+      request?.onPoisoned?.()
+      return 'withhold'
+    }
+    if (request === null) return 'forward'
+    if (!hold.forwarded && this.#sendAgain(hold, fields, expect, request)) return 'withhold'
+    request.onFailed?.(expect.label)
+    return 'forward'
+  }
+
+  #sendAgain(hold: Hold, fields: ErrorFields, expect: ExpectReply, request: Request): boolean {
     const rerun = rerunFor(fields, expect, hold)
     const allowed = rerun === 'prepare' ? this.session.transaction.kind === 'idle' && request.attempts < maxAttempts : request.repeatable
-    if (rerun === null || !allowed) return 'forward'
+    if (rerun === null || !allowed) return false
     request.rerun = rerun
     if (rerun === 'primary') this.#parts.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.shape })
-    return 'withhold'
+    return true
   }
 
   completed(hold: Hold, tag: string, expect: ExpectReply): void {
@@ -435,11 +482,16 @@ export class Conversation implements HoldOwner {
     }
     if (detail.kind === 'select' && detail.into?.temporary === true) this.session.addTemporary([detail.into.name.name])
     if (detail.kind === 'discard' && detail.what === 'all') this.session.prepared.clear()
+    if (detail.kind === 'deallocate' && detail.name === null) this.session.prepared.clear()
+  }
+
+  parametersDescribed(oids: readonly number[], expect: ExpectReply): void {
+    this.#request?.onDescribed?.(oids, expect.label)
   }
 
   parameterChanged(hold: Hold, name: string, value: string): void {
-    if (this.#told.get(name) === value || !this.#tellable(hold, name)) return
-    this.#told.set(name, value)
+    if (this.told.get(name) === value || !this.#tellable(hold, name)) return
+    this.told.set(name, value)
     this.output.write(encodeParameterStatus(name, value))
   }
 
@@ -448,6 +500,8 @@ export class Conversation implements HoldOwner {
   }
 
   lostIdle(hold: Hold, loss: Loss): void {
+    // A batch between two steps finds out when it goes on.
+    if (this.#request !== null) return
     const needed = hold.pins.size > 0 || this.home === hold || this.session.transaction.kind === 'deferred'
     this.#drop(hold, loss.reason)
     if (needed) this.endWith(lostError(loss, { node: hold.route.node, cluster: hold.cluster }))
@@ -552,6 +606,11 @@ export class Conversation implements HoldOwner {
   }
 }
 
+/** There is but one primary: a lost connection to it is simply opened again. */
+function avoid(request: Request, hold: Hold): void {
+  if (hold.route.role === 'replica') request.avoid.add(hold.route.node)
+}
+
 function outcomeOf(error: unknown): Request['outcome'] {
   if (!(error instanceof PointsmanError)) return 'error'
   return error.key === 'canceled' ? 'canceled' : 'refused'
@@ -588,6 +647,7 @@ function touchesSession(statement: Statement): boolean {
     case 'set':
     case 'transaction':
     case 'discard':
+    case 'deallocate':
       return true
     case 'select':
       return (detail.settings !== null && detail.settings.length > 0) || detail.into?.temporary === true

@@ -19,6 +19,7 @@ export interface HoldOwner {
   /** Decides about an ErrorResponse before its frame is given (see ReplySink.error). */
   failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold'
   completed(hold: Hold, tag: string, expect: ExpectReply): void
+  parametersDescribed(oids: readonly number[], expect: ExpectReply): void
   parameterChanged(hold: Hold, name: string, value: string): void
   /** The server waits for the client's CopyData. */
   copyIn(hold: Hold): void
@@ -78,6 +79,11 @@ export class Hold implements ReplySink {
 
   get lost(): boolean {
     return this.#lost !== null
+  }
+
+  /** detach() was called: the lease has been ended, or is about to be. */
+  get ended(): boolean {
+    return this.#ended
   }
 
   /** Something is in flight. */
@@ -161,6 +167,10 @@ export class Hold implements ReplySink {
 
   notice(frame: Uint8Array): void {
     this.#owner.output.write(frame)
+  }
+
+  parameterDescription(oids: readonly number[], expect: ExpectReply): void {
+    this.#owner.parametersDescribed(oids, expect)
   }
 
   copyStarted(direction: 'in' | 'out' | 'both'): void {

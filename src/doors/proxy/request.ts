@@ -34,6 +34,11 @@ export class Request {
   before: SettingsState | null = null
   /** Finds the statement for a CommandComplete; null: no effects to settle. */
   running: ((label: string | undefined) => Running | null) | null = null
+  /** An error was passed on to the client; `label` is of the message that failed. */
+  onFailed: ((label: string | undefined) => void) | null = null
+  /** The statement that was to fail the group has failed: the client is told the real reason now. */
+  onPoisoned: (() => void) | null = null
+  onDescribed: ((oids: readonly number[], label: string | undefined) => void) | null = null
 
   constructor(startedAt: number) {
     this.startedAt = startedAt

@@ -5,7 +5,7 @@ import type { OnePlan, Plan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import type { ParameterText } from '../../session/settings.js'
 import type { Understood } from '../../sql/statement.js'
-import { answer, answerFailed, describeFrames, executeFrames, type Answer } from './answer.js'
+import { answer, describeFrames, executeFrames, type Answer } from './answer.js'
 import type { Conversation } from './conversation.js'
 import type { Request, Running } from './request.js'
 
@@ -32,12 +32,7 @@ export async function runQuery(conversation: Conversation, frame: Uint8Array): P
 
 /** True: the client is still owed its ReadyForQuery. */
 async function route(conversation: Conversation, request: Request, understood: Understood, frame: Uint8Array): Promise<boolean> {
-  const { transaction } = conversation.session
-  if (transaction.kind === 'deferred' && transaction.failed) {
-    reply(conversation, answerFailed(conversation, understood))
-    return true
-  }
-  const plan: Plan = conversation.failedPlan() ?? conversation.plan(understood, null)
+  const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood, parameters: null }])
   request.plan = plan
   switch (plan.kind) {
     case 'answer':
@@ -69,7 +64,7 @@ async function send(conversation: Conversation, request: Request, plan: OnePlan,
     const ended = hold.end(expect)
     hold.send([frame], [expect])
     const end = await ended
-    if (!(await conversation.settle(hold, current, request, end))) return end.kind === 'lost' || end.withheld
+    if (!conversation.settle(hold, current, request, end)) return end.kind === 'lost' || end.withheld
     if (request.rerun === 'primary') current = asWrite(current)
     request.plan = current
   }

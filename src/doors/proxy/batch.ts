@@ -1,0 +1,570 @@
+// doors/proxy/batch.ts — the extended protocol: messages are collected up to Sync or Flush, planned together and sent to
+// one server. The client's statement names never reach a server; each distinct text has a name of ours on each connection,
+// and what a connection lacks is parsed there just before it is used.
+//
+//   client   P(a) B(a) D E S          to the server   P(ours) B(ours) D E S      the connection has none of it
+//                                                     ·       B(ours) D E S      it has: ParseComplete comes from us
+//                                     swallowed ──▶   P(ours) B(ours) D E S      only B(a) D E S came: the Parse is ours
+import { PointsmanError } from '../../errors/error.js'
+import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
+import { encodeErrorResponse } from '../../protocol/error-fields.js'
+import { encodeClose, encodeDescribe, encodeFlush, encodeParse, encodeSync, renameBind, renameParse } from '../../protocol/extended.js'
+import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
+import type { Expect, ExpectReply } from '../../server/contract.js'
+import type { ClientStatement, Session } from '../../session/session.js'
+import { answer, columnsOf, describeFrames, executeFrames } from './answer.js'
+import { poison, type Conversation, type Planned } from './conversation.js'
+import { errorFields } from './error-reply.js'
+import type { End, Hold } from './hold.js'
+import { MessageReader, rememberTypes, unknownParameters, type Message, type Portal } from './messages.js'
+import type { Request, Running } from './request.js'
+import { asWrite } from './simple-query.js'
+
+/** A batch longer than this is sent in steps, as if the client had flushed. */
+const stepBytes = 1024 * 1024
+/** What was sent is kept up to this, so that a read can be sent again elsewhere. */
+const repeatBytes = 4 * 1024 * 1024
+
+const flushFrame = encodeFlush()
+const syncFrame = encodeSync()
+
+/** What is done with a step's messages: sent to one server, with what is answered here in its place between them. */
+interface Step {
+  readonly messages: readonly Message[]
+  /** null: nothing needs a server. */
+  readonly plan: OnePlan | null
+  /** Replies of ours, by message; messages that are not here are the server's. */
+  readonly replies: ReadonlyMap<Message, readonly Uint8Array[]>
+  /** Runs something, rather than only describing it. */
+  readonly runs: boolean
+}
+
+export class Batch {
+  readonly #conversation: Conversation
+  readonly #reader: MessageReader
+  #request: Request | null = null
+  #fresh: Message[] = []
+  #freshBytes = 0
+  #count = 0
+  readonly #undo: { readonly index: number; readonly undo: () => void }[] = []
+  /** Until Sync everything is skipped: something failed here. */
+  #failed = false
+  /** The server connection that this batch has been sent to. */
+  #hold: Hold | null = null
+  #plan: OnePlan | null = null
+  /** Nothing has run yet: only descriptions were asked for, so it may still go elsewhere. */
+  #onlyDescribed = true
+  #steps: Step[] = []
+  #sentBytes = 0
+  readonly #labels = new Map<string, Message>()
+
+  constructor(conversation: Conversation) {
+    this.#conversation = conversation
+    this.#reader = new MessageReader(conversation.session, (text) => conversation.core.understand(text))
+  }
+
+  /** Messages have come whose Sync has not. */
+  get open(): boolean {
+    return this.#request !== null || this.#fresh.length > 0 || this.#failed
+  }
+
+  /** Takes Parse, Bind, Describe, Execute or Close. Throws 08P01 on a malformed one. */
+  async add(type: number, frame: Uint8Array): Promise<void> {
+    if (this.#failed) return
+    const { message, undo } = this.#reader.read(type, frame, this.#count++)
+    if (undo !== null) this.#undo.push({ index: message.index, undo })
+    this.#fresh.push(message)
+    this.#freshBytes += frame.length
+    if (this.#freshBytes > stepBytes) await this.#step()
+  }
+
+  async flush(): Promise<void> {
+    if (!this.#failed) await this.#step()
+    const hold = this.#hold
+    if (hold !== null && !hold.lost && !hold.send([flushFrame], [])) await hold.drained()
+  }
+
+  /** A Query or FunctionCall before the batch's Sync: nothing tells what should become of the batch. */
+  async interrupted(): Promise<void> {
+    if (this.#failed) return
+    this.#request ??= this.#begin()
+    const what = 'a simple query within a batch of the extended protocol is not supported'
+    await this.#refuse(new PointsmanError('feature_not_supported', { values: { what }, hint: 'Send Sync first.' }))
+  }
+
+  /** The server connection that waits for this batch's CopyData, if one does. */
+  get copying(): Hold | null {
+    return this.#hold?.copying === true ? this.#hold : null
+  }
+
+  /** Sync: the end of the batch, whatever became of it. */
+  async sync(): Promise<void> {
+    const conversation = this.#conversation
+    const request = (this.#request ??= this.#begin())
+    try {
+      if (!this.#failed) await this.#step(true)
+      else if (this.#hold !== null) await this.#finish(this.#hold, request)
+      else this.#endLocal()
+    } catch (error) {
+      await this.#refuse(error)
+      if (this.#hold !== null) await this.#finish(this.#hold, request)
+      else this.#endLocal()
+    } finally {
+      if (conversation.session.transaction.kind === 'idle') this.#reader.forgetPortals()
+      this.#reset()
+      conversation.finish(request)
+    }
+  }
+
+  /** What the client prepared in a batch that never came to its end is forgotten with it. */
+  #reset(): void {
+    this.#request = null
+    this.#fresh = []
+    this.#freshBytes = 0
+    this.#count = 0
+    this.#undo.length = 0
+    this.#failed = false
+    this.#hold = null
+    this.#plan = null
+    this.#onlyDescribed = true
+    this.#steps = []
+    this.#sentBytes = 0
+    this.#labels.clear()
+  }
+
+  #begin(): Request {
+    const request = this.#conversation.begin()
+    request.running = (label) => this.#running(label)
+    request.onFailed = (label) => this.#undoFrom(label)
+    request.onDescribed = (oids, label) => this.#described(oids, label)
+    return request
+  }
+
+  // ---- steps
+
+  /** Plans and sends what has come since the last step. `last`: the Sync goes with it. */
+  async #step(last = false): Promise<void> {
+    const messages = this.#fresh
+    this.#fresh = []
+    this.#freshBytes = 0
+    const request = (this.#request ??= this.#begin())
+    try {
+      if (this.#conversation.ending !== null) return
+      const bad = messages.findIndex((message) => problemOf(message) !== null)
+      if (bad < 0) return await this.#take(messages, request, last)
+      const problem = problemOf(messages[bad] as Message)
+      if (messages.slice(0, bad).some((message) => message.kind === 'execute')) await this.#take(messages.slice(0, bad), request, false)
+      throw problem
+    } catch (error) {
+      if (last) throw error
+      await this.#refuse(error)
+    }
+  }
+
+  async #take(messages: readonly Message[], request: Request, last: boolean): Promise<void> {
+    const step = this.#route(messages, request)
+    if (step.plan === null && this.#hold === null) {
+      for (const message of messages) for (const frame of step.replies.get(message) ?? []) this.#conversation.output.write(frame)
+      if (last) this.#endLocal()
+      return
+    }
+    await this.#moveIfNeeded(step)
+    this.#onlyDescribed &&= !step.runs
+    this.#steps.push(step)
+    this.#sentBytes += messages.reduce((sum, message) => sum + message.frame.length, 0)
+    if (step.plan !== null) this.#plan = this.#plan === null ? step.plan : joined(this.#plan, step.plan)
+    if (last) await this.#runToSync(step, request)
+    else await this.#sendStep(step, request)
+  }
+
+  /** A batch that has only asked for descriptions ends unseen where it is, and goes on where it must run. */
+  async #moveIfNeeded(step: Step): Promise<void> {
+    const hold = this.#hold
+    if (hold === null || step.plan === null || fits(hold, step.plan)) return
+    if (!this.#onlyDescribed || this.#conversation.session.transaction.kind !== 'idle') throw elsewhere(hold, step.plan)
+    const expect: ExpectReply = { act: 'swallow', reply: 'sync' }
+    const ended = hold.end(expect)
+    hold.send([syncFrame], [expect])
+    const end = await ended
+    const plan = this.#plan ?? step.plan
+    this.#conversation.settle(hold, plan, this.#request as Request, end)
+    this.#hold = null
+    this.#plan = null
+    this.#steps = []
+    this.#sentBytes = 0
+  }
+
+  async #sendStep(step: Step, request: Request): Promise<void> {
+    const hold = await this.#attach(request)
+    if (!this.#compileAndSend(hold, [step], null)) await hold.drained()
+  }
+
+  /** Sends the step with its Sync and waits for the end; again, from the batch's beginning, while that is allowed. */
+  async #runToSync(step: Step, request: Request): Promise<void> {
+    let steps: readonly Step[] = [step]
+    for (;;) {
+      const hold = await this.#attach(request)
+      const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+      const ended = hold.end(expect)
+      this.#compileAndSend(hold, steps, expect)
+      if (!(await this.#ended(hold, request, await ended))) return
+      steps = this.#steps
+    }
+  }
+
+  /** A Sync for what was sent in earlier steps. */
+  async #finish(hold: Hold, request: Request): Promise<void> {
+    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+    const ended = hold.end(expect)
+    hold.send([syncFrame], [expect])
+    if (!(await this.#ended(hold, request, await ended))) return
+    await this.#repeat(request)
+  }
+
+  async #repeat(request: Request): Promise<void> {
+    const hold = await this.#attach(request)
+    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+    const ended = hold.end(expect)
+    this.#compileAndSend(hold, this.#steps, expect)
+    if (await this.#ended(hold, request, await ended)) await this.#repeat(request)
+  }
+
+  /** True: to be sent again. */
+  async #ended(hold: Hold, request: Request, end: End): Promise<boolean> {
+    const plan = this.#plan as OnePlan
+    this.#hold = null
+    const again = this.#conversation.settle(hold, plan, request, end)
+    if (again) {
+      if (request.rerun === 'primary') this.#plan = asWrite(plan)
+      if (request.rerun === 'prepare') this.#forgetPrepared(hold)
+      return true
+    }
+    if (end.kind === 'lost' || end.withheld) this.#conversation.ready()
+    return false
+  }
+
+  /** The server connection for the batch, taken at its first need. */
+  async #attach(request: Request): Promise<Hold> {
+    const plan = this.#plan as OnePlan
+    request.plan = plan
+    const hold = this.#hold ?? (await this.#conversation.holdFor(plan, request))
+    this.#hold = hold
+    this.#conversation.starting(hold, plan, request)
+    if (this.#sentBytes > repeatBytes) request.repeatable = false
+    request.commits = this.#steps.some((step) => step.messages.some(commits))
+    return hold
+  }
+
+  #compileAndSend(hold: Hold, steps: readonly Step[], sync: ExpectReply | null): boolean {
+    const sending = new Sending(hold)
+    for (const step of steps) for (const message of step.messages) sending.add(message, step.replies.get(message))
+    if (sync !== null) sending.put([syncFrame], sync)
+    return hold.send(sending.frames, sending.expects)
+  }
+
+  #forgetPrepared(hold: Hold): void {
+    for (const step of this.#steps) {
+      for (const message of step.messages) if (message.statement !== null) hold.connection.statements.forget(message.statement.key)
+    }
+  }
+
+  // ---- deciding
+
+  #route(messages: readonly Message[], request: Request): Step {
+    const conversation = this.#conversation
+    for (const message of messages) this.#labels.set(String(message.index), message)
+    const executed = messages.filter((message) => message.kind === 'execute')
+    const [shape] = executed.length > 0 ? executed : messages
+    request.shape = shape?.statement?.understood.shape.id ?? request.shape
+    const failed = conversation.failedPlan()
+    if (failed !== null) return { messages, plan: failed, replies: new Map(), runs: true }
+    const [first, ...others] = executed.map(plannedExecute)
+    if (first === undefined) return this.#routeDescriptions(messages, request)
+    const plan = conversation.plan([first, ...others], this.#view())
+    request.plan = plan
+    if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+    if (plan.kind === 'one') return { messages, plan, replies: this.#strangers(messages, plan), runs: true }
+    return this.#answered(messages, executed[0] as Message, plan)
+  }
+
+  /** Once the batch runs somewhere, what follows in it finds itself in that server's implicit transaction. */
+  #view(): Session['view'] {
+    const { view } = this.#conversation.session
+    const hold = this.#hold
+    if (hold === null || this.#onlyDescribed || view.transaction.home !== null) return view
+    const { cluster, node, role } = hold.route
+    return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role } } }
+  }
+
+  /** The one statement that runs is answered here; what else is in the step goes with it. */
+  #answered(messages: readonly Message[], execute: Message, plan: AnswerPlan): Step {
+    const { statement, portal } = execute as Extract<Message, { kind: 'execute' }>
+    const replies = new Map<Message, readonly Uint8Array[]>()
+    for (const message of messages) {
+      if (message === execute) {
+        const given = answer(this.#conversation, plan, (statement as ClientStatement).understood, (number) => portal?.text(number))
+        replies.set(message, executeFrames(given))
+      } else if (message.statement === statement || message.statement === null) replies.set(message, localReply(message, plan))
+    }
+    const rest = messages.filter((message) => !replies.has(message))
+    const described = rest.length === 0 ? null : this.#routeDescriptions(rest, this.#request as Request)
+    for (const [message, frames] of described?.replies ?? []) replies.set(message, frames)
+    return { messages, plan: described?.plan ?? null, replies, runs: false }
+  }
+
+  /** Nothing runs: each statement is described where it would run. */
+  #routeDescriptions(messages: readonly Message[], request: Request): Step {
+    const replies = new Map<Message, readonly Uint8Array[]>()
+    let plan: OnePlan | null = null
+    const plans = new Map<ClientStatement, Plan>()
+    for (const message of messages) {
+      if (message.statement === null) {
+        if (!this.#needsServer(message)) replies.set(message, [emptyMessages.closeComplete])
+        continue
+      }
+      const planned = plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
+      plans.set(message.statement, planned)
+      if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
+      if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
+      else plan ??= describing(planned)
+    }
+    request.plan ??= plan
+    if (plan !== null) for (const [message, frames] of this.#strangers(messages, plan)) replies.set(message, frames)
+    return { messages, plan, replies, runs: false }
+  }
+
+  /** A portal can be closed only where it is open: in the batch at hand, or in the open transaction. */
+  #needsServer(message: Message): boolean {
+    return message.kind === 'close' && message.of === 'portal' && (this.#hold !== null || this.#conversation.home !== null)
+  }
+
+  /** A Parse that is not used in its step, of a statement that belongs elsewhere, is left until it is. */
+  #strangers(messages: readonly Message[], plan: OnePlan): Map<Message, readonly Uint8Array[]> {
+    const replies = new Map<Message, readonly Uint8Array[]>()
+    const parses = messages.filter((message) => message.kind === 'parse')
+    if (parses.length < 2) return replies
+    for (const message of parses) {
+      const used = messages.some((other) => other !== message && other.statement === message.statement)
+      if (used || message.statement.name === '') continue
+      const planned = this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
+      if (planned.kind !== 'one' || planned.cluster !== plan.cluster) replies.set(message, [emptyMessages.parseComplete])
+    }
+    return replies
+  }
+
+  // ---- effects and failures
+
+  #running(label: string | undefined): Running | null {
+    const message = label === undefined ? undefined : this.#labels.get(label)
+    if (message?.kind !== 'execute') return null
+    const [statement] = message.statement?.understood.shape.statements ?? []
+    return statement === undefined ? null : { statement, parameter: (number) => message.portal?.text(number) }
+  }
+
+  #described(oids: readonly number[], label: string | undefined): void {
+    const statement = label === undefined ? null : (this.#labels.get(label)?.statement ?? null)
+    if (statement !== null) rememberTypes(statement, oids)
+  }
+
+  /** The server failed at a message: it and all after it never happened. */
+  #undoFrom(label: string | undefined): void {
+    const index = label === undefined ? Number.POSITIVE_INFINITY : Number(label)
+    for (const entry of this.#undo.toReversed()) if (entry.index >= index) entry.undo()
+    if (Number.isFinite(index)) this.#failed = true
+  }
+
+  /** An error of ours in the middle of a batch: what has run in it must not stand. */
+  async #refuse(error: unknown): Promise<void> {
+    const conversation = this.#conversation
+    const request = this.#request as Request
+    this.#failed = true
+    const sent = this.#steps.reduce((sum, step) => sum + step.messages.length, 0)
+    for (const entry of this.#undo.toReversed()) if (entry.index >= sent) entry.undo()
+    const hold = this.#hold
+    if (hold === null || hold.lost) {
+      await conversation.refuse(request, error)
+      return
+    }
+    request.outcome = 'refused'
+    request.repeatable = false
+    request.onPoisoned = () => {
+      conversation.output.write(encodeErrorResponse(errorFields(error)))
+    }
+    hold.unnamed = null
+    hold.send([encodeParse('', poison), flushFrame], [{ act: 'swallow', reply: 'parse', label: poison }])
+  }
+
+  /** Sync of a batch that no server saw. */
+  #endLocal(): void {
+    this.#conversation.endLocal(this.#failed)
+    this.#conversation.ready()
+  }
+}
+
+/** The frames of a step for one connection, and what the ledger expects for them. */
+class Sending {
+  readonly frames: Uint8Array[] = []
+  readonly expects: Expect[] = []
+  readonly #hold: Hold
+
+  constructor(hold: Hold) {
+    this.#hold = hold
+  }
+
+  put(frames: readonly Uint8Array[], expect: Expect): void {
+    this.frames.push(...frames)
+    this.expects.push(expect)
+  }
+
+  add(message: Message, reply: readonly Uint8Array[] | undefined): void {
+    if (reply !== undefined) {
+      for (const bytes of reply) this.expects.push({ act: 'synthesize', bytes })
+      return
+    }
+    const label = String(message.index)
+    switch (message.kind) {
+      case 'parse':
+        return this.#parse(message.statement, message.frame, label)
+      case 'bind':
+        return this.#bind(message.statement, message.frame, label)
+      case 'describe':
+        return this.#describe(message, label)
+      case 'execute':
+        return this.put([message.frame], { act: 'forward', reply: 'execute', label })
+      case 'close':
+        if (message.of === 'portal') this.put([message.frame], { act: 'forward', reply: 'close', label })
+        // Ours stays on the connection for whoever prepares the same.
+        else this.expects.push({ act: 'synthesize', bytes: emptyMessages.closeComplete })
+    }
+  }
+
+  #parse(statement: ClientStatement, frame: Uint8Array, label: string): void {
+    if (statement.name === '') {
+      this.#hold.unnamed = statement
+      this.put([frame], { act: 'forward', reply: 'parse', label })
+    } else if (this.#hold.connection.statements.get(statement.key) !== undefined) {
+      this.expects.push({ act: 'synthesize', bytes: emptyMessages.parseComplete })
+    } else this.#prepare(statement, 'forward', label)
+  }
+
+  /** Parses the statement under a name of ours; what the connection forgets for it is closed. */
+  #prepare(statement: ClientStatement, act: 'forward' | 'swallow', label: string): string {
+    const { name, close } = this.#hold.connection.statements.add(statement.key)
+    for (const old of close) this.put([encodeClose({ of: 'statement', name: old })], { act: 'swallow', reply: 'close', closes: old })
+    this.put([renameParse(statement.frame, name)], { act, reply: 'parse', prepares: statement.key, label })
+    return name
+  }
+
+  /** The name under which the server knows the statement now. */
+  #known(statement: ClientStatement, label: string): string {
+    if (statement.name !== '') return this.#hold.connection.statements.get(statement.key) ?? this.#prepare(statement, 'swallow', label)
+    if (this.#hold.unnamed !== statement) {
+      this.#hold.unnamed = statement
+      this.put([statement.frame], { act: 'swallow', reply: 'parse', label })
+    }
+    return ''
+  }
+
+  #bind(statement: ClientStatement | null, frame: Uint8Array, label: string): void {
+    const name = statement === null ? '' : this.#known(statement, label)
+    this.put(name === '' ? [frame] : renameBind(frame, name), { act: 'forward', reply: 'bind', label })
+  }
+
+  #describe(message: Extract<Message, { kind: 'describe' }>, label: string): void {
+    if (message.of === 'portal') return this.put([message.frame], { act: 'forward', reply: 'describe-portal', label })
+    const name = message.statement === null ? '' : this.#known(message.statement, label)
+    this.put([encodeDescribe({ of: 'statement', name })], { act: 'forward', reply: 'describe-statement', label })
+  }
+}
+
+/** What PostgreSQL would raise for a message by itself. */
+function problemOf(message: Message): PointsmanError | null {
+  switch (message.kind) {
+    case 'parse':
+      return message.duplicate ? new PointsmanError('duplicate_prepared_statement', { values: { name: message.statement.name } }) : null
+    case 'bind':
+      return message.statement === null ? unknownStatement(message.name) : null
+    case 'describe':
+      if (message.of === 'portal') return message.portal === null ? unknownPortal(message.name) : null
+      return message.statement === null ? unknownStatement(message.name) : null
+    case 'execute':
+      return message.portal === null ? unknownPortal(message.name) : null
+    case 'close':
+      return null
+  }
+}
+
+function unknownStatement(name: string): PointsmanError {
+  return new PointsmanError('undefined_prepared_statement', { values: { name } })
+}
+
+function unknownPortal(name: string): PointsmanError {
+  return new PointsmanError('undefined_portal', { values: { name } })
+}
+
+function plannedExecute(message: Message): Planned {
+  const { statement, portal } = message as Extract<Message, { kind: 'execute' }>
+  return { understood: (statement as ClientStatement).understood, parameters: (portal as Portal).parameters }
+}
+
+function plannedDescription(statement: ClientStatement, message: Message): Planned {
+  const portal = message.kind === 'bind' || message.kind === 'describe' ? message.portal : null
+  return { understood: statement.understood, parameters: portal?.parameters ?? unknownParameters }
+}
+
+/** A description changes nothing, wherever it is asked for. */
+function describing(plan: OnePlan): OnePlan {
+  return { ...plan, writes: false, taints: null, pins: null, unpins: null, readsData: false, changesCatalog: false }
+}
+
+function localReply(message: Message, plan: AnswerPlan): readonly Uint8Array[] {
+  switch (message.kind) {
+    case 'parse':
+      return [emptyMessages.parseComplete]
+    case 'bind':
+      return [emptyMessages.bindComplete]
+    case 'describe': {
+      const columns = describeFrames(columnsOf(plan))
+      return message.of === 'portal' ? [columns] : [encodeParameterDescription(message.statement?.types ?? []), columns]
+    }
+    case 'close':
+      return [emptyMessages.closeComplete]
+    case 'execute':
+      return []
+  }
+}
+
+function fits(hold: Hold, plan: OnePlan): boolean {
+  return hold.cluster === plan.cluster && (plan.role === 'replica' || hold.route.role === 'primary')
+}
+
+/** Both in one: what either of them is. */
+function joined(before: OnePlan, next: OnePlan): OnePlan {
+  return {
+    ...next,
+    role: before.role === 'primary' ? 'primary' : next.role,
+    writes: before.writes || next.writes,
+    taints: before.taints ?? next.taints,
+    pins: next.pins ?? before.pins,
+    unpins: next.unpins ?? before.unpins,
+    settings: [...before.settings, ...next.settings],
+    readsData: before.readsData || next.readsData,
+    changesCatalog: before.changesCatalog || next.changesCatalog,
+  }
+}
+
+function elsewhere(hold: Hold, plan: OnePlan): PointsmanError {
+  return new PointsmanError('feature_not_supported', {
+    values: {
+      what: `the batch has begun on the ${hold.route.role} of cluster ${hold.cluster}, and this statement belongs on the ${plan.role} of cluster ${plan.cluster}`,
+    },
+    hint: 'Send Sync between statements that belong to different servers.',
+  })
+}
+
+function commits(message: Message): boolean {
+  if (message.kind !== 'execute') return false
+  const [statement] = message.statement?.understood.shape.statements ?? []
+  const detail = statement?.detail
+  return detail?.kind === 'transaction' && (detail.transaction.op === 'commit' || detail.transaction.op === 'prepare-transaction')
+}

@@ -1,0 +1,185 @@
+// doors/proxy/client.ts — one client from its first ReadyForQuery to its last byte: takes frames in order and hands each
+// request to what runs it. While a request runs nothing else is read, except CopyData for a server that waits for it.
+import { PointsmanError } from '../../errors/error.js'
+import { encodeErrorResponse } from '../../protocol/error-fields.js'
+import { encodeSync } from '../../protocol/extended.js'
+import { Frontend } from '../../protocol/message-types.js'
+import { encodeCopyFail } from '../../protocol/query.js'
+import { violation } from '../../protocol/violation.js'
+import type { ExpectReply } from '../../server/contract.js'
+import { Batch } from './batch.js'
+import type { ClientFrame } from './client-input.js'
+import type { Conversation } from './conversation.js'
+import { errorFields } from './error-reply.js'
+import { runFunctionCall } from './function-call.js'
+import type { Hold } from './hold.js'
+import { runQuery } from './simple-query.js'
+
+export class Client {
+  readonly #conversation: Conversation
+  readonly #batch: Batch
+  /** Grows with every request, so that a pump knows when its request is over. */
+  #turn = 0
+  #dispatching = false
+  #draining = false
+
+  constructor(conversation: Conversation) {
+    this.#conversation = conversation
+    this.#batch = new Batch(conversation)
+    conversation.onCopyIn = (hold): void => {
+      if (this.#dispatching) void this.#pump(hold)
+    }
+    conversation.onEnding = (): void => conversation.input.nudge()
+  }
+
+  /** Serves the client until it leaves or is sent away; resolves with the reason. */
+  async run(): Promise<string> {
+    const { input } = this.#conversation
+    input.onGone = (): void => this.#conversation.leave()
+    try {
+      for (;;) {
+        const end = this.#ending()
+        if (end !== null) return end
+        const frame = input.shift()
+        if (frame === undefined) {
+          if (input.ended) return 'the client closed the connection'
+          await input.wait()
+        } else if (frame.type === Frontend.Terminate) return 'the client said goodbye'
+        else await this.#dispatch(frame)
+      }
+    } catch (error) {
+      return this.#sendAway(error)
+    } finally {
+      this.#conversation.leave()
+    }
+  }
+
+  /** Told to go as soon as nothing of its is open. */
+  drain(): void {
+    this.#draining = true
+    this.#conversation.input.nudge()
+  }
+
+  cancel(): void {
+    this.#conversation.cancel()
+  }
+
+  /** null: it may stay. */
+  #ending(): string | null {
+    const { ending, output, settled } = this.#conversation
+    if (ending !== null) {
+      output.write(encodeErrorResponse(ending))
+      return ending.message
+    }
+    if (this.#draining && settled && !this.#batch.open) return this.#sendAway(new PointsmanError('shutting_down'))
+    return null
+  }
+
+  #sendAway(error: unknown): string {
+    const fields = errorFields(error, 'FATAL')
+    this.#conversation.output.write(encodeErrorResponse(fields))
+    return fields.message
+  }
+
+  async #dispatch(frame: ClientFrame): Promise<void> {
+    this.#dispatching = true
+    this.#turn += 1
+    try {
+      await this.#handle(frame)
+    } finally {
+      this.#dispatching = false
+    }
+  }
+
+  async #handle({ type, bytes }: ClientFrame): Promise<void> {
+    switch (type) {
+      case Frontend.Query:
+        return this.#batch.open ? this.#batch.interrupted() : runQuery(this.#conversation, bytes)
+      case Frontend.FunctionCall:
+        return this.#batch.open ? this.#batch.interrupted() : runFunctionCall(this.#conversation, bytes)
+      case Frontend.Parse:
+      case Frontend.Bind:
+      case Frontend.Describe:
+      case Frontend.Execute:
+      case Frontend.Close:
+        return this.#batch.add(type, bytes)
+      case Frontend.Flush:
+        return this.#batch.flush()
+      case Frontend.Sync:
+        return this.#batch.sync()
+      case Frontend.CopyData:
+      case Frontend.CopyDone:
+      case Frontend.CopyFail:
+        // Outside of a copy they are what a failed copy left behind, and mean nothing.
+        return this.#copy(this.#batch.copying, { type, bytes })
+      default:
+        throw violation('a message out of place')
+    }
+  }
+
+  async #copy(hold: Hold | null, { type, bytes }: ClientFrame): Promise<void> {
+    if (hold?.copying !== true) return
+    if (type === Frontend.CopyData) {
+      if (!hold.write(bytes)) await hold.drained()
+      return
+    }
+    hold.copying = false
+    hold.send([bytes], [{ act: 'forward', reply: 'copy-end' }])
+  }
+
+  /** Feeds a server in copy-in mode while the request that started it is awaited. */
+  async #pump(hold: Hold): Promise<void> {
+    const { input } = this.#conversation
+    const turn = this.#turn
+    const inBatch = this.#batch.open
+    try {
+      while (this.#dispatching && this.#turn === turn && !hold.ended && (inBatch || hold.copying)) {
+        const frame = input.shift()
+        if (frame === undefined) {
+          if (input.ended) return
+          await input.wait()
+        } else if (await this.#pumped(hold, frame, inBatch)) return
+      }
+    } catch (error) {
+      this.#breakOff(hold, error, inBatch)
+    }
+  }
+
+  /** True: this was the last frame of the copy. */
+  async #pumped(hold: Hold, frame: ClientFrame, inBatch: boolean): Promise<boolean> {
+    switch (frame.type) {
+      case Frontend.CopyData:
+      case Frontend.CopyDone:
+      case Frontend.CopyFail:
+        await this.#copy(hold, frame)
+        return false
+      case Frontend.Flush:
+        return false
+      case Frontend.Sync:
+        // A server in copy-in mode ignores Sync.
+        if (hold.copying || !inBatch) return false
+        this.#sync(hold)
+        return true
+      case Frontend.Terminate:
+        this.#conversation.leave()
+        return true
+      default:
+        throw violation('unexpected message during COPY from stdin')
+    }
+  }
+
+  #sync(hold: Hold): void {
+    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+    void hold.end(expect)
+    hold.send([encodeSync()], [expect])
+  }
+
+  /** What came cannot be part of a copy: it is failed on the server, and the client is sent away when it has ended. */
+  #breakOff(hold: Hold, error: unknown, inBatch: boolean): void {
+    this.#conversation.endWith(error)
+    if (!hold.copying) return
+    hold.copying = false
+    hold.send([encodeCopyFail('the client broke the protocol')], [{ act: 'forward', reply: 'copy-end' }])
+    if (inBatch) this.#sync(hold)
+  }
+}

@@ -1,0 +1,18 @@
+// doors/proxy/core.ts — the pure core as this door uses it: the parser loaded, one shape cache for all clients.
+import type { Config } from '../../config/config.js'
+import { plan, planBatch } from '../../routing/planner.js'
+import { printRoute } from '../../routing/print.js'
+import { loadSql } from '../../sql/parser.js'
+import { createUnderstanding } from '../../sql/understand.js'
+import type { Core } from './conversation.js'
+
+export async function loadCore({ limits }: Config): Promise<Core> {
+  await loadSql()
+  const understanding = createUnderstanding(limits)
+  return {
+    understand: (text) => understanding.understand(text),
+    plan: (inputs) => (inputs.length === 1 ? plan(inputs[0]) : planBatch(inputs)),
+    printRoute,
+    stats: () => understanding.stats(),
+  }
+}

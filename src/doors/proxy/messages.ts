@@ -1,0 +1,156 @@
+// doors/proxy/messages.ts — the messages of an extended batch, decoded as far as routing needs them. The frames stay as
+// they came; parameters are read only when a plan asks for one.
+import { decodeBind, decodeBindHead, decodeClose, decodeDescribe, decodeExecute, decodeParse, type Bind } from '../../protocol/extended.js'
+import { Frontend } from '../../protocol/message-types.js'
+import { violation } from '../../protocol/violation.js'
+import type { ParameterSource, ParameterValue } from '../../routing/input.js'
+import type { ClientStatement, Session } from '../../session/session.js'
+import type { ParameterText } from '../../session/settings.js'
+import type { Understood } from '../../sql/statement.js'
+
+/** A portal that this client has bound: what it runs and with which parameters. */
+export interface Portal {
+  readonly statement: ClientStatement
+  readonly parameters: ParameterSource
+  readonly text: ParameterText
+}
+
+interface MessageBase {
+  /** Counts from 0 within the batch; its text is the label in the ledger. */
+  readonly index: number
+  readonly frame: Uint8Array
+}
+
+/** `statement`, `portal` null: the client names one that does not exist. */
+export type Message = MessageBase &
+  (
+    | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly duplicate: boolean }
+    | { readonly kind: 'bind'; readonly name: string; readonly portal: Portal | null; readonly statement: ClientStatement | null }
+    | { readonly kind: 'describe'; readonly of: 'statement' | 'portal'; readonly name: string; readonly statement: ClientStatement | null; readonly portal: Portal | null }
+    | { readonly kind: 'execute'; readonly name: string; readonly portal: Portal | null; readonly statement: ClientStatement | null }
+    | { readonly kind: 'close'; readonly of: 'statement' | 'portal'; readonly name: string; readonly statement: null }
+  )
+
+/** Types that a server has told for a statement whose Parse left them open; by statement. */
+const described = new WeakMap<ClientStatement, readonly number[]>()
+
+/** Remembers a ParameterDescription: binary parameters can be read only with their types. */
+export function rememberTypes(statement: ClientStatement, oids: readonly number[]): void {
+  described.set(statement, oids)
+}
+
+export class MessageReader {
+  readonly #session: Session
+  readonly #understand: (text: string) => Understood
+  readonly #portals = new Map<string, Portal>()
+
+  constructor(session: Session, understand: (text: string) => Understood) {
+    this.#session = session
+    this.#understand = understand
+  }
+
+  /** Portals end with their transaction. */
+  forgetPortals(): void {
+    this.#portals.clear()
+  }
+
+  /**
+   * Reads a frame and enters what it defines under the client's names; `undo` takes that back where the message turns
+   * out to have failed. Throws 08P01 on a malformed frame.
+   */
+  read(type: number, frame: Uint8Array, index: number): { readonly message: Message; readonly undo: (() => void) | null } {
+    switch (type) {
+      case Frontend.Parse:
+        return this.#parse(frame, index)
+      case Frontend.Bind:
+        return this.#bind(frame, index)
+      case Frontend.Describe:
+        return { message: this.#describe(frame, index), undo: null }
+      case Frontend.Execute:
+        return { message: this.#execute(frame, index), undo: null }
+      case Frontend.Close:
+        return this.#close(frame, index)
+      default:
+        throw violation('a message out of place')
+    }
+  }
+
+  #parse(frame: Uint8Array, index: number): { message: Message; undo: () => void } {
+    const { prepared, decoder } = this.#session
+    const { name, text, types } = decodeParse(frame, decoder)
+    const duplicate = name !== '' && prepared.has(name)
+    const statement: ClientStatement = { name, text, types, key: `${types.join(',')}\0${text}`, frame: name === '' ? frame : Uint8Array.from(frame), understood: this.#understand(text) }
+    if (duplicate) return { message: { kind: 'parse', index, frame, statement, duplicate }, undo: () => undefined }
+    prepared.set(name, statement)
+    const undo = (): void => {
+      if (prepared.get(name) === statement) prepared.delete(name)
+    }
+    return { message: { kind: 'parse', index, frame, statement, duplicate }, undo }
+  }
+
+  #bind(frame: Uint8Array, index: number): { message: Message; undo: () => void } {
+    const { prepared, decoder } = this.#session
+    const head = decodeBindHead(frame, decoder)
+    if (head === null) throw violation('Bind is shorter than its fields')
+    const statement = prepared.get(head.statement) ?? null
+    const portal = statement === null ? null : makePortal(statement, frame, decoder)
+    const before = this.#portals.get(head.portal)
+    if (portal === null) this.#portals.delete(head.portal)
+    else this.#portals.set(head.portal, portal)
+    const undo = (): void => {
+      if (before === undefined) this.#portals.delete(head.portal)
+      else this.#portals.set(head.portal, before)
+    }
+    return { message: { kind: 'bind', index, frame, name: head.statement, portal, statement }, undo }
+  }
+
+  #describe(frame: Uint8Array, index: number): Message {
+    const { of, name } = decodeDescribe(frame, this.#session.decoder)
+    const portal = of === 'portal' ? (this.#portals.get(name) ?? null) : null
+    const statement = of === 'statement' ? (this.#session.prepared.get(name) ?? null) : (portal?.statement ?? null)
+    return { kind: 'describe', index, frame, of, name, statement, portal }
+  }
+
+  #execute(frame: Uint8Array, index: number): Message {
+    const { portal: name } = decodeExecute(frame, this.#session.decoder)
+    const portal = this.#portals.get(name) ?? null
+    return { kind: 'execute', index, frame, name, portal, statement: portal?.statement ?? null }
+  }
+
+  #close(frame: Uint8Array, index: number): { message: Message; undo: (() => void) | null } {
+    const { of, name } = decodeClose(frame, this.#session.decoder)
+    const message: Message = { kind: 'close', index, frame, of, name, statement: null }
+    if (of === 'portal') return { message, undo: null }
+    const { prepared } = this.#session
+    const before = prepared.get(name)
+    if (before === undefined) return { message, undo: null }
+    prepared.delete(name)
+    return { message, undo: () => void prepared.set(name, before) }
+  }
+}
+
+/** Parameters of which nothing is known: a Parse or Describe without Bind. */
+export const unknownParameters: ParameterSource = { get: () => undefined }
+
+function makePortal(statement: ClientStatement, frame: Uint8Array, decoder: 'utf8' | 'latin1'): Portal {
+  let bind: Bind | null = null
+  const get = (number: number): ParameterValue | null | undefined => {
+    bind ??= decodeBind(frame, decoder)
+    const value = bind.parameter(number)
+    if (value === undefined || value === null) return value
+    const oid = statement.types[number - 1] ?? 0
+    const known = oid === 0 ? (described.get(statement)?.[number - 1] ?? 0) : oid
+    if (value.binary) return { binary: value.bytes, oid: known }
+    return { text: textOf(value.bytes, decoder), ...(known === 0 ? {} : { oid: known }) }
+  }
+  const text = (number: number): string | null | undefined => {
+    const value = get(number)
+    if (value === undefined || value === null) return value
+    return 'text' in value ? value.text : textOf(value.binary, decoder)
+  }
+  return { statement, parameters: { get }, text }
+}
+
+function textOf(bytes: Uint8Array, decoder: 'utf8' | 'latin1'): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(decoder)
+}
