@@ -105,6 +105,14 @@ export function worse(a: Verdict, b: Verdict): Verdict {
   return { effect: heavier.effect, why: heavier.why, taints: a.taints ?? b.taints, builtin: a.builtin && b.builtin }
 }
 
+/** A name behind a dot, which is a column or else a function of one argument: only a user's own that is not harmless counts. */
+export function judgeAttribute(catalog: Catalog, overrides: Overrides, name: string): Verdict {
+  const own = (catalog.functions.get(name) ?? []).filter((info) => !info.builtin && info.minArgs <= 1 && info.maxArgs >= 1)
+  if (own.length === 0) return plainBuiltin
+  const verdict = override(overrides, { schema: null, name }, own) ?? own.map(judgeCandidate).reduce(worse)
+  return verdict.effect === 'read' ? plainBuiltin : verdict
+}
+
 /** An operator: user-defined ones by the function behind them, built-in ones are all immutable or stable. */
 export function judgeOperator(catalog: Catalog, searchPath: readonly string[] | null, name: Name): Verdict {
   const hidden = visibleCalls(catalog.operators.get(name.name), searchPath, name)

@@ -4,7 +4,7 @@
 import type { Catalog, RelationInfo } from '../catalog/catalog.js'
 import { isSystemSchema, showsServerState } from '../catalog/builtins.js'
 import { expand, type Expanded } from '../catalog/expand.js'
-import { judgeFunction, judgeOperator, judgeType, worse, type Effect, type Verdict } from '../catalog/judge.js'
+import { judgeAttribute, judgeFunction, judgeOperator, judgeType, worse, type Effect, type Verdict } from '../catalog/judge.js'
 import type { FunctionUse, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import { homeOf, sameHome, twoHomes, type Home, type Touched } from './homes.js'
@@ -134,6 +134,7 @@ function catalogVerdicts(
     ...calls.map((use) => judgeFunction(catalog, overrides, searchPath, use)),
     // Names in a definition were resolved when it was made, so today's path does not apply.
     ...expanded.functions.map((use) => judgeFunction(catalog, overrides, null, use)),
+    ...statement.attributes.map((name) => judgeAttribute(catalog, overrides, name)),
     ...statement.operators.map((name) => judgeOperator(catalog, searchPath, name)),
     ...statement.types.map((name) =>
       judgeType(catalog, searchPath, name, () => isRelation(name.schema === null ? name.name : `${name.schema}.${name.name}`)),

@@ -45,7 +45,7 @@ function compose(context: Context, routed: Routed, to: Destination, facts: Acces
     pins,
     unpins: statement.functions.some((use) => use.name.name === 'pg_advisory_unlock_all') ? 'advisory lock' : null,
     settings,
-    ownTransaction: (statement.detail.kind === 'ddl' || statement.detail.kind === 'utility') && statement.detail.ownTransaction,
+    ownTransaction: statement.ownTransaction,
     lane: fitsLane(
       context,
       routed,
@@ -86,7 +86,7 @@ function pinsOf(context: Context, routed: Routed): string | null {
   const makesTemporary = routed.touched.some((one) => one.access === 'define' && one.home.kind === 'temporary')
   if (makesTemporary && ![...context.session.pins.values()].includes('temporary table')) return 'temporary table'
   if (statement.cursorsOrLocks === 'session-advisory-lock') return 'advisory lock'
-  if (statement.detail.kind === 'select' && statement.detail.settings === null) return 'set_config'
+  if (statement.hiddenSettings) return 'set_config'
   return null
 }
 

@@ -64,6 +64,8 @@ export interface AnswerPlan extends PlanBase {
           | 'pointsman.max_staleness'
           | 'pointsman.shard_key'
           | 'pointsman.cluster'
+        /** What the column is called: the setting's name for SHOW; for `SELECT current_setting('…')` as the text says. */
+        readonly column: string
       }
     | { readonly what: 'set'; readonly change: SettingChange }
     | { readonly what: 'empty' }

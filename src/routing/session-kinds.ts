@@ -5,7 +5,7 @@ import { suppliedCluster, type Context } from './context.js'
 import { answer, one, refuse } from './make.js'
 import type { OnePlan, Plan } from './plan.js'
 import { why, type Rule } from './rules.js'
-import { checkSetting, isOurs, planSet, planShow } from './settings.js'
+import { checkSetting, isOurs, planRead, planSet, planShow } from './settings.js'
 
 /** `plan`: decided. `free`: a server statement with no home of its own, finished by `at` once a cluster is known. */
 export type SessionKind =
@@ -46,7 +46,10 @@ export function sessionKind(context: Context, statement: Statement): SessionKind
       return stateful(context, 'cursor', 'CLOSE', { unpins: detail.name === null ? 'cursor' : null })
     case 'load':
       return stateful(context, 'load', 'LOAD', { pins: 'load', taints: 'LOAD' })
-    case 'select':
+    case 'select': {
+      const read = detail.reads === null || context.inBatch ? null : planRead(detail.reads.name, detail.reads.column)
+      return read === null ? null : decided(read)
+    }
     case 'insert':
     case 'update':
     case 'delete':

@@ -22,7 +22,13 @@ export function isOurs(name: string): boolean {
 export function planShow(name: string): AnswerPlan | RefusePlan {
   const known = shown.get(name)
   if (known === undefined) return unknownSetting(name)
-  return answer('show', name, { what: 'show', name: known })
+  return answer('show', name, { what: 'show', name: known, column: name })
+}
+
+/** `SELECT current_setting('pointsman.token', true)` and nothing else, which works on plain PostgreSQL too. null: another setting. */
+export function planRead(name: string, column: string): AnswerPlan | null {
+  const known = shown.get(name.toLowerCase())
+  return known === undefined ? null : answer('show', known, { what: 'show', name: known, column })
 }
 
 export function planSet(context: Context, change: SettingChange): AnswerPlan | RefusePlan {

@@ -1,0 +1,157 @@
+// routing/print.ts — a plan prints itself: one line for last_route and logs, several for people (EXPLAIN ROUTE, the
+// command), an object for machines. Names only: a plan holds no literal and no parameter, so nothing here can leak one.
+import { catalogue } from '../errors/catalogue.js'
+import type { AnswerPlan, OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import { describePolicy } from './policy.js'
+
+/** What is known of where a plan ran. The executor's RouteTaken is one. */
+export interface Taken {
+  readonly node: string
+  readonly role: 'primary' | 'replica'
+  readonly boundMs: number | null
+  readonly step: string
+  readonly why: readonly Why[]
+}
+
+/** Prints one line: `replica 10.0.0.2:5432 of main (bound 120 ms): default: …; read: session`. `route` null: it has not run. */
+export function printRoute(plan: Plan, route: Taken | null): string {
+  switch (plan.kind) {
+    case 'answer':
+      return `answered by Pointsman: ${printWhy(plan.why)}`
+    case 'refuse':
+      return `refused (${catalogue[plan.error].sqlstate}): ${printWhy(plan.why)}`
+    case 'one':
+      return `${place(plan, route)}: ${printWhy(route?.why ?? plan.why)}`
+  }
+}
+
+function place(plan: OnePlan, route: Taken | null): string {
+  const shard = plan.shard === null ? '' : ` shard ${String(plan.shard)}`
+  if (route === null) return `${plan.role} of ${plan.cluster}${shard}`
+  return `${route.role} ${route.node} of ${plan.cluster}${shard}${bound(route)}`
+}
+
+function bound(route: Taken): string {
+  const facts = [
+    ...(route.boundMs === null ? [] : [`bound ${String(Math.round(route.boundMs))} ms`]),
+    ...(route.step === 'first' ? [] : [`after ${route.step}`]),
+  ]
+  return facts.length === 0 ? '' : ` (${facts.join(', ')})`
+}
+
+function printWhy(why: readonly Why[]): string {
+  return why.map(printEntry).join('; ')
+}
+
+function printEntry(entry: Why): string {
+  return `${entry.rule}: ${entry.detail}`
+}
+
+/** A plan as an object for JSON: what is false, null or empty is left out. */
+export interface PlanDescription {
+  readonly kind: Plan['kind']
+  readonly [field: string]: unknown
+}
+
+export function describePlan(plan: Plan): PlanDescription {
+  const described = describeKind(plan)
+  const common = { tables: plan.tables, owner: plan.owner, why: plan.why.map(printEntry) }
+  return { kind: plan.kind, ...present({ ...described, ...common }) }
+}
+
+function describeKind(plan: Plan): Readonly<Record<string, unknown>> {
+  switch (plan.kind) {
+    case 'one':
+      return describeOne(plan)
+    case 'answer':
+      return describeAnswer(plan)
+    case 'refuse':
+      return { sqlstate: catalogue[plan.error].sqlstate, message: plan.message, hint: plan.hint }
+  }
+}
+
+function describeOne(plan: OnePlan): Readonly<Record<string, unknown>> {
+  const settings = plan.settings.map((change) => `${change.scope === 'local' ? 'local ' : ''}${change.name}${change.value === null ? ' to default' : ''}`)
+  return {
+    cluster: plan.cluster,
+    shard: plan.shard,
+    role: plan.role,
+    policy: plan.role === 'replica' ? describePolicy(plan.policy) : null,
+    writes: plan.writes,
+    taints: plan.taints,
+    pins: plan.pins,
+    unpins: plan.unpins,
+    settings,
+    ownTransaction: plan.ownTransaction,
+    lane: plan.lane,
+    provisional: plan.provisional,
+    readsData: plan.readsData,
+    changesCatalog: plan.changesCatalog,
+  }
+}
+
+function describeAnswer(plan: AnswerPlan): Readonly<Record<string, unknown>> {
+  const { answer } = plan
+  switch (answer.what) {
+    case 'end-deferred':
+    case 'deferred':
+      return { what: answer.what, tag: answer.tag }
+    case 'show':
+    case 'deallocate':
+      return { what: answer.what, name: answer.name }
+    case 'set':
+      return { what: answer.what, name: answer.change.name }
+    case 'explain':
+      return { what: answer.what, plan: describePlan(answer.plan) }
+    case 'begin-deferred':
+    case 'empty':
+      return { what: answer.what }
+  }
+}
+
+function present(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => !isAbsent(value)))
+}
+
+function isAbsent(value: unknown): boolean {
+  return value === null || value === false || value === '' || (Array.isArray(value) && value.length === 0)
+}
+
+/** Several lines, for people. */
+export function printPlan(plan: Plan): string {
+  const lines = [printHeadline(plan)]
+  if (plan.kind === 'one') lines.push(...printFacts(plan))
+  if (plan.kind === 'answer' && plan.answer.what === 'explain') return printPlan(plan.answer.plan)
+  if (plan.kind === 'refuse' && plan.hint !== '') lines.push(`  hint: ${plan.hint}`)
+  if (plan.tables.length > 0) lines.push(`  tables: ${plan.tables.join(', ')}`)
+  if (plan.owner !== null) lines.push(`  owner: ${plan.owner}`)
+  lines.push('  why:', ...plan.why.map((entry) => `    ${printEntry(entry)}`))
+  return lines.join('\n')
+}
+
+function printHeadline(plan: Plan): string {
+  switch (plan.kind) {
+    case 'one':
+      return place(plan, null)
+    case 'answer':
+      return `answered by Pointsman (${plan.answer.what})`
+    case 'refuse':
+      return refusal(plan)
+  }
+}
+
+function refusal(plan: RefusePlan): string {
+  return `refused: ${catalogue[plan.error].sqlstate} ${plan.message}`
+}
+
+function printFacts(plan: OnePlan): readonly string[] {
+  const policy = plan.role === 'replica' ? [`  policy: ${describePolicy(plan.policy)}`] : []
+  const facts = [
+    ...(plan.writes ? ['writes'] : []),
+    ...(plan.lane ? ['may share a lane'] : []),
+    ...(plan.provisional ? ['provisional'] : []),
+    ...(plan.pins === null ? [] : [`pins the session (${plan.pins})`]),
+    ...(plan.taints === null ? [] : [`taints the connection (${plan.taints})`]),
+  ]
+  return facts.length === 0 ? policy : [...policy, `  ${facts.join(', ')}`]
+}
