@@ -18,8 +18,6 @@ export interface Normalised {
   readonly semicolons: readonly number[]
   /** Bodies of hint comments, or null (the usual case). */
   readonly hints: readonly string[] | null
-  /** The text has a comment of any kind. */
-  readonly commented: boolean
   /** Why PostgreSQL's scanner would refuse the text, or why we do; null if neither. */
   readonly problem: string | null
 }
@@ -45,17 +43,15 @@ const SEPARATOR = 13
 
 /** By character code below 128; above, everything is a letter to PostgreSQL. */
 const begins = new Uint8Array(128)
-const folded = new Uint8Array(128)
-/** 1: continues an identifier (`$` too). */
+/** What continues an identifier (`$` too), folded to lower case; 0: nothing else does. */
 const continues = new Uint8Array(128)
 for (let c = 0; c < 128; c++) {
   const char = String.fromCharCode(c)
-  folded[c] = char.toLowerCase().charCodeAt(0)
   if (/[A-Za-z_]/.test(char)) begins[c] = LETTER
   else if (/[0-9]/.test(char)) begins[c] = DIGIT
   else if (/[ \t\n\r\f\v]/.test(char)) begins[c] = BLANK
   else if ('~!@#^&|`?+-*/%<>='.includes(char)) begins[c] = OPERATOR
-  if (/[A-Za-z0-9_$]/.test(char)) continues[c] = 1
+  if (/[A-Za-z0-9_$]/.test(char)) continues[c] = char.toLowerCase().charCodeAt(0)
 }
 for (const [char, kind] of [["'", QUOTE], ['"', DOUBLE_QUOTE], ['$', DOLLAR], ['.', POINT], [':', COLON], ['(', LEFT], [')', RIGHT], [';', SEMICOLON], [',', SEPARATOR], ['[', SEPARATOR], [']', SEPARATOR]] as const) {
   begins[char.charCodeAt(0)] = kind
@@ -94,7 +90,6 @@ let depth = 0
 let listDepth = -1
 let namingDepth = -1
 let keepAll = false
-let commented = false
 let literals: Literal[] | null = null
 let semicolons: number[] | null = null
 let hints: string[] | null = null
@@ -114,7 +109,6 @@ export function normalise(sql: string, whole: boolean[] | null = null): Normalis
     literals: literals ?? emptyLiterals,
     semicolons: semicolons ?? emptyNumbers,
     hints,
-    commented,
     problem,
   }
   text = ''
@@ -137,7 +131,6 @@ function start(sql: string, whole: boolean[] | null): void {
   listDepth = -1
   namingDepth = -1
   keepAll = false
-  commented = false
   literals = null
   semicolons = null
   hints = null
@@ -246,20 +239,34 @@ function scanWord(first: number): void {
   meet(WORD)
   const from = pos
   const begin = size
-  let hash = 0
-  while (pos < length) {
-    const c = text.charCodeAt(pos)
-    if (c < 128) {
-      if (continues[c] === 0) break
-      const lower = folded[c] ?? c
-      out[size++] = lower
-      hash = (Math.imul(hash, 31) + lower) | 0
-    } else pos += copyWide(c, pos)
-    pos++
-  }
+  const hash = copyFolded()
   const code = word.wordCode(out, begin, size, hash)
   if (code === word.TRUTH && last !== word.DOT) truth(from, begin)
   else wordSeen(code)
+}
+
+/** Copies the word at hand and returns its hash. The hottest loop there is, hence the locals. */
+function copyFolded(): number {
+  const sql = text
+  const bytes = out
+  let at = pos
+  let n = size
+  let hash = 0
+  for (let c = sql.charCodeAt(at); at < length; c = sql.charCodeAt(++at)) {
+    if (c < 128) {
+      const lower = continues[c] ?? 0
+      if (lower === 0) break
+      bytes[n++] = lower
+      hash = (Math.imul(hash, 31) + lower) | 0
+    } else {
+      size = n
+      at += copyWide(c, at)
+      n = size
+    }
+  }
+  pos = at
+  size = n
+  return hash
 }
 
 /** B'…', X'…', E'…', N'…', U&'…' and U&"…". */
@@ -664,7 +671,6 @@ function blockComment(): void {
 
 /** Takes the body of a comment that begins with `pointsman:`. */
 function comment(from: number, to: number): void {
-  commented = true
   let at = from
   while (at < to && begins[text.charCodeAt(at)] === BLANK) at++
   if ((text.charCodeAt(at) | 32) !== 112) return

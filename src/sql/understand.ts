@@ -1,6 +1,6 @@
-// sql/understand.ts — text → Understood, by way of two caches that are bounded in bytes: whole texts without literals (the
-// statements of the extended protocol) and shapes, which all texts share that differ in literals, comments and white space.
-// A text that does not parse is remembered by its text only: it must not spoil the shape for texts that do.
+// sql/understand.ts — text → Understood, by way of two caches that are bounded in bytes: the whole texts seen last, and shapes, which
+// all texts share that differ in literals, comments and white space. A text that does not parse is remembered by its text
+// only: it must not spoil the shape for texts that do.
 import { LRUCache } from 'lru-cache'
 import { statementFacts } from './facts.js'
 import { readHints } from './hints.js'
@@ -9,6 +9,7 @@ import { type Normalised, normalise } from './normalise.js'
 import { type ParsedStatement, parseStatements } from './parser.js'
 import { shapeBytes } from './shape-bytes.js'
 import type { Literal, Shape, StatementRange, Understood } from './statement.js'
+import { TextMemo, textHash } from './text-memo.js'
 
 export interface UnderstandingOptions {
   /** Longer texts (bytes of UTF-8) are not understood. */
@@ -23,7 +24,7 @@ export interface UnderstandingStats {
   readonly shapeHits: number
   readonly misses: number
   readonly shapes: number
-  /** Estimated bytes of both caches. */
+  /** Estimated bytes of the shapes. */
   readonly bytes: number
 }
 
@@ -37,8 +38,8 @@ export interface Understanding {
 
 const noLiterals: readonly Literal[] = Object.freeze([])
 const noSemicolons: readonly number[] = Object.freeze([])
-/** What an entry costs beside its strings. */
-const entryBytes = 400
+/** Share of the budget that whole texts get. */
+const textShare = 1 / 4
 
 let lastId = 0
 
@@ -49,38 +50,37 @@ export function createUnderstanding(options: UnderstandingOptions): Understandin
 class CachedUnderstanding implements Understanding {
   readonly #maxParseBytes: number
   readonly #shapes: LRUCache<string, Shape>
-  readonly #texts: LRUCache<string, Understood>
+  readonly #texts: TextMemo
   #textHits = 0
   #shapeHits = 0
   #misses = 0
 
   constructor(options: UnderstandingOptions) {
     this.#maxParseBytes = options.maxParseBytes
-    const quarter = Math.max(1, Math.floor(options.shapeCacheBytes / 4))
-    this.#shapes = new LRUCache({ maxSize: Math.max(1, options.shapeCacheBytes - quarter), sizeCalculation: (shape) => shapeBytes(shape) })
-    this.#texts = new LRUCache({ maxSize: quarter, sizeCalculation: textBytes })
+    const texts = options.shapeCacheBytes * textShare
+    this.#texts = new TextMemo(texts)
+    this.#shapes = new LRUCache({ maxSize: Math.max(1, Math.floor(options.shapeCacheBytes - texts)), sizeCalculation: shapeBytes })
   }
 
   understand(text: string): Understood {
-    const known = this.#texts.get(text)
+    const hash = textHash(text)
+    const known = this.#texts.get(text, hash)
     if (known !== undefined) {
       this.#textHits++
       return known
     }
     if (this.#tooLong(text)) return notUnderstood(text, 'longer than max_parse_bytes', null)
+    const understood = this.#lex(text)
+    this.#texts.seen(understood, hash)
+    return understood
+  }
+
+  #lex(text: string): Understood {
     const normalised = normalise(text)
     const hints = normalised.hints === null ? null : readHints(normalised.hints)
     const shape = normalised.problem === null ? (this.#known(normalised.key) ?? this.#parse(text, normalised)) : normalised.problem
-    if (typeof shape === 'string') {
-      const failed = notUnderstood(text, shape, hints)
-      this.#texts.set(text, failed)
-      return failed
-    }
-    const { literals, semicolons } = normalised
-    const understood: Understood = { shape, text, literals, semicolons, hints }
-    // Texts with literals or comments are rarely seen twice.
-    if (literals.length === 0 && !normalised.commented) this.#texts.set(text, Object.freeze(understood))
-    return understood
+    if (typeof shape === 'string') return notUnderstood(text, shape, hints)
+    return { shape, text, literals: normalised.literals, semicolons: normalised.semicolons, hints }
   }
 
   stats(): UnderstandingStats {
@@ -89,7 +89,7 @@ class CachedUnderstanding implements Understanding {
       shapeHits: this.#shapeHits,
       misses: this.#misses,
       shapes: this.#shapes.size,
-      bytes: this.#shapes.calculatedSize + this.#texts.calculatedSize,
+      bytes: this.#shapes.calculatedSize,
     }
   }
 
@@ -145,10 +145,6 @@ function ranges(text: string, semicolons: readonly number[], parsed: readonly Pa
 function notUnderstood(text: string, problem: string, hints: Understood['hints']): Understood {
   const shape: Shape = Object.freeze({ key: '', id: ++lastId, statements: null, ranges: Object.freeze([]), problem })
   return Object.freeze({ shape, text, literals: noLiterals, semicolons: noSemicolons, hints })
-}
-
-function textBytes(understood: Understood): number {
-  return entryBytes + understood.text.length * 2
 }
 
 /** Where statement `index` stands in the text at hand: [start, end), without its semicolons. */
