@@ -166,10 +166,7 @@ t.test('rows', (t) => {
     { name: 'a', oid: 25, format: 0 },
     { name: 'b', oid: 20, format: 0 },
   ])
-  t.equal(
-    formatMessage('B', rows.encodeRowDescription(columns)),
-    'RowDescription 2 "a" 0 0 25 -1 -1 0 "b" 0 0 20 8 -1 0',
-  )
+  t.equal(formatMessage('B', rows.encodeRowDescription(columns)), 'RowDescription 2 "a" 0 0 25 -1 -1 0 "b" 0 0 20 8 -1 0')
   t.same(rows.decodeDataRow(rows.encodeDataRow(['é', null, ''])), ['é', null, ''])
   t.end()
 })

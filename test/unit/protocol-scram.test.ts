@@ -8,9 +8,10 @@ import { prepare } from '../../src/protocol/saslprep.js'
 import { ScramClient } from '../../src/protocol/scram-client.js'
 import { mockVerifier, ScramServer } from '../../src/protocol/scram-server.js'
 import { formatVerifier, makeVerifier, parseVerifier, saltPassword } from '../../src/protocol/scram.js'
+import { failing } from '../support/failing.js'
 
 const salt = Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64')
-const violation = { key: 'protocol_violation' }
+const violation = failing({ key: 'protocol_violation' })
 
 t.test('the example of RFC 7677', (t) => {
   const server = new ScramServer(makeVerifier('pencil', salt), '%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0')

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import type { ClusterTls } from '../../src/server/address.js'
 import { connectServer, createConnect } from '../../src/server/connect-server.js'
 import type { ServerConnection } from '../../src/server/contract.js'
+import { failing } from '../support/failing.js'
 import { scriptedServer, trustLogin, type ScriptedServer } from '../support/scripted-peer.js'
 
 const plain: ClusterTls = { mode: 'disable', ca: null, cert: null, key: null }
@@ -28,7 +29,7 @@ async function refused(
 ): Promise<void> {
   const server = await scriptedServer(script)
   t.teardown(() => server.close())
-  await t.rejects(open(server, tls, password), expected)
+  await t.rejects(open(server, tls, password), failing(expected))
 }
 
 const sasl = (code: number, data: string): string => `B Authentication ${JSON.stringify(String.fromCharCode(0, 0, 0, code) + data)}`
@@ -102,7 +103,7 @@ t.test('TLS', async (t) => {
 t.test('a server that stalls, and a caller that gives up', async (t) => {
   const server = await scriptedServer(['F StartupMessage', 'closed'], ['F StartupMessage', 'closed'])
   t.teardown(() => server.close())
-  await t.rejects(open(server, plain, null, 50), { key: 'node_unreachable', message: /no answer within 50 ms/ })
+  await t.rejects(open(server, plain, null, 50), failing({ key: 'node_unreachable', message: /no answer within 50 ms/ }))
   const giveUp = new AbortController()
   const opening = open(server, plain, null, 60_000, giveUp.signal)
   giveUp.abort(new Error('enough'))
