@@ -4,7 +4,8 @@ import { PointsmanError } from '../../errors/error.js'
 import type { ParameterSource, ParameterValue } from '../../routing/input.js'
 import type { PgModule } from './public.js'
 
-type PrepareValue = (value: unknown) => unknown
+/** What pg sends: text, bytes or NULL. */
+type PrepareValue = (value: unknown) => string | Uint8Array | null | undefined
 
 export function parameterSource(pg: PgModule, values: readonly unknown[]): ParameterSource {
   return {
@@ -17,7 +18,7 @@ function valueOf(pg: PgModule, value: unknown): ParameterValue | null {
   const prepared = prepareWith(pg)(value)
   if (prepared === null || prepared === undefined) return null
   if (prepared instanceof Uint8Array) return { binary: prepared, oid: 0 }
-  return { text: typeof prepared === 'string' ? prepared : String(prepared) }
+  return { text: prepared }
 }
 
 function prepareWith(pg: PgModule): PrepareValue {
@@ -29,9 +30,10 @@ function prepareWith(pg: PgModule): PrepareValue {
 }
 
 /** Versions of pg that do not show theirs: what has one obvious text. */
-function prepareScalar(value: unknown): unknown {
+function prepareScalar(value: unknown): ReturnType<PrepareValue> {
   if (value === null || value === undefined || value instanceof Uint8Array) return value
-  if (typeof value !== 'object') return String(value)
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value)
   throw new PointsmanError('feature_not_supported', {
     values: { what: 'with this version of pg a shard key must be a string, a number, a bigint or a boolean' },
     hint: 'Pass the key as text, or use pg 8.13 or later.',
