@@ -1,0 +1,299 @@
+// Floors and requirements, one rule at a time.
+import t from 'tap'
+import { createFloors, type ReadEnd, type SessionFloors } from '../../src/consistency/floors.js'
+import type { ReadPolicy } from '../../src/consistency/policy.js'
+import type { ClusterView, Position } from '../../src/consistency/position.js'
+import {
+  admits,
+  mayAdmit,
+  requirement,
+  usablePosition,
+  type ConnectionEvidence,
+  type Requirement,
+} from '../../src/consistency/requirement.js'
+import type { Sample } from '../../src/consistency/series.js'
+
+const policy = (over: Partial<ReadPolicy>): ReadPolicy => ({
+  consistency: 'session',
+  maxStalenessMs: null,
+  onUnmet: [{ step: 'primary', limit: null }],
+  ...over,
+})
+const session = policy({})
+
+const position = (over: Partial<Position> = {}): Position => ({
+  lsn: 100n,
+  sentAt: 0,
+  connectedAt: 0,
+  postmasterStart: 'p',
+  timeline: 1,
+  ...over,
+})
+
+function view(
+  samples: readonly (readonly [number, bigint])[],
+  nodes: Record<string, Position | null> = {},
+  timeline: number | null = 1,
+): ClusterView {
+  return {
+    id: 'main',
+    timeline,
+    series: { samples: samples.map(([sentAt, lsn]): Sample => ({ sentAt, lsn })) },
+    nodes: Object.entries(nodes).map(([id, position]) => ({ id, position })),
+  }
+}
+
+function wrote(at: number): SessionFloors {
+  const floors = createFloors()
+  floors.writeStarted('main')
+  floors.writeEnded('main', at)
+  return floors
+}
+
+const read = (over: Partial<ReadEnd> = {}): ReadEnd => ({
+  node: 'r',
+  role: 'replica',
+  openedAt: 0,
+  postmasterStart: 'p',
+  startedAt: 90,
+  endedAt: 100,
+  ...over,
+})
+
+const asked = (floors: SessionFloors, cluster: ClusterView, over: ReadPolicy = session, now = 1_000): Requirement =>
+  requirement(over, floors, cluster, now)
+
+t.test('policies without a session', (t) => {
+  const cluster = view([[900, 10n]])
+  const kind = (over: Partial<ReadPolicy>): string => asked(createFloors(), cluster, policy(over)).kind
+  t.equal(kind({ consistency: 'strong' }), 'primary')
+  t.equal(kind({ consistency: 'strong', maxStalenessMs: 5_000 }), 'primary')
+  t.equal(kind({ consistency: 'any' }), 'any')
+  t.equal(kind({ consistency: 'any', maxStalenessMs: 0 }), 'primary', 'I4: a bound of 0 is the primary')
+  t.equal(kind({ consistency: 'bounded' }), 'primary', 'a bound that nobody named is none that can be kept')
+  t.match(asked(createFloors(), cluster, policy({ consistency: 'bounded', maxStalenessMs: 100 })), { kind: 'floor', lsn: 10n, timeline: 1 })
+  t.equal(kind({ consistency: 'bounded', maxStalenessMs: 99 }), 'unmet')
+  t.equal(asked(createFloors(), view([[900, 10n]], {}, null), policy({ consistency: 'bounded', maxStalenessMs: 500 })).kind, 'unmet')
+  t.match(asked(createFloors(), cluster), { kind: 'floor', lsn: 0n, timeline: 1, same: null }, 'a session that did nothing yet')
+  t.equal(asked(createFloors(), view([], {}, null)).kind, 'unmet')
+  t.end()
+})
+
+t.test('I4: a write is pending until a sample sent after its acknowledgement', (t) => {
+  const floors = createFloors()
+  floors.writeStarted('main')
+  t.equal(asked(floors, view([[900, 10n]])).kind, 'unmet', 'in flight: no sample is late enough')
+  floors.writeEnded('main', 950)
+  t.equal(asked(floors, view([[900, 10n]])).kind, 'unmet')
+  t.equal(asked(floors, view([[950, 10n]])).kind, 'unmet', 'sent at that very moment is not after it')
+  t.match(
+    asked(
+      floors,
+      view([
+        [950, 10n],
+        [951, 20n],
+        [980, 30n],
+      ]),
+    ),
+    { kind: 'floor', lsn: 20n },
+    'the first one after it',
+  )
+  t.match(asked(floors, view([])), { kind: 'floor', lsn: 20n }, 'what is resolved stays')
+  t.equal(asked(floors, { ...view([]), id: 'other' }).kind, 'floor', 'floors are per cluster')
+  t.end()
+})
+
+t.test('two writes at once: pending until both have ended', (t) => {
+  const floors = createFloors()
+  floors.writeStarted('main')
+  floors.writeStarted('main')
+  floors.writeEnded('main', 10)
+  t.equal(asked(floors, view([[900, 10n]])).kind, 'unmet')
+  floors.writeEnded('main', 20)
+  t.equal(asked(floors, view([[15, 10n]])).kind, 'unmet')
+  t.match(
+    asked(
+      floors,
+      view([
+        [15, 10n],
+        [21, 11n],
+      ]),
+    ),
+    { lsn: 11n },
+  )
+  t.end()
+})
+
+t.test('a bound and a session: the stricter of both', (t) => {
+  const both = policy({ maxStalenessMs: 100 })
+  t.match(
+    asked(
+      wrote(800),
+      view([
+        [850, 10n],
+        [900, 20n],
+      ]),
+      both,
+    ),
+    { kind: 'floor', lsn: 20n },
+  )
+  t.match(
+    asked(
+      wrote(940),
+      view([
+        [900, 10n],
+        [950, 20n],
+      ]),
+      both,
+    ),
+    { kind: 'floor', lsn: 20n },
+  )
+  t.end()
+})
+
+t.test('I2: what a replica showed is bounded by its own next sample, and until then only it may answer', (t) => {
+  const floors = createFloors()
+  floors.readEnded('main', read())
+  t.match(asked(floors, view([[500, 900n]], { r: position({ sentAt: 99 }) })), {
+    kind: 'floor',
+    lsn: 0n,
+    same: { node: 'r', openedBefore: 90 },
+  })
+  t.match(
+    asked(floors, view([[500, 900n]], { r: position({ sentAt: 101, lsn: 70n }) })),
+    { kind: 'floor', lsn: 70n, same: null },
+    'not by the primary, which is far ahead',
+  )
+  t.equal(floors.lastReplica('main'), 'r')
+  t.end()
+})
+
+t.test('I2: a sample that may come from beyond a crash bounds nothing; the primary does', (t) => {
+  const cases: [string, Position | null][] = [
+    ['the monitor connected after the read began', position({ sentAt: 101, connectedAt: 91, lsn: 70n })],
+    ['another start of the server', position({ sentAt: 101, postmasterStart: 'q', lsn: 70n })],
+    ['another timeline', position({ sentAt: 101, timeline: 2, lsn: 70n })],
+    ['an unknown position', null],
+  ]
+  for (const [what, r] of cases) {
+    const floors = createFloors()
+    floors.readEnded('main', read())
+    t.match(asked(floors, view([[100, 80n]], { r })), { same: { node: 'r' } }, `${what}: not yet`)
+    t.match(asked(floors, view([[101, 90n]], { r })), { kind: 'floor', lsn: 90n, same: null }, what)
+  }
+  t.end()
+})
+
+t.test('I2: reads on one replica before and after a crash keep the older mark', (t) => {
+  const floors = createFloors()
+  floors.readEnded('main', read({ openedAt: 10, startedAt: 20, endedAt: 30 }))
+  floors.readEnded('main', read({ openedAt: 10, startedAt: 40, endedAt: 50 }))
+  t.match(asked(floors, view([])), { same: { openedBefore: 40 } }, 'one connection saw both')
+  floors.readEnded('main', read({ openedAt: 55, startedAt: 60, endedAt: 70 }))
+  t.match(asked(floors, view([])), { same: { openedBefore: 40 } }, 'a younger connection proves nothing of before')
+  t.match(asked(floors, view([], { r: position({ sentAt: 60, connectedAt: 5 }) })), { same: { openedBefore: 40 } }, 'the last end counts')
+  t.match(asked(floors, view([], { r: position({ sentAt: 71, connectedAt: 5, lsn: 7n }) })), { same: null, lsn: 7n })
+  t.end()
+})
+
+t.test('I2: unresolved reads on two replicas are met by neither; the primary shows what both have shown', (t) => {
+  const floors = createFloors()
+  floors.readEnded('main', read({ node: 'r' }))
+  floors.readEnded('main', read({ node: 's' }))
+  t.equal(asked(floors, view([], { r: position(), s: position() })).kind, 'unmet')
+  floors.readEnded('main', read({ node: 'p', role: 'primary', startedAt: 110, endedAt: 120 }))
+  t.equal(asked(floors, view([[120, 5n]])).kind, 'unmet', 'a primary read is a mark too')
+  t.match(asked(floors, view([[121, 5n]])), { kind: 'floor', lsn: 5n, same: null })
+  t.end()
+})
+
+t.test('after three reads in a row on the primary the fourth is impatient', (t) => {
+  const floors = wrote(10)
+  const impatient = (): boolean => {
+    const it = asked(floors, view([]))
+    return it.kind === 'unmet' && it.impatient
+  }
+  const told: boolean[] = []
+  for (let round = 0; round < 5; round++) {
+    told.push(impatient())
+    floors.readEnded('main', read({ node: 'p', role: 'primary' }))
+  }
+  t.same(told, [false, false, false, true, false])
+  floors.writeStarted('main')
+  t.notOk(impatient(), 'a write in flight is not waited for')
+  t.end()
+})
+
+t.test('I10: on a new timeline a floor is made again from a sample of the new primary', (t) => {
+  const floors = wrote(10)
+  t.match(asked(floors, view([[20, 1_000n]])), { timeline: 1, lsn: 1_000n })
+  t.equal(asked(floors, view([], {}, 2)).kind, 'unmet', 'not before it was sampled')
+  t.equal(asked(floors, view([[10, 300n]], {}, 2)).kind, 'unmet', 'nor by a sample as old as the mark')
+  t.match(
+    asked(
+      floors,
+      view(
+        [
+          [30, 400n],
+          [40, 500n],
+        ],
+        {},
+        2,
+      ),
+    ),
+    { timeline: 2, lsn: 400n },
+    'the old number means nothing any more',
+  )
+  t.equal(asked(floors, view([[50, 9_999n]], {}, 1)).kind, 'unmet', 'never back')
+  t.end()
+})
+
+const evidence = (over: Partial<ConnectionEvidence> = {}): ConnectionEvidence => ({
+  node: 'r',
+  openedAt: 50,
+  inRecovery: true,
+  position: 10n,
+  postmasterStart: 'p',
+  timeline: 1,
+  ...over,
+})
+const floor = (over: object = {}): Requirement => ({ kind: 'floor', timeline: 1, lsn: 20n, same: null, ...over })
+
+t.test('admission: only what is proved for this connection', (t) => {
+  const newer = position({ lsn: 30n, sentAt: 51 })
+  t.ok(admits(floor(), evidence(), newer))
+  t.notOk(admits(floor(), evidence(), position({ lsn: 30n, sentAt: 50 })), 'a sample that was not sent after the connection opened')
+  t.notOk(admits(floor(), evidence(), { ...newer, postmasterStart: 'q' }), 'another start')
+  t.notOk(admits(floor(), evidence(), { ...newer, timeline: 2 }), 'another timeline')
+  t.notOk(admits(floor(), evidence(), { ...newer, timeline: null }), 'an unknown one')
+  t.notOk(admits(floor(), evidence({ inRecovery: false }), newer), 'not a replica')
+  t.ok(admits(floor(), evidence({ position: 20n }), null), 'its own position')
+  t.notOk(admits(floor(), evidence({ position: 20n, timeline: null }), null), 'of no known timeline')
+  t.ok(admits(floor(), evidence({ position: 20n, timeline: null }), position({ sentAt: 1 })), 'which the monitor knows of this start')
+  t.notOk(admits(floor(), evidence({ position: null }), null))
+  t.equal(usablePosition(evidence({ position: 40n }), newer, 1), 40n)
+  t.end()
+})
+
+t.test('admission: the same server, open since before the read', (t) => {
+  const same = { node: 'r', openedBefore: 50 }
+  t.ok(admits(floor({ lsn: 0n, same }), evidence(), null))
+  t.notOk(admits(floor({ lsn: 0n, same }), evidence({ openedAt: 51 }), null))
+  t.notOk(admits(floor({ lsn: 0n, same }), evidence({ node: 's' }), null))
+  t.notOk(mayAdmit(floor({ lsn: 0n, same }), { id: 's', position: position() }))
+  t.ok(mayAdmit(floor({ lsn: 0n, same }), { id: 'r', position: position() }))
+  t.end()
+})
+
+t.test('admission: the other kinds', (t) => {
+  t.ok(admits({ kind: 'any' }, evidence({ position: null }), null))
+  t.ok(admits({ kind: 'primary' }, evidence({ inRecovery: false }), null))
+  t.notOk(admits({ kind: 'primary' }, evidence(), null))
+  t.notOk(admits({ kind: 'unmet', reason: '', impatient: false }, evidence(), position({ sentAt: 99 })))
+  t.ok(mayAdmit({ kind: 'any' }, { id: 'r', position: null }))
+  t.notOk(mayAdmit({ kind: 'primary' }, { id: 'r', position: position() }))
+  t.notOk(mayAdmit({ kind: 'unmet', reason: '', impatient: false }, { id: 'r', position: position() }))
+  t.notOk(mayAdmit(floor({ lsn: 101n }), { id: 'r', position: position() }))
+  t.notOk(mayAdmit(floor({ timeline: 2 }), { id: 'r', position: position() }))
+  t.end()
+})

@@ -1,0 +1,181 @@
+// Who is the primary, who is fit, and what is forgotten when.
+import t from 'tap'
+import type { NodeConfig } from '../../src/config/config.js'
+import { discardSeries, newCluster, observe, reconfigure, snapshotOf, type ClusterState } from '../../src/topology/cluster-state.js'
+import { nextHealth, type HealthEvent } from '../../src/topology/health.js'
+import { roleExpiryMs, type Answer } from '../../src/topology/node-state.js'
+import type { ClusterSnapshot, Health, NodeSnapshot } from '../../src/topology/topology.js'
+
+const node = (id: string): NodeConfig => ({ id, host: id, port: 5432, weight: 1, zone: null })
+
+interface Said {
+  readonly primary?: boolean
+  readonly at?: number
+  readonly lsn?: bigint | null
+  readonly timeline?: number | null
+  readonly system?: string
+  readonly connectedAt?: number
+  readonly tells?: boolean
+  readonly replayed?: number
+}
+
+function says(said: Said): { kind: 'answer'; answer: Answer } {
+  const { primary = false, at = 1, lsn = 100n, timeline = 1, system = 's', connectedAt = 0, tells = true, replayed = null } = said
+  const server = { inRecovery: !primary, lsn, postmasterStart: 'p', timeline, replayedTimeline: replayed }
+  return { kind: 'answer', answer: { sentAt: at, connectedAt, server, systemIdentifier: system, tellsTimeline: tells } }
+}
+
+const lost = { kind: 'lost', reason: 'gone' } as const
+
+function cluster(...ids: string[]): ClusterState {
+  return newCluster('main', ids.map(node))
+}
+
+function after(state: ClusterState, ...events: [string, Parameters<typeof observe>[2], number?][]): ClusterState {
+  return events.reduce(
+    (all, [id, event, now]) => observe(all, id, event, now ?? (event.kind === 'answer' ? event.answer.sentAt : 1)),
+    state,
+  )
+}
+
+const show = (state: ClusterState): ClusterSnapshot & { of: (id: string) => NodeSnapshot } => {
+  const snapshot = snapshotOf(state)
+  return { ...snapshot, of: (id) => snapshot.nodes.find((one) => one.id === id) as NodeSnapshot }
+}
+
+const healthy = (): ClusterState => after(cluster('a', 'b'), ['a', says({ primary: true })], ['b', says({})])
+
+t.test('health: two strikes and it is down, back by probation', (t) => {
+  const walk = (...events: HealthEvent[]): Health => events.reduce(nextHealth, 'up')
+  t.equal(walk('miss'), 'suspect')
+  t.equal(walk('lost', 'ok'), 'up')
+  t.equal(walk('miss', 'lost'), 'down')
+  t.equal(walk('lost', 'lost', 'ok'), 'probation')
+  t.equal(walk('lost', 'lost', 'ok', 'ok'), 'up')
+  t.equal(walk('lost', 'lost', 'ok', 'miss'), 'down')
+  t.end()
+})
+
+t.test('roles are detected, positions sampled', (t) => {
+  const seen = show(healthy())
+  t.equal(seen.primary?.id, 'a')
+  t.equal(seen.timeline, 1)
+  t.same(seen.series.samples, [{ sentAt: 1, lsn: 100n }])
+  t.match(seen.of('b'), { role: 'replica', health: 'up', unfit: null, limited: null, position: { lsn: 100n, sentAt: 1 } })
+  t.end()
+})
+
+t.test('nobody is elected before everybody was asked', (t) => {
+  const one = after(cluster('a', 'b'), ['a', says({ primary: true })])
+  t.equal(show(one).primary, null)
+  t.match(show(one).of('a').unfit, /asked/)
+  t.equal(show(after(one, ['b', lost])).primary?.id, 'a')
+  const newer = show(after(one, ['b', says({ primary: true, timeline: 2 })]))
+  t.equal(newer.primary?.id, 'b', 'the first to answer would have been the old one')
+  t.match(newer.of('a').unfit, /old primary|but b is/)
+  t.end()
+})
+
+t.test('two claims: the higher timeline, else whoever it was', (t) => {
+  const promoted = after(healthy(), ['b', says({ primary: true, timeline: 2, at: 5, lsn: 200n })])
+  t.equal(show(promoted).primary?.id, 'b')
+  t.same(show(promoted).series.samples, [{ sentAt: 5, lsn: 200n }], 'a new timeline, a new series')
+  const back = after(promoted, ['a', says({ primary: true, timeline: 1, at: 6, lsn: 999n })])
+  t.equal(show(back).primary?.id, 'b')
+  t.same(show(back).series.samples.length, 1)
+  t.match(show(back).of('a').unfit, /old primary/)
+  const tie = after(healthy(), ['b', says({ primary: true, timeline: 1, at: 5 })])
+  t.equal(show(tie).primary?.id, 'a')
+  t.match(show(tie).of('b').unfit, /a is/)
+  const fresh = after(cluster('a', 'b'), ['a', says({ primary: true })], ['b', says({ primary: true })])
+  t.equal(show(fresh).primary, null, 'nobody is better than a guess')
+  t.match(show(fresh).of('a').unfit, /several/)
+  t.end()
+})
+
+t.test('an old primary alone is no primary', (t) => {
+  const gone = after(healthy(), ['b', says({ primary: true, timeline: 2, at: 5 })], ['b', lost], ['b', lost])
+  t.equal(show(after(gone, ['a', says({ primary: true, timeline: 1, at: 9 })])).primary, null)
+  const followers = after(cluster('a', 'b'), ['a', says({ primary: true, timeline: 1 })], ['b', says({ timeline: 2 })])
+  t.equal(show(followers).primary, null, 'a replica that follows a newer timeline knows better')
+  t.end()
+})
+
+t.test('a primary whose timeline is unknown is not believed', (t) => {
+  t.equal(show(after(cluster('a'), ['a', says({ primary: true, timeline: null })])).primary, null)
+  t.end()
+})
+
+t.test('another system identifier belongs to another cluster', (t) => {
+  const foreign = show(after(healthy(), ['b', says({ system: 'x', at: 5 })]))
+  t.match(foreign.of('b').unfit, /another cluster/)
+  const claim = after(healthy(), ['b', says({ system: 'x', primary: true, timeline: 9, at: 5 })])
+  t.equal(show(claim).primary?.id, 'a')
+  t.equal(show(after(claim, ['a', lost], ['a', lost])).primary, null, 'not even when the own primary is gone')
+  const two = after(
+    cluster('a', 'b'),
+    ['a', says({ primary: true, system: 'x' })],
+    ['b', says({ primary: true, system: 'y', timeline: 2 })],
+  )
+  t.equal(show(two).primary, null)
+  const reborn = show(after(healthy(), ['b', lost], ['b', lost], ['a', says({ primary: true, system: 'new', at: 5 })]))
+  t.equal(reborn.primary?.id, 'a', 'restored in its own place')
+  t.same(
+    reborn.series.samples.map(({ sentAt }) => sentAt),
+    [5],
+  )
+  t.end()
+})
+
+t.test('a lost connection: the position is unknown at once, the role after the second strike', (t) => {
+  const once = show(after(healthy(), ['b', lost]))
+  t.match(once.of('b'), { health: 'suspect', role: 'replica', position: null, unfit: null })
+  t.match(once.of('b').limited, /position/)
+  const twice = show(after(healthy(), ['b', lost], ['b', lost]))
+  t.match(twice.of('b'), { health: 'down', role: null })
+  t.match(twice.of('b').unfit, /down: gone/)
+  const primary = show(after(healthy(), ['a', lost], ['a', lost]))
+  t.equal(primary.primary, null)
+  t.equal(primary.timeline, 1, 'reads go on against the last primary')
+  t.equal(primary.series.samples.length, 1)
+  t.end()
+})
+
+t.test('a role that was told too long ago is none', (t) => {
+  const late = show(observe(healthy(), 'b', says({ at: roleExpiryMs + 2 }), roleExpiryMs + 2))
+  t.equal(late.of('a').role, null)
+  t.equal(late.primary, null)
+  t.end()
+})
+
+t.test('a replica counts only on the timeline of the primary', (t) => {
+  const limited = (said: Said): string | null => show(after(healthy(), ['b', says({ at: 2, connectedAt: 1, ...said })])).of('b').limited
+  t.match(limited({ timeline: null, tells: false }), /pg_monitor/)
+  t.match(limited({ timeline: null }), /no WAL receiver/)
+  t.match(limited({ timeline: 2 }), /timeline 2/)
+  t.match(limited({ lsn: null }), /position/)
+  t.equal(limited({}), null)
+  t.equal(limited({ timeline: null, connectedAt: 0 }), null, 'told before on the same connection')
+  t.match(limited({ timeline: null, connectedAt: 0, replayed: 2 }), /no WAL receiver/, 'unless it has replayed into a later one')
+  t.end()
+})
+
+t.test('a primary that crashed back starts its series anew', (t) => {
+  const back = show(after(healthy(), ['a', says({ primary: true, at: 5, lsn: 200n })], ['a', says({ primary: true, at: 6, lsn: 150n })]))
+  t.same(back.series.samples, [{ sentAt: 6, lsn: 150n }])
+  t.end()
+})
+
+t.test('another configuration: what stays is kept', (t) => {
+  const more = reconfigure(healthy(), [node('a'), { ...node('b'), weight: 3 }, node('c')])
+  t.equal(show(more).primary?.id, 'a', 'a new node does not unseat anybody')
+  t.equal(show(more).of('b').weight, 3)
+  t.equal(show(more).series.samples.length, 1)
+  t.equal(show(more).of('c').role, null)
+  const without = show(reconfigure(healthy(), [node('b')]))
+  t.equal(without.primary, null)
+  t.equal(without.timeline, null)
+  t.equal(without.series.samples.length, 0)
+  t.equal(show(discardSeries(healthy())).series.samples.length, 0)
+  t.end()
+})
