@@ -33,8 +33,9 @@ import { Request } from './request.js'
 /** How statements are read and routed; the proxy is given these so that tests and doors share one core. */
 export interface Core {
   understand(text: string): Understood
-  /** One input, or several that must go together. */
-  plan(inputs: readonly [PlanInput, ...PlanInput[]]): Plan
+  plan(input: PlanInput): Plan
+  /** Several that must go together. */
+  planBatch(inputs: readonly PlanInput[]): Plan
   printRoute(plan: Plan, route: RouteTaken | null): string
   stats(): UnderstandingStats
 }
@@ -125,7 +126,8 @@ export class Conversation implements HoldOwner {
   plan(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Plan {
     const [first, ...others] = statements
     const base = this.#planBase(view)
-    return this.core.plan([{ ...base, ...first }, ...others.map((each) => ({ ...base, ...each }))])
+    if (others.length === 0) return this.core.plan({ ...base, ...first })
+    return this.core.planBatch(statements.map((each) => ({ ...base, ...each })))
   }
 
   #planBase(session: Session['view']): Omit<PlanInput, 'understood' | 'parameters'> {

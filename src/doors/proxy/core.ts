@@ -11,7 +11,8 @@ export async function loadCore({ limits }: Config): Promise<Core> {
   const understanding = createUnderstanding(limits)
   return {
     understand: (text) => understanding.understand(text),
-    plan: (inputs) => (inputs.length === 1 ? plan(inputs[0]) : planBatch(inputs)),
+    plan,
+    planBatch,
     printRoute,
     stats: () => understanding.stats(),
   }

@@ -95,6 +95,8 @@ export class LoginAttempt {
     await new Promise<void>((resolve) => this.#parts.socket.write('S', () => resolve()))
     const socket = new TLSSocket(this.#parts.socket, { isServer: true, secureContext })
     this.#socket = socket
+    // A connection that breaks is told by its close; without a listener it would end the process.
+    socket.on('error', () => undefined)
     this.#output = new ClientOutput(socket)
     await new Promise<void>((resolve, reject) => {
       socket.once('secure', resolve)
