@@ -83,12 +83,12 @@ const write = (): Promise<unknown> => main.primary.sql('UPDATE counter SET n = n
 
 /** A pump of writes, so that a replica that stands still falls behind. */
 function keepWriting(t: Test): void {
-  let stopped = false
+  const stop = new AbortController()
   const pump = (async (): Promise<void> => {
-    while (!stopped) await write()
+    while (!stop.signal.aborted) await write()
   })()
   t.teardown(async () => {
-    stopped = true
+    stop.abort()
     await pump
   })
 }

@@ -62,7 +62,7 @@ export interface RoutedQuery {
 /* eslint-enable @typescript-eslint/no-explicit-any */
 
 /** What connect() gives: a client that binds to a server at its first statement, and again as its statements need. */
-export interface RoutedClient extends Omit<PoolClient, 'query'> {
+export interface RoutedClient extends PoolClient {
   query: RoutedQuery & PoolClient['query']
   /** Of the connection it is bound to, or was last; null before the first statement. */
   readonly processID: number | null
@@ -70,9 +70,9 @@ export interface RoutedClient extends Omit<PoolClient, 'query'> {
 }
 
 /** A pg.Pool for whoever uses it; an instance of the `pg.Pool` that createRouter() was given. */
-export interface RoutedPool extends Omit<Pool, 'query' | 'connect'> {
+export interface RoutedPool extends Pool {
   query: RoutedQuery & Pool['query']
-  connect: Pool['connect'] & (() => Promise<RoutedClient>)
+  connect: (() => Promise<RoutedClient>) & Pool['connect']
   /** Resolves when the servers have been looked at once (or a few seconds have passed). Queries wait for it by themselves. */
   ready(): Promise<void>
   /** Where a statement would go, and why, without running it. */
