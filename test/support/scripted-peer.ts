@@ -16,6 +16,8 @@ export interface ScriptedServer {
   /** One per connection, in order. */
   readonly done: Promise<void>
   close(): Promise<void>
+  /** Nobody new gets in; who is there stays. */
+  stopListening(): void
 }
 
 /** What every login without a password begins with. */
@@ -51,6 +53,7 @@ export async function scriptedServer(...scripts: readonly (readonly string[])[])
   return {
     port: (server.address() as AddressInfo).port,
     done: done.then(() => undefined),
+    stopListening: () => void server.close(),
     close: () => {
       for (const socket of sockets) socket.destroy()
       return new Promise((resolve) => void server.close(() => resolve()))

@@ -59,6 +59,21 @@ t.test('the evidence is read on the connection itself', async (t) => {
   await server.done
 })
 
+t.test('a cancel that cannot be sent leaves the connection to nobody: it might still arrive', async (t) => {
+  const answer = [
+    'F ?',
+    `B RowDescription 7 ${'"c" 0 0 25 -1 -1 0 '.repeat(7).trim()}`,
+    'B DataRow 7 "false" "0/3000060" "x" "1" "8192" "16777216" NULL',
+  ]
+  const server = await scriptedServer([...trustLogin, ...answer, 'B CommandComplete "SELECT 1"', 'B ReadyForQuery I', 'closed'])
+  t.teardown(() => server.close())
+  const connection = await open(server)
+  server.stopListening()
+  await t.rejects(connection.cancel(), /ECONNREFUSED/)
+  t.notOk(connection.usable)
+  connection.close()
+})
+
 t.test("the server's own error is passed on", async (t) => {
   await refused(t, ['F StartupMessage', 'B ErrorResponse S "FATAL" V "FATAL" C "53300" M "too many clients" H "wait"', 'close'], {
     name: 'ServerError',
@@ -122,7 +137,8 @@ t.test('nobody listens', async (t) => {
 t.test('a cluster that the configuration does not have', async (t) => {
   const connect = createConnect(() => undefined)
   const node = { id: 'x:1', host: 'x', port: 1, weight: 1, zone: null }
-  await t.rejects(connect(node, { cluster: 'gone', dbname: 'a', user: 'a', password: null, key: 'k' }, never), {
-    key: 'cluster_unreachable',
-  })
+  await t.rejects(
+    connect(node, { cluster: 'gone', dbname: 'a', user: 'a', password: null, key: 'k' }, never),
+    failing({ key: 'cluster_unreachable' }),
+  )
 })
