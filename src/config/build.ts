@@ -24,7 +24,8 @@ export function build(context: Context, input: Partly<ConfigInput>, clusterNames
   checkNotEmpty(context, input)
   checkUsers(context, config.auth, input)
   checkPassedOn(context, config.auth, config)
-  warnUnused(context, config, clusterNames)
+  // A name that is misspelt elsewhere makes its cluster look unused.
+  if (!context.findings.bad) warnUnused(context, config, clusterNames)
   return config
 }
 
@@ -86,7 +87,7 @@ function checkPassedOn(context: Context, auth: AuthConfig, config: Config): void
 function warnUnused(context: Context, config: Config, clusterNames: ReadonlySet<string>): void {
   const used = new Set([...config.databases.values()].flatMap(clustersOf))
   for (const id of clusterNames) {
-    if (used.has(id) || config.databases.size === 0) continue
+    if (used.has(id)) continue
     context.findings.warning({
       path: ['clusters', id],
       at: 'key',

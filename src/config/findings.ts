@@ -44,6 +44,11 @@ export class Findings {
     this.#warnings.push(this.#written(finding))
   }
 
+  /** Something is wrong. */
+  get bad(): boolean {
+    return this.#problems.length > 0
+  }
+
   problems(): readonly Problem[] {
     return sorted(this.#problems)
   }
