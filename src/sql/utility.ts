@@ -43,7 +43,7 @@ function detachesConcurrently(fields: Fields): boolean {
 
 export const utilities: ReadonlyMap<string, Utility> = new Map<string, Utility>(
   Object.entries({
-    CreateStmt: creates('create table'),
+    CreateStmt: creates((fields) => (fields['partbound'] === undefined ? 'create table' : 'create table partition of')),
     CreateForeignTableStmt: creates('create foreign table'),
     CreateTableAsStmt: creates((fields) => `create ${objectWords(fields['objtype'])} as`),
     ViewStmt: creates('create view'),
