@@ -89,7 +89,9 @@ function isAnalyze(options: readonly unknown[]): boolean {
   if (given.length === 0) return false
   const word = stringNode(last)?.toLowerCase()
   const number = as('Integer', last)
-  return word !== 'false' && word !== 'off' && (number === null || integer(number['ival']) !== 0) && as('Boolean', last)?.['boolval'] !== false
+  return (
+    word !== 'false' && word !== 'off' && (number === null || integer(number['ival']) !== 0) && as('Boolean', last)?.['boolval'] !== false
+  )
 }
 
 // ---- the rest, by tag
@@ -122,7 +124,11 @@ const tellers: Readonly<Record<string, Teller | undefined>> = {
   TransactionStmt(statement) {
     const transaction = transactionFacts(statement)
     const prepared = transaction.op === 'commit-prepared' || transaction.op === 'rollback-prepared'
-    return { detail: { kind: 'transaction', transaction }, writes: prepared || transaction.op === 'prepare-transaction', ownTransaction: prepared }
+    return {
+      detail: { kind: 'transaction', transaction },
+      writes: prepared || transaction.op === 'prepare-transaction',
+      ownTransaction: prepared,
+    }
   },
   VariableSetStmt: tellSet,
   VariableShowStmt: (show) => ({ detail: { kind: 'show', name: (text(show['name']) ?? '').toLowerCase() } }),
@@ -187,7 +193,8 @@ function tellUtility(node: Node, utility: Utility, walk: Walk): Told {
   const ownTransaction = utility.ownTransaction?.(node.fields) ?? false
   const access = utility.access ?? 'define'
   walk.fields(node.fields, null)
-  for (const parts of listedRelations(node.tag, node.fields)) walk.facts.relation({ schema: parts.at(-2) ?? null, name: parts.at(-1) ?? '' }, access)
+  for (const parts of listedRelations(node.tag, node.fields))
+    walk.facts.relation({ schema: parts.at(-2) ?? null, name: parts.at(-1) ?? '' }, access)
   if (utility.kind === 'utility') return { detail: { kind: 'utility', what, ownTransaction }, writes: true, ownTransaction }
   const temporary = utility.creates === true && (walk.facts.temporary || namedTemporary(node.fields))
   return { detail: { kind: 'ddl', what, temporary, ownTransaction }, writes: true, ownTransaction }
@@ -221,7 +228,12 @@ function into(select: Fields): { readonly name: Name; readonly temporary: boolea
 function insertFacts(insert: Fields, literals: LiteralIndex): InsertFacts {
   const columns = insert['cols'] === undefined ? null : assigned(list(insert['cols']))
   const conflict = list(fields(insert['onConflictClause'])?.['targetList'])
-  return Object.freeze({ target: target(insert), columns, rows: insertRows(insert['selectStmt'], literals), conflictAssigns: assigned(conflict) ?? [] })
+  return Object.freeze({
+    target: target(insert),
+    columns,
+    rows: insertRows(insert['selectStmt'], literals),
+    conflictAssigns: assigned(conflict) ?? [],
+  })
 }
 
 function insertRows(source: unknown, literals: LiteralIndex): readonly (readonly Operand[])[] | null {
@@ -237,4 +249,3 @@ function mergeFacts(merge: Fields): { readonly assigns: AssignFacts; readonly in
   const inserts = clauses.some((clause) => clause['commandType'] === 'CMD_INSERT')
   return { assigns: { target: target(merge), columns: assigned(updates) }, inserts }
 }
-

@@ -49,7 +49,7 @@ function decodeDollar(raw: string): string {
 function segments(raw: string, quote: number): string[] {
   const found: string[] = []
   const escapes = quote === 1 && (raw.charCodeAt(0) | 32) === 101
-  for (let open = quote; open >= 0; ) {
+  for (let open = quote; open >= 0;) {
     const close = closing(raw, open + 1, escapes)
     found.push(raw.slice(open + 1, close))
     open = quoteContinues(raw, close + 1)
@@ -74,17 +74,15 @@ const escape = /\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|x([0-9A-Fa-f]{1,2})|([0
 
 /** E'…': `\x41` and `\101` are bytes of the UTF-8 text, so the whole is put together as bytes where they occur. */
 function decodeEscaped(body: string): string {
-  let bytes = false
   const decoded = body.replace(escape, (whole, u4?: string, u8?: string, hex?: string, octal?: string, char?: string) => {
     if (whole === "''") return "'"
     const unicode = u4 ?? u8
     if (unicode !== undefined) return fromCode(Number.parseInt(unicode, 16))
     const code = hex !== undefined ? Number.parseInt(hex, 16) : octal !== undefined ? Number.parseInt(octal, 8) & 255 : -1
     if (code < 0) return single[char ?? ''] ?? char ?? ''
-    if (code >= 128) bytes = true
     return code < 128 ? String.fromCharCode(code) : byteMark(code)
   })
-  return bytes ? joinBytes(decoded) : decoded
+  return byteRun.test(decoded) ? joinBytes(decoded) : decoded
 }
 
 // Bytes ride through the replacement as lone surrogates, which no decoded text holds, and become UTF-8 at the end.
@@ -92,13 +90,15 @@ function byteMark(code: number): string {
   return String.fromCharCode(0xdc00 + code)
 }
 
+const byteRun = /(?<![\ud800-\udbff])[\udc80-\udcff]/
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** What is no UTF-8 gives NUL, which readable() refuses. */
 function joinBytes(marked: string): string {
   const parts: Buffer[] = []
   for (const part of marked.split(/((?<![\ud800-\udbff])[\udc80-\udcff]+)/)) {
-    if (/^[\udc80-\udcff]/.test(part)) parts.push(Buffer.from([...part].map((char) => char.charCodeAt(0) - 0xdc00)))
+    if (/^[\udc80-\udcff]/.test(part))
+      parts.push(Buffer.from(Uint8Array.from({ length: part.length }, (_, i) => part.charCodeAt(i) - 0xdc00)))
     else parts.push(Buffer.from(part, 'utf8'))
   }
   try {
@@ -135,9 +135,8 @@ function unicodeMark(raw: string): string {
 
 const badEscape = /\\(?:\\|u(?:[0-9A-Fa-f]{4})|U(?:[0-9A-Fa-f]{8})|([uU])|[^uU])/g
 
-/** Whether the scanner refuses an E'…' literal: `\u` without its digits. U&'…' is left to the parser. */
+/** Whether the scanner refuses an E'…' literal: `\u` without its digits. Halves of surrogate pairs are left to the parser. */
 export function escapeProblem(text: string, start: number, end: number): string | null {
-  if ((text.charCodeAt(start) | 32) !== 101) return null
   const raw = text.slice(start, end)
   if (!raw.includes('\\u') && !raw.includes('\\U')) return null
   for (const match of raw.matchAll(badEscape)) if (match[1] !== undefined) return 'invalid Unicode escape'

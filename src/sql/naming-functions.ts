@@ -4,26 +4,30 @@ import type { Access, Name, Statement } from './statement.js'
 type Locks = Statement['cursorsOrLocks']
 
 /** First argument names a sequence. */
-export const sequenceFunctions: ReadonlyMap<string, Access> = new Map<string, Access>(Object.entries({
-  nextval: 'write',
-  setval: 'write',
-  currval: 'read',
-  pg_sequence_last_value: 'read',
-} as const))
+export const sequenceFunctions: ReadonlyMap<string, Access> = new Map<string, Access>(
+  Object.entries({
+    nextval: 'write',
+    setval: 'write',
+    currval: 'read',
+    pg_sequence_last_value: 'read',
+  } as const),
+)
 
-export const lockFunctions: ReadonlyMap<string, Locks> = new Map<string, Locks>(Object.entries({
-  pg_advisory_lock: 'session-advisory-lock',
-  pg_advisory_lock_shared: 'session-advisory-lock',
-  pg_try_advisory_lock: 'session-advisory-lock',
-  pg_try_advisory_lock_shared: 'session-advisory-lock',
-  pg_advisory_unlock: 'session-advisory-unlock',
-  pg_advisory_unlock_shared: 'session-advisory-unlock',
-  pg_advisory_unlock_all: 'session-advisory-unlock',
-  pg_advisory_xact_lock: 'transaction-advisory-lock',
-  pg_advisory_xact_lock_shared: 'transaction-advisory-lock',
-  pg_try_advisory_xact_lock: 'transaction-advisory-lock',
-  pg_try_advisory_xact_lock_shared: 'transaction-advisory-lock',
-} as const))
+export const lockFunctions: ReadonlyMap<string, Locks> = new Map<string, Locks>(
+  Object.entries({
+    pg_advisory_lock: 'session-advisory-lock',
+    pg_advisory_lock_shared: 'session-advisory-lock',
+    pg_try_advisory_lock: 'session-advisory-lock',
+    pg_try_advisory_lock_shared: 'session-advisory-lock',
+    pg_advisory_unlock: 'session-advisory-unlock',
+    pg_advisory_unlock_shared: 'session-advisory-unlock',
+    pg_advisory_unlock_all: 'session-advisory-unlock',
+    pg_advisory_xact_lock: 'transaction-advisory-lock',
+    pg_advisory_xact_lock_shared: 'transaction-advisory-lock',
+    pg_try_advisory_xact_lock: 'transaction-advisory-lock',
+    pg_try_advisory_xact_lock_shared: 'transaction-advisory-lock',
+  } as const),
+)
 
 const part = /\s*(?:"((?:[^"]|"")*)"|([A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*))\s*(\.|$)/y
 

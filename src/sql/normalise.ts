@@ -53,7 +53,19 @@ for (let c = 0; c < 128; c++) {
   else if ('~!@#^&|`?+-*/%<>='.includes(char)) begins[c] = OPERATOR
   if (/[A-Za-z0-9_$]/.test(char)) continues[c] = char.toLowerCase().charCodeAt(0)
 }
-for (const [char, kind] of [["'", QUOTE], ['"', DOUBLE_QUOTE], ['$', DOLLAR], ['.', POINT], [':', COLON], ['(', LEFT], [')', RIGHT], [';', SEMICOLON], [',', SEPARATOR], ['[', SEPARATOR], [']', SEPARATOR]] as const) {
+for (const [char, kind] of [
+  ["'", QUOTE],
+  ['"', DOUBLE_QUOTE],
+  ['$', DOLLAR],
+  ['.', POINT],
+  [':', COLON],
+  ['(', LEFT],
+  [')', RIGHT],
+  [';', SEMICOLON],
+  [',', SEPARATOR],
+  ['[', SEPARATOR],
+  [']', SEPARATOR],
+] as const) {
   begins[char.charCodeAt(0)] = kind
 }
 
@@ -72,7 +84,7 @@ const EXPLAINED = 3
 
 /** Operators with one of these keep a trailing plus or minus. */
 const keepsTrailingSign = /[~!@#^&|`?%]/
-const unicodeEscape = /\s*uescape\s*'([^0-9A-Fa-f+'"\s])'/iy
+const unicodeEscape = /\s*uescape\s*'([^0-9A-Fa-f+'"\s])'(?!')/iy
 const emptyLiterals: readonly Literal[] = Object.freeze([])
 const emptyNumbers: readonly number[] = Object.freeze([])
 
@@ -350,8 +362,8 @@ function unicodeName(): void {
   keepAll = true
   const end = unicodeEscapeEnd(pos)
   if (end > pos) {
-    out[size++] = 32
-    copy(pos, end)
+    size += out.write(" uescape '", size, 'latin1')
+    copy(end - 2, end)
     pos = end
   }
   wordSeen(word.PLAIN)
@@ -360,7 +372,9 @@ function unicodeName(): void {
 /** Where `UESCAPE 'c'` behind a U& literal ends, or `at` if there is none. */
 function unicodeEscapeEnd(at: number): number {
   unicodeEscape.lastIndex = skipBlank(text, at)
-  return unicodeEscape.test(text) ? unicodeEscape.lastIndex : at
+  if (!unicodeEscape.test(text)) return at
+  if (quoteContinues(text, unicodeEscape.lastIndex) >= 0) problem = 'an escape character in two parts'
+  return unicodeEscape.lastIndex
 }
 
 // ---- literals
@@ -405,7 +419,7 @@ function scanString(from: number, kind: 'plain' | 'escaped' | 'unicode'): void {
     quote = quoteContinues(text, end)
   }
   if (kind === 'unicode') end = unicodeEscapeEnd(end)
-  if (kind !== 'plain') problem = escapeProblem(text, from, end)
+  if (kind === 'escaped') problem = escapeProblem(text, from, end)
   literal('string', 115, from, end, false)
 }
 
@@ -462,7 +476,7 @@ function dollarTagEnd(): number {
   for (let i = pos + 1; i < length; i++) {
     const c = text.charCodeAt(i)
     if (c === 36) return i + 1
-    if (c < 128 && (begins[c] !== LETTER && (begins[c] !== DIGIT || i === pos + 1))) return -1
+    if (c < 128 && begins[c] !== LETTER && (begins[c] !== DIGIT || i === pos + 1)) return -1
   }
   return -1
 }
@@ -492,6 +506,16 @@ function startsName(at: number): boolean {
   return c >= 128 || begins[c] === LETTER
 }
 
+/**
+ * Whether a number runs into a name. Where it holds a letter or an underscore, a name may begin inside of it, and that
+ * name may go on with a `$` or a digit: `0b12`, `1e5$x`.
+ */
+function isJunk(from: number, end: number): boolean {
+  if (startsName(end)) return true
+  const next = end < length ? text.charCodeAt(end) : 0
+  return next < 128 && continues[next] !== 0 && /[A-Za-z_][A-Za-z0-9_]*$/.test(text.slice(from, end))
+}
+
 function scanPoint(): void {
   const next = text.charCodeAt(pos + 1)
   if (isDigit(next)) return scanNumber()
@@ -500,7 +524,7 @@ function scanPoint(): void {
   out[size++] = 46
   if (next === 46) out[size++] = 46
   pos += next === 46 ? 2 : 1
-  last = word.DOT
+  last = next === 46 ? word.OTHER : word.DOT
 }
 
 function scanNumber(): void {
@@ -521,14 +545,15 @@ function scanNumber(): void {
     if (exponent > end) numeric = true
     end = exponent
   }
-  if (end < 0 || startsName(end)) problem = `trailing junk after numeric literal at ${String(from)}`
+  if (end < 0 || isJunk(from, end)) problem = `trailing junk after numeric literal at ${String(from)}`
   else if (numeric) literal('numeric', 110, from, end, false)
   else integer(from, end)
 }
 
 /** Small integers and those beyond int4 differ: the grammar wants the former in places, and types them differently. */
 function integer(from: number, end: number): void {
-  const whole = listDepth >= 0 && (last === word.BY || last === word.COMMA || last === word.OPEN || last === word.ALL || last === word.DISTINCT)
+  const whole =
+    listDepth >= 0 && (last === word.BY || last === word.COMMA || last === word.OPEN || last === word.ALL || last === word.DISTINCT)
   const small = end - from < 10 || Number(text.slice(from, end).replaceAll('_', '')) <= 0x7fffffff
   literal('integer', small ? 105 : 73, from, end, whole)
 }

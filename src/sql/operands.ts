@@ -40,7 +40,7 @@ function arrayOf(node: unknown, cast: string | null, literals: LiteralIndex): re
   const elements = as('A_ArrayExpr', node)
   if (elements !== null) return list(elements['elements']).map((element) => elementOperand(element, cast, literals))
   const constant = as('A_Const', node)
-  if (constant === null || constant['sval'] === undefined) return null
+  if (constant?.['sval'] === undefined) return null
   const at = literals.at(integer(constant['location']))
   return at === null ? null : [Object.freeze({ kind: 'arrayLiteral', index: at.index, cast })]
 }

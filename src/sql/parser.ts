@@ -1,6 +1,6 @@
 // sql/parser.ts — PostgreSQL 18's own parser, as WebAssembly. The only file that knows libpg-query.
 import { loadModule, parseSync } from 'libpg-query'
-import { type Fields, type Node, fields, integer, list, unwrap } from './tree.js'
+import { type Node, fields, integer, list, unwrap } from './tree.js'
 
 export interface ParsedStatement {
   readonly node: Node
@@ -18,8 +18,7 @@ export async function loadSql(): Promise<void> {
 export function parseStatements(text: string): readonly ParsedStatement[] {
   // A lone surrogate is U+FFFD on the wire; the WebAssembly glue would encode it in other ways.
   const sent = text.replace(/\p{Surrogate}/gu, '\ufffd')
-  const tree: { readonly stmts?: unknown } = parseSync(sent) as Fields
-  return list(tree.stmts).map(parsed)
+  return list(parseSync(sent).stmts).map(parsed)
 }
 
 function parsed(raw: unknown): ParsedStatement {

@@ -67,8 +67,15 @@ export interface AssignFacts {
 }
 
 export type TransactionOp =
-  | 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to'
-  | 'prepare-transaction' | 'commit-prepared' | 'rollback-prepared'
+  | 'begin'
+  | 'commit'
+  | 'rollback'
+  | 'savepoint'
+  | 'release'
+  | 'rollback-to'
+  | 'prepare-transaction'
+  | 'commit-prepared'
+  | 'rollback-prepared'
   /** SET TRANSACTION …; `snapshot` true for SET TRANSACTION SNAPSHOT. */
   | 'set-transaction'
   /** SET SESSION CHARACTERISTICS AS TRANSACTION … */
@@ -116,7 +123,13 @@ export type Detail =
   | { readonly kind: 'update'; readonly assigns: AssignFacts }
   | { readonly kind: 'delete'; readonly target: Name }
   | { readonly kind: 'merge'; readonly assigns: AssignFacts; readonly inserts: boolean }
-  | { readonly kind: 'copy'; readonly direction: 'from' | 'to'; readonly end: 'client' | 'file' | 'program'; readonly target: Name | null; readonly columns: readonly string[] | null }
+  | {
+      readonly kind: 'copy'
+      readonly direction: 'from' | 'to'
+      readonly end: 'client' | 'file' | 'program'
+      readonly target: Name | null
+      readonly columns: readonly string[] | null
+    }
   /** The explained statement's facts are those of the whole; `analyze` runs it. */
   | { readonly kind: 'explain'; readonly analyze: boolean; readonly inner: Statement }
   | { readonly kind: 'transaction'; readonly transaction: TransactionFacts }

@@ -25,7 +25,7 @@ export class TextMemo {
 
   get(text: string, hash: number): Understood | undefined {
     const found = this.#places[hash & this.#mask]
-    return found !== undefined && found.text === text ? found : undefined
+    return found?.text === text ? found : undefined
   }
 
   /** Keeps the text if it, or one like it, came last to its place. */

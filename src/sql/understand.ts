@@ -78,7 +78,7 @@ class CachedUnderstanding implements Understanding {
   #lex(text: string): Understood {
     const normalised = normalise(text)
     const hints = normalised.hints === null ? null : readHints(normalised.hints)
-    const shape = normalised.problem === null ? (this.#known(normalised.key) ?? this.#parse(text, normalised)) : normalised.problem
+    const shape = normalised.problem ?? this.#known(normalised.key) ?? this.#parse(text, normalised)
     if (typeof shape === 'string') return notUnderstood(text, shape, hints)
     return { shape, text, literals: normalised.literals, semicolons: normalised.semicolons, hints }
   }

@@ -372,4 +372,3 @@ function bound(join: Fields, left: readonly OpenEntry[], right: readonly OpenEnt
       return []
   }
 }
-
