@@ -102,7 +102,13 @@ const weight: Readonly<Record<Effect, number>> = { read: 0, primary: 1, write: 2
 /** The more restrictive of two verdicts; taints and foreignness of both are kept. */
 export function worse(a: Verdict, b: Verdict): Verdict {
   const heavier = weight[b.effect] > weight[a.effect] ? b : a
-  return { effect: heavier.effect, why: heavier.why, taints: a.taints ?? b.taints, builtin: a.builtin && b.builtin }
+  const same = weight[a.effect] === weight[b.effect]
+  return {
+    effect: heavier.effect,
+    why: same ? (a.why ?? b.why) : heavier.why,
+    taints: a.taints ?? b.taints,
+    builtin: a.builtin && b.builtin,
+  }
 }
 
 /** A name behind a dot, which is a column or else a function of one argument: only a user's own that is not harmless counts. */

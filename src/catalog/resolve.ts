@@ -11,6 +11,8 @@ export interface NameSpace {
   readonly temporary: ReadonlySet<string>
   /** Does `schema.name` exist, as far as config and catalogs know? */
   exists(key: string): boolean
+  /** Does the schema hold anything, as far as config and catalogs know? */
+  hasSchema(schema: string): boolean
 }
 
 /** `key` is `schema.name`. `unknown`: nobody knows it; `key` then is where it would be created. */
@@ -30,7 +32,7 @@ export function resolveRelation(name: Name, space: NameSpace): Resolved {
   }
   // Relations of pg_catalog all begin with pg_. A user's table of such a name was found above.
   if (name.name.startsWith('pg_')) return { kind: 'system', key: `pg_catalog.${name.name}` }
-  return { kind: 'unknown', key: `${creationSchema(space.searchPath)}.${name.name}` }
+  return { kind: 'unknown', key: `${creationSchema(space, space.searchPath)}.${name.name}` }
 }
 
 function resolveQualified(schema: string, name: string, space: NameSpace): Resolved {
@@ -51,9 +53,17 @@ function isTemporarySchema(schema: string): boolean {
   return schema === 'pg_temp' || schema.startsWith('pg_temp_')
 }
 
-/** Where CREATE puts a bare name: the first schema of the path. */
-function creationSchema(searchPath: readonly string[]): string {
-  return searchPath.find((schema) => !isSystemSchema(schema) && !isTemporarySchema(schema)) ?? 'public'
+/** A name that CREATE makes: it goes to the first schema of the path, whatever stands further on. */
+export function resolveCreated(name: Name, space: NameSpace): Resolved {
+  if (name.schema !== null || space.searchPath === null) return resolveRelation(name, space)
+  const key = `${creationSchema(space, space.searchPath)}.${name.name}`
+  return { kind: space.exists(key) ? 'known' : 'unknown', key }
+}
+
+/** The first schema of the path that exists. One that is empty everywhere cannot be told from one that does not (like "$user"). */
+function creationSchema(space: NameSpace, searchPath: readonly string[]): string {
+  const usual = searchPath.filter((schema) => !isSystemSchema(schema) && !isTemporarySchema(schema))
+  return usual.find((schema) => space.hasSchema(schema)) ?? (usual.includes('public') ? 'public' : (usual[0] ?? 'public'))
 }
 
 /** Schemas in which a bare function, operator or type is looked for: never the temporary one. */

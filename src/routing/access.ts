@@ -4,7 +4,7 @@
 import type { Catalog, RelationInfo } from '../catalog/catalog.js'
 import { isSystemSchema, showsServerState } from '../catalog/builtins.js'
 import { expand, type Expanded } from '../catalog/expand.js'
-import { judgeAttribute, judgeFunction, judgeOperator, judgeType, worse, type Effect, type Verdict } from '../catalog/judge.js'
+import { candidates, judgeAttribute, judgeFunction, judgeOperator, judgeType, worse, type Effect, type Verdict } from '../catalog/judge.js'
 import type { FunctionUse, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import { homeOf, sameHome, twoHomes, type Home, type Touched } from './homes.js'
@@ -36,7 +36,8 @@ export function access(context: Context, statement: Statement, touched: readonly
   const verdicts = [
     ...grammarVerdicts(statement),
     ...catalogVerdicts(context, statement, touched, expanded, catalog, cluster),
-    ...touched.flatMap((one) => relationVerdicts(one, catalog, statement)),
+    ...touched.flatMap((one) => relationVerdicts(one, catalog)),
+    ...triggerVerdicts(touched, expanded, catalog),
     ...expanded.keys.flatMap((key) =>
       isSystemSchema(schemaOf(key)) ? systemVerdicts(key) : infoVerdicts(catalog?.relations.get(key), key),
     ),
@@ -117,7 +118,7 @@ function catalogVerdicts(
   catalog: Catalog | undefined,
   cluster: string,
 ): readonly Verdict[] {
-  const calls = statement.functions.filter((use) => !isTrackedSetting(statement, use))
+  const calls = statement.functions.filter((use) => !isTrackedSetting(context, statement, use, catalog))
   if (catalog === undefined) {
     const blind = touched.length + calls.length + statement.operators.length + statement.types.length > 0
     const detail = `the catalog of cluster ${cluster} has not been loaded`
@@ -143,12 +144,13 @@ function catalogVerdicts(
 }
 
 /** set_config() whose settings the statement's facts hold: the session follows them, so it is no hidden state. */
-function isTrackedSetting(statement: Statement, use: FunctionUse): boolean {
+function isTrackedSetting(context: Context, statement: Statement, use: FunctionUse, catalog: Catalog | undefined): boolean {
   if (use.name.name !== 'set_config' || (use.name.schema ?? 'pg_catalog') !== 'pg_catalog') return false
-  return statement.detail.kind === 'select'
+  if (statement.detail.kind !== 'select' || catalog === undefined) return false
+  return candidates(catalog, context.session.searchPath, use).every((info) => info.builtin)
 }
 
-function relationVerdicts(one: Touched, catalog: Catalog | undefined, statement: Statement): readonly Verdict[] {
+function relationVerdicts(one: Touched, catalog: Catalog | undefined): readonly Verdict[] {
   if (one.home.kind === 'system') return systemVerdicts(one.key)
   if (one.home.kind === 'temporary') return [verdict('primary', 'temporary', `${one.key} is a temporary table`)]
   if (one.access === 'define' || catalog === undefined) return []
@@ -157,9 +159,16 @@ function relationVerdicts(one: Touched, catalog: Catalog | undefined, statement:
     const detail = `relation ${one.key} is not in the catalog of ${catalog.cluster}`
     return [{ ...verdict('write', 'unknown-table', detail, detail), builtin: false }]
   }
-  // A write whose own grammar says so keeps its rule; only the taint is added here.
-  if (one.access === 'write' && info.triggers && statement.writes) return [{ ...quiet, taints: `triggers of ${one.key}`, builtin: false }]
   return []
+}
+
+/** Triggers of what is written, also through a view, leave what nobody sees. */
+function triggerVerdicts(touched: readonly Touched[], expanded: Expanded, catalog: Catalog | undefined): readonly Verdict[] {
+  const written = touched.filter((one) => one.access === 'write')
+  const fired = expanded.keys.filter(
+    (key) => catalog?.relations.get(key)?.triggers === true && written.some((one) => leadsTo(expanded, one.key, key)),
+  )
+  return fired.map((key) => ({ ...quiet, taints: `triggers of ${key}`, builtin: false }))
 }
 
 function systemVerdicts(key: string): readonly Verdict[] {

@@ -5,10 +5,11 @@ import { strictest } from '../consistency/resolve-policy.js'
 import type { SessionView } from '../session/view.js'
 import type { SettingChange, Statement } from '../sql/statement.js'
 import { createContext, type Context } from './context.js'
-import { destination, route, type Destination, type Routed } from './destination.js'
+import { destination, freeWhy, route, type Destination, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
 import { one, refuse } from './make.js'
 import type { OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import { describePolicy } from './policy.js'
 import { why } from './rules.js'
 import { endsFailedTransaction, sessionKind, type SessionKind } from './session-kinds.js'
 import type { Values } from './shard-eval.js'
@@ -63,7 +64,8 @@ function place(context: Context, part: Part): Placed | Plan {
 }
 
 function moved(to: Destination, routed: Routed, cluster: string): Destination {
-  return routed.to.kind === 'free' ? { ...to, cluster } : to
+  if (routed.to.kind !== 'free' || cluster === to.cluster) return to
+  return { ...to, cluster, why: [freeWhy(routed.touched, cluster)] }
 }
 
 function placeSession(session: SessionKind): Placed | Plan {
@@ -95,21 +97,16 @@ function joinAll(placed: readonly Placed[], cluster: string, context: Context): 
 
 /** The stricter of everything. */
 function join(plans: readonly OnePlan[], cluster: string, context: Context): OnePlan {
-  const role = plans.some((plan) => plan.role === 'primary') ? 'primary' : 'replica'
+  const role = context.session.transaction.home?.role ?? (plans.some((plan) => plan.role === 'primary') ? 'primary' : 'replica')
   const shards = [...new Set(plans.flatMap((plan) => (plan.shard === null ? [] : [plan.shard])))]
   const data = plans.filter((plan) => plan.readsData)
-  const policies = (data.length > 0 ? data : plans).map((plan) => plan.policy)
-  const deciding = plans.find((plan) => plan.role === role)?.why.at(-1)
+  const policy = (data.length > 0 ? data : plans).map((plan) => plan.policy).reduce(strictest)
   return one({
     cluster,
-    role: context.session.transaction.home?.role ?? role,
+    role,
     shard: shards.length === 1 ? (shards[0] ?? null) : null,
-    why: Object.freeze([
-      why('batch', `${String(plans.length)} statements`),
-      ...distinct(plans.flatMap((plan) => plan.why).filter((entry) => entry !== deciding)),
-      ...(deciding === undefined ? [] : [deciding]),
-    ]),
-    policy: policies.reduce(strictest),
+    why: joinWhy(plans, role, policy),
+    policy,
     owner: plans.find((plan) => plan.owner !== null)?.owner ?? null,
     tables: [...new Set(plans.flatMap((plan) => plan.tables))],
     writes: plans.some((plan) => plan.writes),
@@ -124,9 +121,26 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
   })
 }
 
+/** What decided for each, without the policies that others outweigh; what decided for all stands last. */
+function joinWhy(plans: readonly OnePlan[], role: OnePlan['role'], policy: OnePlan['policy']): readonly Why[] {
+  const candidates = plans.filter((plan) => plan.role === role)
+  const weightiest = candidates.find((plan) => plan.writes) ?? candidates.find((plan) => plan.readsData) ?? candidates[0]
+  const last = weightiest?.why.at(-1)
+  const deciding = last?.rule === 'read' ? why('read', describePolicy(policy)) : last
+  const others = plans.flatMap((plan) => plan.why).filter((entry) => entry.rule !== 'read' && !same(entry, deciding))
+  return Object.freeze([
+    why('batch', `${String(plans.length)} statements`),
+    ...distinct(others),
+    ...(deciding === undefined ? [] : [deciding]),
+  ])
+}
+
+function same(a: Why, b: Why | undefined): boolean {
+  return a.rule === b?.rule && a.detail === b.detail
+}
+
 function distinct(entries: readonly Why[]): readonly Why[] {
-  const seen = new Map(entries.map((entry) => [`${entry.rule} ${entry.detail}`, entry]))
-  return [...seen.values()]
+  return entries.filter((entry, index) => entries.findIndex((other) => same(entry, other)) === index)
 }
 
 /** The session as the next statement finds it, as far as names depend on it. */

@@ -23,7 +23,12 @@ export function createContext(given: Pick<Context, 'config' | 'database' | 'cata
   const clusters = clustersOf(given.database)
   const exists = (key: string): boolean =>
     given.database.homes.has(key) || clusters.some((cluster) => given.catalogs.get(cluster)?.relations.has(key) === true)
-  const names: NameSpace = { searchPath: given.session.searchPath, temporary: given.session.temporary, exists }
+  const hasSchema = (schema: string): boolean => {
+    const within = (key: string): boolean => key.startsWith(`${schema}.`)
+    const known = [given.database.homes.keys(), ...clusters.map((cluster) => given.catalogs.get(cluster)?.relations.keys() ?? [])]
+    return known.some((keys) => [...keys].some(within))
+  }
+  const names: NameSpace = { searchPath: given.session.searchPath, temporary: given.session.temporary, exists, hasSchema }
   return { ...given, clusters, names }
 }
 

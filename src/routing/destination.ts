@@ -40,13 +40,13 @@ export interface Destination {
 
 export function route(context: Context, outer: Statement): Routed | RefusePlan {
   const statement = innermost(outer)
-  const resolved = touch(context, statement.relations, statement.sequences)
+  const resolved = touch(context, statement)
   if ('kind' in resolved) return resolved
   const created = createdTemporary(statement)
   const touched = created === null ? resolved : resolved.map((one) => (created(one) ? asTemporary(context, one, resolved) : one))
   const common = commonHome(touched)
   if (common.kind === 'refuse') return common
-  const reference = referenceWrite(context, touched)
+  const reference = referenceWrite(context, statement, touched)
   if (reference !== null) return reference
   const to = target(context, statement, touched, common)
   if (to.kind === 'refuse') return to
@@ -100,8 +100,8 @@ function ownerOf(common: CommonHome): string | null {
 }
 
 /** One copy written alone would differ from the others: only said outright, cluster by cluster. */
-function referenceWrite(context: Context, touched: readonly Touched[]): RefusePlan | null {
-  if (context.clusters.length === 1 || suppliedCluster(context) !== null) return null
+function referenceWrite(context: Context, statement: Statement, touched: readonly Touched[]): RefusePlan | null {
+  if (context.clusters.length === 1 || suppliedCluster(context) !== null || onlyRefersTo(statement, touched)) return null
   const written = touched.find((one) => one.home.kind === 'reference' && (one.access === 'write' || one.access === 'define'))
   if (written === undefined) return null
   return refuse('reference-write', {
@@ -109,6 +109,13 @@ function referenceWrite(context: Context, touched: readonly Touched[]): RefusePl
     hint: `Run it on each of them in turn: /* pointsman: cluster=${context.database.default} */ …`,
     tables: [written.key],
   })
+}
+
+/** CREATE TABLE … REFERENCES, LIKE: the reference table is named, another one is made. */
+function onlyRefersTo(statement: Statement, touched: readonly Touched[]): boolean {
+  const { detail } = statement
+  if (detail.kind !== 'ddl' || (detail.what !== 'create table' && detail.what !== 'alter table')) return false
+  return touched[0] !== undefined && touched[0].home.kind !== 'reference'
 }
 
 function target(context: Context, statement: Statement, touched: readonly Touched[], common: CommonHome): Target | RefusePlan {
@@ -140,6 +147,7 @@ function concernsServers(statement: Statement): boolean {
 
 function what(statement: Statement): string {
   const { detail } = statement
+  if (detail.kind === 'lock') return 'LOCK TABLE'
   return detail.kind === 'ddl' || detail.kind === 'utility' ? detail.what.toUpperCase() : statement.node
 }
 
@@ -150,7 +158,7 @@ function manyClusters(context: Context, message: string): RefusePlan {
   })
 }
 
-function freeWhy(touched: readonly Touched[], cluster: string): Why {
+export function freeWhy(touched: readonly Touched[], cluster: string): Why {
   const reference = touched.find((one) => one.home.kind === 'reference')
   if (reference !== undefined) return why('reference', `${reference.key}, on cluster ${cluster}`)
   const system = touched.find((one) => one.home.kind === 'system')

@@ -1,6 +1,6 @@
 // routing/finish.ts — a statement and its destination → the plan: role, policy, and what the connection will carry
 // afterwards. The order of the rules in role() is the precedence; the first that applies decides and stands last in `why`.
-import type { SettingChange } from '../sql/statement.js'
+import type { SettingChange, Statement } from '../sql/statement.js'
 import { access, type AccessFacts } from './access.js'
 import type { Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
@@ -30,7 +30,8 @@ function compose(context: Context, routed: Routed, to: Destination, facts: Acces
   const decided = role(context, to.cluster, facts, pins ?? (settings.length > 0 ? 'setting' : null), policy)
   const runs = outer.detail.kind !== 'explain' || outer.detail.analyze
   const onReplica = context.session.transaction.home?.role === 'replica'
-  const taints = facts.taints ?? (context.session.understood ? null : 'text that the server may have read differently')
+  const hidden = statement.hiddenSettings ? 'set_config' : null
+  const taints = facts.taints ?? hidden ?? (context.session.understood ? null : 'text that the server may have read differently')
   return one({
     cluster: to.cluster,
     shard: to.shard,
@@ -46,18 +47,24 @@ function compose(context: Context, routed: Routed, to: Destination, facts: Acces
     unpins: statement.functions.some((use) => use.name.name === 'pg_advisory_unlock_all') ? 'advisory lock' : null,
     settings,
     ownTransaction: statement.ownTransaction,
-    lane: fitsLane(
-      context,
-      routed,
-      facts,
-      decided.role === 'replica' || facts.effect === 'read',
-      taints === null && pins === null && settings.length === 0,
-    ),
+    lane:
+      !to.provisional &&
+      fitsLane(
+        context,
+        routed,
+        facts,
+        decided.role === 'replica' || facts.effect === 'read',
+        taints === null && pins === null && settings.length === 0,
+      ),
     readsData: facts.readsData,
-    changesCatalog:
-      (statement.detail.kind === 'ddl' && !statement.detail.temporary && runs) ||
-      (statement.detail.kind === 'select' && statement.detail.into !== null),
+    changesCatalog: runs && changesCatalog(statement),
   })
+}
+
+function changesCatalog(statement: Statement): boolean {
+  const { detail } = statement
+  if (detail.kind === 'ddl') return !detail.temporary && detail.what !== 'truncate'
+  return detail.kind === 'select' && detail.into !== null && !detail.into.temporary
 }
 
 function otherCluster(context: Context, routed: Routed, to: Destination): RefusePlan | null {

@@ -2,10 +2,10 @@
 // config, not a server: two partitions that still share a cluster are two homes, so that the rules are live before the
 // split (DESIGN §1.10). Reference tables and system catalogs are at home everywhere.
 import { rootOf } from '../catalog/expand.js'
-import { resolveRelation } from '../catalog/resolve.js'
+import { resolveCreated, resolveRelation } from '../catalog/resolve.js'
 import { written } from '../catalog/judge.js'
 import type { Sharded } from '../sharding/sharded.js'
-import type { Access, Name, RelationUse } from '../sql/statement.js'
+import type { Access, Name, RelationUse, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import { refuse } from './make.js'
 import type { RefusePlan } from './plan.js'
@@ -37,18 +37,44 @@ export type CommonHome =
   | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly owner: string | null }
 
 /** Resolves every relation of a statement; a name that cannot be resolved and may be a routed one refuses it. */
-export function touch(context: Context, relations: readonly RelationUse[], sequences: readonly Name[]): readonly Touched[] | RefusePlan {
+export function touch(context: Context, statement: Statement): readonly Touched[] | RefusePlan {
   const touched: Touched[] = []
-  for (const use of relations) {
-    const found = touchOne(context, use, sequences)
+  const created = createdName(statement)
+  for (const use of statement.relations) {
+    const found = touchOne(context, use, use === created, statement.sequences)
     if ('kind' in found) return found
     touched.push(found)
   }
-  return touched
+  return followParent(context, statement, touched)
 }
 
-function touchOne(context: Context, use: RelationUse, sequences: readonly Name[]): Touched | RefusePlan {
-  const resolved = resolveRelation(use.name, context.names)
+/** A new partition lives where its root does, unless the config lists it. */
+function followParent(context: Context, statement: Statement, touched: readonly Touched[]): readonly Touched[] {
+  if (statement.detail.kind !== 'ddl' || statement.detail.what !== 'create table partition of') return touched
+  const [child, parent] = touched
+  if (child === undefined || parent === undefined || context.database.homes.has(child.key)) return touched
+  return [{ ...child, root: parent.root, home: parent.home }, ...touched.slice(1)]
+}
+
+const creates: ReadonlySet<string> = new Set([
+  'create table',
+  'create table partition of',
+  'create table as',
+  'create view',
+  'create materialized view as',
+  'create sequence',
+  'create foreign table',
+])
+
+/** The relation that a statement creates. */
+function createdName(statement: Statement): RelationUse | undefined {
+  const { detail } = statement
+  const makes = detail.kind === 'ddl' ? creates.has(detail.what) : detail.kind === 'select' && detail.into !== null
+  return makes ? statement.relations.find((use) => use.access === 'define') : undefined
+}
+
+function touchOne(context: Context, use: RelationUse, created: boolean, sequences: readonly Name[]): Touched | RefusePlan {
+  const resolved = created ? resolveCreated(use.name, context.names) : resolveRelation(use.name, context.names)
   const { key } = resolved
   const base = { name: use.name, access: use.access, key, root: key, known: true }
   switch (resolved.kind) {

@@ -136,7 +136,7 @@ function unknownCluster(context: Context): Plan | null {
 /** A text that the parser does not understand cannot be inspected: the primary answers, or nobody. */
 function notParsed(context: Context, understood: Understood): Plan | null {
   if (understood.shape.statements !== null) return null
-  const words = understood.shape.problem ?? 'not understood'
+  const words = problemWords(understood.shape.problem)
   const { transaction, pins } = context.session
   if (context.database.unparsed === 'refuse') {
     return refuse('unparsed', {
@@ -154,6 +154,12 @@ function notParsed(context: Context, understood: Understood): Plan | null {
     taints: 'text that is not understood',
     readsData: true,
   })
+}
+
+/** The parser's message up to where it quotes the text: what stands there may be a value. */
+function problemWords(problem: string | null): string {
+  const words = /^[a-z0-9_ ]+?(?= at or near|$)/.exec(problem ?? '')
+  return words === null ? 'the parser refuses it' : words[0]
 }
 
 /** A session that lexes in another way may mean other tables than the parser saw: only the default cluster is open to it. */

@@ -47,5 +47,6 @@ export function needsPrimary(policy: ReadPolicy): boolean {
 
 /** `session, at most 5s old` */
 export function describePolicy(policy: ReadPolicy): string {
+  if (policy.consistency === 'strong' && policy.maxStalenessMs !== 0) return 'strong'
   return policy.maxStalenessMs === null ? policy.consistency : `${policy.consistency}, at most ${formatDuration(policy.maxStalenessMs)} old`
 }

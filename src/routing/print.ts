@@ -71,7 +71,9 @@ function describeKind(plan: Plan): Readonly<Record<string, unknown>> {
 }
 
 function describeOne(plan: OnePlan): Readonly<Record<string, unknown>> {
-  const settings = plan.settings.map((change) => `${change.scope === 'local' ? 'local ' : ''}${change.name}${change.value === null ? ' to default' : ''}`)
+  const settings = plan.settings.map(
+    (change) => `${change.scope === 'local' ? 'local ' : ''}${change.name}${change.value === null ? ' to default' : ''}`,
+  )
   return {
     cluster: plan.cluster,
     shard: plan.shard,

@@ -50,12 +50,21 @@ export function sessionKind(context: Context, statement: Statement): SessionKind
       const read = detail.reads === null || context.inBatch ? null : planRead(detail.reads.name, detail.reads.column)
       return read === null ? null : decided(read)
     }
+    case 'explain': {
+      const { inner, analyze } = detail
+      if (inner.detail.kind !== 'execute') return null
+      return stateful(
+        context,
+        'prepare',
+        'EXPLAIN EXECUTE',
+        analyze ? { writes: true, readsData: true, taints: 'EXECUTE' } : { readsData: true },
+      )
+    }
     case 'insert':
     case 'update':
     case 'delete':
     case 'merge':
     case 'copy':
-    case 'explain':
     case 'prepare':
     case 'declare':
     case 'lock':
@@ -184,7 +193,7 @@ function setKind(context: Context, change: SettingChange): SessionKind {
   if (status === 'open' && home === null && !context.inBatch && context.session.understood)
     return deferred(change.value === null ? 'RESET' : 'SET')
   // Only a primary can be asked to be writable.
-  const writable = change.name.includes('transaction_read_only') || change.name.includes('transaction_isolation')
+  const writable = change.name === 'transaction_read_only' || change.name === 'transaction_isolation'
   return writable
     ? onPrimary(context, 'setting', change.name, { settings: [change] })
     : anywhere(context, 'setting', change.name, { settings: [change] })

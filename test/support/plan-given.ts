@@ -180,6 +180,7 @@ const userFunctions: readonly FunctionInfo[] = [
   userFunction('settle', 'volatile', 1, { kind: 'procedure' }),
   userFunction('volatile_sum', 'volatile', 1, { kind: 'aggregate', language: 'internal' }),
   userFunction('lower', 'volatile', 1, { schema: 'shadow' }),
+  userFunction('set_config', 'volatile', 3, { schema: 'shadow' }),
 ]
 
 function relation(key: string, kind: RelationInfo['kind'], columns: string, more: Partial<RelationInfo> = {}): [string, RelationInfo] {
@@ -210,6 +211,7 @@ const relations: Readonly<Record<string, readonly (readonly [string, RelationInf
     relation('public.users', 'table', 'id name email country karma created_at'),
     relation('public.accounts', 'table', 'id user_id balance'),
     relation('public.audited', 'table', 'id note', { triggers: true }),
+    relation('public.audited_view', 'view', 'id note', { behind: behind(['public.audited']) }),
     relation('public.guarded', 'table', 'id owner_id', { behind: behind(['public.accounts'], ['pg_catalog.current_setting']) }),
     relation('public.touchy', 'table', 'id', { behind: behind([], ['public.touch']) }),
     relation('public.events', 'partitioned', 'id at'),
