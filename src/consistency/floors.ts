@@ -78,8 +78,12 @@ interface ClusterFloors {
 /** After so many reads in a row on the primary, the next one is asked to wait for a sample instead (CONSISTENCY §2.3 W0). */
 const PATIENCE = 3
 
-/** The floors of a new session: nothing written, nothing read. */
-export function createFloors(): SessionFloors {
+/**
+ * The floors of a new session: nothing written, nothing read. `shared`: the writes of all sessions that were made with it
+ * count for each of them, from their end on; reads never do, since sessions that read side by side owe each other no order
+ * (and would hold each other to the primary, while they read from several replicas).
+ */
+export function createFloors(shared: SessionFloors | null = null): SessionFloors {
   const clusters = new Map<string, ClusterFloors>()
   const of = (cluster: string): ClusterFloors => {
     let state = clusters.get(cluster)
@@ -89,6 +93,11 @@ export function createFloors(): SessionFloors {
     }
     return state
   }
+  const own = (view: ClusterView): Standing => {
+    if (view.timeline === null) return { kind: 'pending', reason: 'no primary has been seen yet', impatient: false }
+    const state = clusters.get(view.id)
+    return state === undefined ? { kind: 'floor', timeline: view.timeline, lsn: 0n, same: null } : stand(state, view, view.timeline)
+  }
   return {
     writeStarted: (cluster) => {
       of(cluster).writing += 1
@@ -97,15 +106,18 @@ export function createFloors(): SessionFloors {
       const state = of(cluster)
       state.writing = Math.max(0, state.writing - 1)
       state.mark = later(state.mark, now)
+      shared?.writeEnded(cluster, now)
     },
     readEnded: (cluster, read) => {
       if (read.role === 'primary') primaryRead(of(cluster), read)
       else replicaRead(of(cluster), read)
     },
     standing: (view) => {
-      if (view.timeline === null) return { kind: 'pending', reason: 'no primary has been seen yet', impatient: false }
-      const state = clusters.get(view.id)
-      return state === undefined ? { kind: 'floor', timeline: view.timeline, lsn: 0n, same: null } : stand(state, view, view.timeline)
+      const standing = own(view)
+      if (shared === null || standing.kind === 'pending') return standing
+      const others = shared.standing(view)
+      if (others.kind === 'pending') return others
+      return others.lsn > standing.lsn ? { ...standing, lsn: others.lsn } : standing
     },
     lastReplica: (cluster) => clusters.get(cluster)?.lastReplica ?? null,
   }

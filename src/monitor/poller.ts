@@ -34,7 +34,7 @@ interface Open {
   readonly tellsTimeline: boolean
 }
 
-const CONNECT_MS = 3_000
+const CONNECT_MS = 2_000
 const QUERY_MS = 1_000
 const BACKOFF_MS = { first: 200, last: 5_000 } as const
 

@@ -268,6 +268,64 @@ t.test('a node of another cluster is unfit', async (t) => {
   t.match(node('main', stranger.address).unfit, /another cluster/)
 })
 
+t.test('a server that hangs: its position is unknown after the first silence, it is down after the second; thawed, it is up', async (t) => {
+  const { monitor, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  await until('it is usable', () => node('main', second.address).limited === null)
+  await second.freeze()
+  t.teardown(() => second.thaw())
+  await until('its position is unknown', () => node('main', second.address).position === null)
+  await until('it is down', () => node('main', second.address).health === 'down')
+  t.equal(node('main', second.address).role, null)
+  await second.thaw()
+  await until('it is up', () => node('main', second.address).health === 'up' && node('main', second.address).limited === null)
+})
+
+t.test('a pool that cannot connect counts at once, and the monitor looks for itself', async (t) => {
+  const { monitor, observer, node, until } = watch(t, config)
+  await monitor.ready(10_000)
+  const states: string[] = []
+  observer.on('node.state', ({ node, state }) => {
+    if (node === first.address) states.push(state)
+  })
+  monitor.reportFailure(first.address, Object.assign(new Error('password authentication failed'), { code: '28P01' }))
+  t.equal(node('main', first.address).health, 'up', 'a refused login says nothing of the node')
+  const refused = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
+  monitor.reportFailure(first.address, refused)
+  monitor.reportFailure(first.address, refused)
+  t.equal(node('main', first.address).health, 'down')
+  await until('it answered twice', () => node('main', first.address).health === 'up')
+  t.same(states, ['suspect', 'down', 'probation', 'up'])
+})
+
+t.test('when the clocks drift apart, samples from before are forgotten before anybody uses them', async (t) => {
+  let asleep = 0
+  const { monitor, cluster, until } = watch(t, config, { wall: () => now() + asleep })
+  await monitor.ready(10_000)
+  await until('there are samples', () => cluster('main').series.samples.length > 0)
+  asleep = 60_000
+  const before = now()
+  t.equal(cluster('main').series.samples.length, 0)
+  await monitor.sampleNow('main')
+  t.ok(cluster('main').series.samples.every(({ sentAt }) => sentAt >= before))
+})
+
+t.test('another configuration: nodes that stay keep their connection and their samples', async (t) => {
+  const one = clusterConfigs(running, (cluster) => ({ ...cluster, nodes: [main.primary, first].map(nodeConfig) }))
+  const { monitor, cluster, node, until } = watch(t, one)
+  await monitor.ready(10_000)
+  await until('it is usable', () => node('main', first.address).limited === null)
+  const [connectedAt, oldest] = [node('main', first.address).position?.connectedAt, cluster('main').series.samples[0]?.sentAt]
+  monitor.configure(config as Parameters<typeof monitor.configure>[0])
+  t.equal(cluster('main').primary?.id, main.primary.address, 'there is no moment without a primary')
+  await until('the new node is usable', () => node('main', second.address).limited === null && node('main', second.address).role !== null)
+  await monitor.checkNow('main', first.address)
+  t.equal(node('main', first.address).position?.connectedAt, connectedAt)
+  t.equal(cluster('main').series.samples[0]?.sentAt, oldest)
+  monitor.configure({ clusters: new Map() } as unknown as Parameters<typeof monitor.configure>[0])
+  t.equal(monitor.current().clusters.size, 0)
+})
+
 t.test('idle, a node is asked once a second at most; one question at a time', async (t) => {
   let open = 0
   let asked = 0

@@ -224,6 +224,24 @@ t.test('after three reads in a row on the primary the fourth is impatient', (t) 
   t.end()
 })
 
+t.test('shared floors: writes count for all, reads for oneself (I16)', (t) => {
+  const shared = createFloors()
+  const [one, two] = [createFloors(shared), createFloors(shared)]
+  one.writeStarted('main')
+  t.equal(asked(two, view([])).kind, 'floor', 'a write of another session counts from its end on')
+  t.equal(asked(one, view([])).kind, 'unmet')
+  one.writeEnded('main', 10)
+  t.equal(asked(two, view([[10, 5n]])).kind, 'unmet')
+  t.match(asked(two, view([[11, 5n]])), { kind: 'floor', lsn: 5n })
+  one.readEnded('main', read({ node: 'r' }))
+  two.readEnded('main', read({ node: 's' }))
+  t.match(asked(one, view([[11, 5n]])), { lsn: 5n, same: { node: 'r' } })
+  t.match(asked(two, view([[11, 5n]])), { lsn: 5n, same: { node: 's' } })
+  t.match(asked(createFloors(shared), view([[11, 5n]])), { lsn: 5n, same: null })
+  t.match(asked(createFloors(), view([])), { lsn: 0n, same: null }, 'not for sessions made without it')
+  t.end()
+})
+
 t.test('I10: on a new timeline a floor is made again from a sample of the new primary', (t) => {
   const floors = wrote(10)
   t.match(asked(floors, view([[20, 1_000n]])), { timeline: 1, lsn: 1_000n })
