@@ -36,16 +36,21 @@ export async function connectServer(
   signal: AbortSignal,
 ): Promise<ServerConnection> {
   const address: Address = { cluster: identity.cluster, node, tls }
-  const timeout = new AbortController()
+  // By hand, since AbortSignal.any() would hang one more listener for ever on a signal that lives as long as its pool.
+  const stop = new AbortController()
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS
-  const timer = setTimeout(() => timeout.abort(new Error(`no answer within ${String(timeoutMs)} ms`)), timeoutMs)
+  const timer = setTimeout(() => stop.abort(new Error(`no answer within ${String(timeoutMs)} ms`)), timeoutMs)
+  const giveUp = (): void => stop.abort(signal.reason)
+  signal.addEventListener('abort', giveUp, { once: true })
   try {
-    return await open(address, identity, options, AbortSignal.any([signal, timeout.signal]))
+    signal.throwIfAborted()
+    return await open(address, identity, options, stop.signal)
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    throw unreachable(address, timeout.signal.aborted ? timeout.signal.reason : error)
+    throw unreachable(address, stop.signal.aborted ? stop.signal.reason : error)
   } finally {
     clearTimeout(timer)
+    signal.removeEventListener('abort', giveUp)
   }
 }
 

@@ -111,13 +111,15 @@ export class Connection implements ServerConnection {
     return new AttachedExchange(this.#exchangeContext(sink))
   }
 
-  query(sql: string): Promise<SimpleResult> {
+  async query(sql: string): Promise<SimpleResult> {
+    this.#requireGroupsClosed()
     const query = new SimpleQuery((loss) => lost(this.#address, loss))
     this.#collect({ act: 'collect', reply: 'query', collector: query }, encodeQuery(sql))
     return query.result
   }
 
   async sync(): Promise<void> {
+    this.#requireGroupsClosed()
     const empty = new SimpleQuery((loss) => lost(this.#address, loss))
     this.#collect({ act: 'collect', reply: 'sync', collector: empty }, encodeSync())
     await empty.result
@@ -191,13 +193,17 @@ export class Connection implements ServerConnection {
     }
   }
 
+  /** A message of ours inside a client's group would end it, or be skipped with it. */
+  #requireGroupsClosed(): void {
+    if (this.#ledger.groupOpen) throw new Error('a message of ours inside an open group of messages')
+  }
+
   /** A message of ours and what collects its reply. */
   #collect(entry: Collected, message: Uint8Array): void {
     if (this.#closed !== null || this.#closing) {
       entry.collector.lost(this.#loss(this.#closed ?? 'closed'))
       return
     }
-    if (entry.reply === 'query' && this.#ledger.groupOpen) throw new Error('a query of ours inside an open group of messages')
     this.#ledger.append(entry)
     this.#written = true
     this.#writer.write(message)

@@ -153,7 +153,7 @@ export interface ServerConnection extends PooledConnection {
   exchange(sink: ReplySink): Exchange
   /**
    * A simple query of our own, in its turn behind what was sent before, also while an exchange is attached (which sees
-   * neither its rows nor its error). Rejects with ServerError (the server's own fields) or PointsmanError.
+   * neither its rows nor its error). Not inside a group of extended messages whose Sync has not been sent. Rejects with ServerError (the server's own fields) or PointsmanError.
    */
   query(sql: string): Promise<SimpleResult>
   /** One empty round trip. */

@@ -80,6 +80,8 @@ export function tlsOptions(tls: ClusterTls, host: string): ConnectionOptions {
     ...(tls.ca === null ? {} : { ca: pem(tls.ca) }),
     ...(tls.cert === null ? {} : { cert: pem(tls.cert) }),
     ...(tls.key === null ? {} : { key: pem(tls.key) }),
+    // What the certificate is checked against: without it Node would check for "localhost".
+    host,
     // SNI must not be an address (RFC 6066).
     ...(isIP(host) === 0 ? { servername: host } : {}),
     ...(tls.mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),

@@ -16,6 +16,8 @@ export type Entry = Expect | Collected
 /** An entry that a message was sent for. */
 export type Owed = ExpectReply | Collected
 
+const COMPACT_AT = 1024
+
 export class Ledger {
   #entries: Entry[] = []
   #head = 0
@@ -80,8 +82,9 @@ export class Ledger {
     if (isExecute(entry)) this.#executes--
     this.#copyIn = false
     this.#head++
-    if (this.#head === this.#entries.length) {
-      this.#entries = []
+    // A pipeline that never runs dry must not keep what it has done.
+    if (this.#head === this.#entries.length || this.#head > COMPACT_AT) {
+      this.#entries = this.#entries.slice(this.#head)
       this.#head = 0
     }
   }

@@ -1,7 +1,7 @@
 // server/reply-reader.ts — reads what a server sends, against the ledger, and gives each byte to whoever it belongs to.
 // The common case costs nothing per row: runs of DataRows, and the small frames around them, leave as one slice per chunk.
 //
-// Acknowledgements (ParseComplete … RowDescription, notices between them) are held while an execution is still to come:
+// Acknowledgements (ParseComplete … RowDescription) are held while an execution is still to come:
 // PostgreSQL buffers them likewise, so no client can tell; and a read that fails has forwarded nothing, and may be moved.
 import {
   decodeCommandComplete,
@@ -255,8 +255,11 @@ export class ReplyReader implements FrameHandler {
     const cut = end - start < length
     const drops = this.#drops(head)
     if (cut) this.#rest = drops ? 'drop' : 'give'
-    if (!drops) this.#append(chunk, start, end)
-    else if (head === undefined && !cut) this.#context.sink()?.notice?.(chunk.subarray(start, end))
+    if (!drops) {
+      // What an execution says while it runs is for now: PostgreSQL flushes notices too.
+      if (executes(head)) this.#holding = false
+      this.#append(chunk, start, end)
+    } else if (head === undefined && !cut) this.#context.sink()?.notice?.(chunk.subarray(start, end))
   }
 
   #parameterStatus(frame: Uint8Array): void {
@@ -326,6 +329,14 @@ export class ReplyReader implements FrameHandler {
     const owed = head === undefined ? 'nothing is owed' : `the reply to ${head.act === 'synthesize' ? 'nothing' : head.reply} is owed`
     return violation(`the server sent ${backendName(type) ?? 'a message of unknown type'} where ${owed}`)
   }
+}
+
+function executes(head: Entry | undefined): boolean {
+  return (
+    head !== undefined &&
+    head.act !== 'synthesize' &&
+    (head.reply === 'execute' || head.reply === 'query' || head.reply === 'function-call')
+  )
 }
 
 type Effect = 'stays' | 'ends'

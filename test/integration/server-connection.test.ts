@@ -160,7 +160,7 @@ t.test('a portal read in pieces', async (t) => {
   )
   await sink.until(() => sink.exchange.owed === 0)
   t.same(lines(sink), ['ParseComplete', 'BindComplete', 'DataRow', 'DataRow', 'PortalSuspended'])
-  t.throws(() => void connection.query('SELECT 1'), /open group/, 'a query of ours would end the portal')
+  await t.rejects(connection.query('SELECT 1'), /open group/, 'a query of ours would end the portal')
   sink.exchange.send([encodeExecute('', 2), encodeSync()], [forward('execute'), forward('sync')])
   await sink.untilReady(1)
   t.same(sink.tags, ['SELECT 1'])

@@ -91,13 +91,6 @@ t.test('TLS modes', async (t) => {
   )
 })
 
-t.test('a certificate for another name', async (t) => {
-  // 127.0.0.2 is the same server, and not in the certificate.
-  const tls = { mode: 'verify-full', ca: authority.cert } as const
-  const error: unknown = await openServer(at({ host: '127.0.0.2', tls })).catch((error: unknown) => error)
-  t.match(error, { key: 'node_unreachable' })
-})
-
 t.test('a client certificate', async (t) => {
   const own = authority.issue('with_cert')
   t.equal(
