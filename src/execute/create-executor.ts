@@ -75,7 +75,10 @@ class Acquisition<C extends PooledConnection> {
     const { plan } = this.#request
     if (plan.role === 'primary' || this.#asked().kind === 'primary') return this.#primaryOrFail('first', [])
     if (plan.policy.consistency !== 'any' || plan.policy.maxStalenessMs !== null) this.#parts.monitor.wanted(this.#cluster.id)
-    return (await this.#replica('first')) ?? (await this.#ladder())
+    const grant = await this.#replica('first')
+    if (grant !== null) return grant
+    // A primary all by itself is no spill: there is nobody to spare it, or to wait for.
+    return this.#nodes().every(({ role }) => role === 'primary') ? this.#primaryOrFail('first', []) : this.#ladder()
   }
 
   // ---- replicas
