@@ -78,7 +78,7 @@ class Acquisition<C extends PooledConnection> {
     const grant = await this.#replica('first')
     if (grant !== null) return grant
     // A primary all by itself is no spill: there is nobody to spare it, or to wait for.
-    return this.#nodes().every(({ role }) => role === 'primary') ? this.#primaryOrFail('first', []) : this.#ladder()
+    return this.#onlyPrimaries() ? this.#primaryOrFail('first', []) : this.#ladder()
   }
 
   // ---- replicas
@@ -120,6 +120,11 @@ class Acquisition<C extends PooledConnection> {
   /** Those that could serve at all. */
   #replicas(): readonly NodeSnapshot[] {
     return this.#nodes().filter(({ id, role, unfit }) => role === 'replica' && unfit === null && !this.#lost.has(id))
+  }
+
+  #onlyPrimaries(): boolean {
+    const nodes = this.#nodes()
+    return nodes.length > 0 && nodes.every(({ role }) => role === 'primary')
   }
 
   /** What the monitor knows of this generation's nodes; it may already measure those of the next. */
