@@ -131,7 +131,7 @@ export class EmbeddedNode {
   /** Stops it and returns once it is gone. Does nothing when it is not running. */
   async stop(mode: StopMode = 'fast'): Promise<void> {
     const server = this.#server
-    if (server === null || !server.running()) return
+    if (!server?.running()) return
     await this.thaw()
     const processes = await children(server.pid)
     signal(server.pid, mode === 'fast' ? 'SIGINT' : 'SIGQUIT')
@@ -142,7 +142,7 @@ export class EmbeddedNode {
   /** kill -9 for the server and all its processes: as if the power went. */
   async kill9(): Promise<void> {
     const server = this.#server
-    if (server === null || !server.running()) return
+    if (!server?.running()) return
     const processes = await children(server.pid)
     await signalTree(server.pid, 'SIGKILL')
     await server.ended()

@@ -129,12 +129,12 @@ t.test('killBackend ends one connection, or makes the server restart itself', as
 })
 
 t.test('a replica can be added while the primary is written to', async (t) => {
-  let writing = true
+  const writer = { writing: true }
   const writes = (async () => {
-    for (let id = 1000; writing; id++) await primary.sql(`INSERT INTO notes VALUES (${String(id)})`)
+    for (let id = 1000; writer.writing; id++) await primary.sql(`INSERT INTO notes VALUES (${String(id)})`)
   })()
   const added = await main.addReplica()
-  writing = false
+  writer.writing = false
   await writes
   await main.waitCaughtUp()
   t.equal(await count(added), await count(primary))
