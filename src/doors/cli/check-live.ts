@@ -3,7 +3,6 @@
 import type { ClusterConfig, Config, NodeConfig, Problem } from '../../config/config.js'
 import { printPath } from '../../config/findings.js'
 import type { Locator, Path } from '../../config/locator.js'
-import { PointsmanError } from '../../errors/error.js'
 import { readFacts, readTables, withServer, type Login, type ServerFacts, type TableFacts } from './ask-server.js'
 import { checkTables, type UnownedTable } from './check-tables.js'
 
@@ -229,6 +228,5 @@ function best(reports: readonly ServerReport[]): ServerReport | undefined {
 }
 
 function inWords(error: unknown): string {
-  if (error instanceof PointsmanError && error.cause instanceof Error) return `${error.message} (${error.cause.message})`
   return error instanceof Error ? error.message : String(error)
 }

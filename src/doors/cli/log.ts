@@ -19,7 +19,7 @@ const levels: LevelOf = {
   crossing: 'debug',
   'node.state': (event) => (event.state === 'up' ? 'info' : 'warn'),
   'node.staleness': null,
-  'primary.changed': 'warn',
+  'primary.changed': (event) => (event.from === null ? 'info' : 'warn'),
   'pool.wait': (event) => (event.outcome === 'ok' ? 'debug' : 'warn'),
   'pool.opened': 'debug',
   'pool.closed': 'debug',

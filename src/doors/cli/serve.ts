@@ -117,9 +117,9 @@ class Reloads {
     }
     const before = this.#doors.config()
     this.#tellNotLive(before, result.config)
-    const done = await this.#doors.reload(result.config)
-    if (done === 'refused') return
     this.#log.setLevel(result.config.log.level)
+    const outcome = await this.#doors.reload(result.config)
+    if (outcome === 'refused') this.#log.setLevel(before.log.level)
   }
 
   #tellNotLive(before: Config, next: Config): void {
