@@ -4,6 +4,7 @@
 import { buildCatalog } from '../catalog/build.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { Observer } from '../observe/events.js'
+import { attempt } from './attempt.js'
 import { fingerprintQuery, loadRows } from './catalog-queries.js'
 import type { MonitorConnection } from './connection.js'
 import { readBody, type ReadText } from './read-body.js'
@@ -98,7 +99,7 @@ export class CatalogKeeper {
   }
 
   async #refresh(): Promise<void> {
-    const connection = await this.#parts.connect(AbortSignal.any([AbortSignal.timeout(CONNECT_MS), this.#stop.signal]))
+    const connection = await attempt(this.#stop.signal, CONNECT_MS, this.#parts.connect)
     try {
       await within(this.#compare(connection), LOAD_MS, 'reading the catalog')
     } finally {

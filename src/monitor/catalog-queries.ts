@@ -12,7 +12,7 @@ const userSchema = `n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_to
 const firstUserOid = 16384
 
 /** Sums over row versions: any committed change of what loadRows() reads changes it. A few milliseconds; no text leaves the server. */
-export const fingerprintQuery = `SELECT pg_catalog.concat_ws(' ', ${[
+export const fingerprintQuery: string = sums([
   ['pg_proc', `oid >= ${String(firstUserOid)}`],
   ['pg_class', `oid >= ${String(firstUserOid)}`],
   ['pg_attribute', `attrelid >= ${String(firstUserOid)}`],
@@ -26,12 +26,14 @@ export const fingerprintQuery = `SELECT pg_catalog.concat_ws(' ', ${[
   ['pg_cast', `oid >= ${String(firstUserOid)}`],
   ['pg_aggregate', `aggfnoid >= ${String(firstUserOid)}`],
   ['pg_constraint', 'contypid <> 0 OR confrelid <> 0'],
-]
-  .map(
-    ([table, filter]) =>
-      `(SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.${table ?? ''} WHERE ${filter ?? ''})`,
+])
+
+function sums(tables: readonly (readonly [table: string, filter: string])[]): string {
+  const each = tables.map(
+    ([table, filter]) => `(SELECT pg_catalog.concat(count(*), ':', sum(xmin::text::bigint)) FROM pg_catalog.${table} WHERE ${filter})`,
   )
-  .join(',\n')})`
+  return `SELECT pg_catalog.concat_ws(' ', ${each.join(',\n')})`
+}
 
 const functionsQuery = `SELECT n.nspname, p.proname,
  CASE WHEN p.prokind <> 'a' THEN p.provolatile::text ELSE coalesce((SELECT CASE max(CASE s.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 END)

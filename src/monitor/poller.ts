@@ -9,6 +9,7 @@
 // A question that is not answered in time ends its connection: what state it is in is unknown, and so is the position.
 import { positionQuery, readPosition } from '../consistency/position-query.js'
 import type { NodeEvent } from '../topology/node-state.js'
+import { attempt } from './attempt.js'
 import type { MonitorConnection } from './connection.js'
 import { TimeoutError, within } from './within.js'
 
@@ -36,7 +37,7 @@ interface Open {
 
 const CONNECT_MS = 2_000
 const QUERY_MS = 1_000
-const BACKOFF_MS = { first: 200, last: 5_000 } as const
+const BACKOFF_MS = { first: 200, last: 2_000 } as const
 
 /** Once per connection: which cluster's data this is, and whether a standby's timeline may be seen. */
 const helloQuery = `SELECT system_identifier::text, pg_catalog.pg_has_role('pg_read_all_stats', 'MEMBER')::text
@@ -122,8 +123,7 @@ export class Poller {
 
   async #connect(): Promise<Open> {
     const { connect, now } = this.#parts
-    const deadline = AbortSignal.any([AbortSignal.timeout(CONNECT_MS), this.#stop.signal])
-    const connection = await connect(deadline)
+    const connection = await attempt(this.#stop.signal, CONNECT_MS, connect)
     try {
       const connectedAt = now()
       const [row] = await within(connection.query(helloQuery), QUERY_MS, 'the first answer')
