@@ -8,12 +8,12 @@
 // done resolves when the script is through, and rejects at the first thing that is not as scripted.
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { encodeStartupMessage, readStartupPacket } from '../../src/protocol/startup.js'
+import { encodeSslRequest, encodeStartupMessage, readStartupPacket } from '../../src/protocol/startup.js'
 import { encodeMessage, formatMessage, normalizeMessage } from './wire-text.js'
 
 export interface ScriptedServer {
   readonly port: number
-  /** One per connection, in order. */
+  /** Resolves when every script is through; rejects at the first thing that is not as scripted. */
   readonly done: Promise<void>
   close(): Promise<void>
   /** Nobody new gets in; who is there stays. */
@@ -35,7 +35,9 @@ export async function scriptedServer(...scripts: readonly (readonly string[])[])
   let finish: (result: Promise<unknown>) => void = () => undefined
   const done = new Promise<unknown>((resolve) => {
     finish = resolve
-  })
+  }).then(() => undefined)
+  // Whoever does not ask need not handle it.
+  done.catch(() => undefined)
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -52,7 +54,7 @@ export async function scriptedServer(...scripts: readonly (readonly string[])[])
   await listen(server)
   return {
     port: (server.address() as AddressInfo).port,
-    done: done.then(() => undefined),
+    done,
     stopListening: () => void server.close(),
     close: () => {
       for (const socket of sockets) socket.destroy()
@@ -119,6 +121,7 @@ class Peer {
 
   #send(line: string): void {
     if (line.startsWith('byte ')) this.#socket.write(Buffer.from(JSON.parse(line.slice(5)) as string, 'latin1'))
+    else if (line === 'SSLRequest') this.#socket.write(encodeSslRequest())
     else if (line.startsWith('StartupMessage')) this.#socket.write(startup(line.slice(14).trim()))
     else this.#socket.write(encodeMessage(this.#side, line))
   }
