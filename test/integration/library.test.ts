@@ -231,6 +231,17 @@ t.test('notices, type parsers and escapes', async (t) => {
   t.same((await pool.query({ text: 'SELECT id FROM users WHERE id = 1', consistency: 'strong' })).rows, [{ id: 1 }])
 })
 
+t.test('a prepared statement by its name alone, whichever server it meets', async (t) => {
+  const client = await pool.connect()
+  await client.query({ name: 'mine', text: 'SELECT id FROM users WHERE id = $1', values: [1] })
+  for (const consistency of ['any', 'strong'] as const) {
+    const { rows } = await client.query({ name: 'mine', values: [2], consistency } as unknown as { text: string })
+    t.same(rows, [{ id: 2 }], consistency)
+  }
+  await t.rejects(client.query({ values: [2] } as unknown as { text: string }), /either text or a name/)
+  client.release()
+})
+
 t.test('cursors, query streams and COPY, returned at once', async (t) => {
   const client = await pool.connect()
   const cursor = client.query(new Cursor<{ id: number }>('SELECT id FROM users WHERE id <= $1 ORDER BY id', [5]))

@@ -7,6 +7,7 @@
 // pool.query() has a conversation per statement that keeps nothing (`keeps` false): what would belong to a session is
 // scrubbed away, and BEGIN is refused, since its COMMIT could never find it.
 import type { EventEmitter } from 'node:events'
+import type { SessionFloors } from '../../consistency/floors.js'
 import type { PolicyOverride, ReadPolicy } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import { one } from '../../routing/make.js'
@@ -57,7 +58,10 @@ export class Conversation {
   readonly #core: Core
   readonly #listener: EventEmitter | null
   readonly #keeps: boolean
+  readonly #floors: SessionFloors
   readonly #holds = new Map<string, Hold>()
+  /** Texts by name. */
+  readonly #prepared = new Map<string, string>()
   #session: Session | null = null
   #ground: Ground | null = null
   #tail: Promise<unknown> = Promise.resolve()
@@ -69,6 +73,7 @@ export class Conversation {
 
   constructor(core: Core, options: { readonly keeps: boolean; readonly listener: EventEmitter | null }) {
     this.#core = core
+    this.#floors = core.newFloors()
     this.#keeps = options.keeps
     this.#listener = options.listener
   }
@@ -105,7 +110,7 @@ export class Conversation {
     if (this.#streaming) await this.#streamOver()
     else await this.#tail
     for (const hold of this.#holds.values()) {
-      if (hold.writing) this.#core.floors.writeEnded(hold.cluster, this.#core.now())
+      if (hold.writing) this.#floors.writeEnded(hold.cluster, this.#core.now())
       hold.taint ??= hold.pins.size > 0 ? 'its client kept session state there' : null
       if (destroy === null && !this.#streaming) hold.release()
       else hold.destroy(destroy ?? 'its client left while a stream was open')
@@ -141,13 +146,27 @@ export class Conversation {
     }
   }
 
-  async #request(query: Query): Promise<Request> {
+  async #request(given: Query): Promise<Request> {
     const startedAt = this.#core.now()
+    const query = this.#withText(given)
     const ground = this.#ground ?? (await this.#core.ground())
     if (this.#keeps) this.#session ??= this.#core.newSession(ground.greeting)
     const understood = withRouteOptions(ground.planner.understand(query.text), query.route)
     const parameters = query.values.length === 0 ? null : parameterSource(this.#core.pg, query.values)
     return { query, ground, startedAt, understood, parameters, avoid: new Set(), attempts: 0, plan: null, route: null, outcome: 'ok' }
+  }
+
+  /** pg lets a prepared statement be run by its name alone; the connection it runs on now may not know it yet. */
+  #withText(query: Query): Query {
+    if (query.kind === 'submittable') return query
+    const { name, onlyNamed } = query
+    if (!onlyNamed) {
+      if (name !== null) this.#prepared.set(name, query.text)
+      return query
+    }
+    const text = name === null ? undefined : this.#prepared.get(name)
+    if (text === undefined) throw new Error('A query must have either text or a name. Supplying neither is unsupported.')
+    return { ...query, text, config: Object.assign(query.config, { text }) }
   }
 
   #plan({ ground, understood, parameters }: Request, session: Session): Plan {
@@ -322,13 +341,13 @@ export class Conversation {
   }
 
   async #acquire(request: Request, plan: OnePlan): Promise<Hold> {
-    const { floors, login, now, stopping } = this.#core
+    const { login, now, stopping } = this.#core
     const { generation } = request.ground
     const wanted = this.#wanted()
     const grant = await generation.executor.acquire({
       plan,
       identity: generation.identityFor(plan.cluster, login),
-      floors,
+      floors: this.#floors,
       invokedAt: request.startedAt,
       prefer: ({ settings }) => (settings === null ? -1 : fit(wanted, settings.values)),
       avoid: request.avoid,
@@ -353,7 +372,10 @@ export class Conversation {
     if (!hold.connection.usable) return { ok: false, error: lostError(hold), status: null, written: false }
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
-    if (plan.writes) hold.writing = true
+    if (plan.writes && !hold.writing) {
+      hold.writing = true
+      this.#floors.writeStarted(hold.cluster)
+    }
     const sent = await this.#send(hold, request.query)
     if (!sent.ok && isTimeout(sent.error)) {
       // pg gave up on the statement, the server did not.
@@ -393,7 +415,7 @@ export class Conversation {
       if (query.kind === 'plain') return { ok: true, result: await connection.client.query(query.config) }
       this.#streaming = true
       void connection.client.query(query.submittable, ...query.rest)
-      await connection.settled()
+      if ((await connection.settled()) === null) connection.endStreams()
       return { ok: true, result: undefined }
     } catch (error) {
       return { ok: false, error }
@@ -440,16 +462,22 @@ export class Conversation {
   }
 
   #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
-    const { floors, now } = this.#core
-    const endedAt = now()
+    const endedAt = this.#core.now()
     if (hold.writing && status === 'I') {
       hold.writing = false
-      floors.writeEnded(hold.cluster, endedAt)
+      this.#floors.writeEnded(hold.cluster, endedAt)
     }
     if (!plan.readsData) return
     const { node, role } = hold.route
     const { openedAt, postmasterStart } = hold.connection.evidence
-    floors.readEnded(hold.cluster, { node, role, openedAt, postmasterStart, startedAt: Math.max(request.startedAt, hold.since), endedAt })
+    this.#floors.readEnded(hold.cluster, {
+      node,
+      role,
+      openedAt,
+      postmasterStart,
+      startedAt: Math.max(request.startedAt, hold.since),
+      endedAt,
+    })
   }
 
   /** What the statements that ended changed in the session, and on the connection they ran on. */
@@ -501,7 +529,7 @@ export class Conversation {
   #lost(hold: Hold): void {
     const session = this.#session
     this.#holds.delete(hold.cluster)
-    if (hold.writing) this.#core.floors.writeEnded(hold.cluster, this.#core.now())
+    if (hold.writing) this.#floors.writeEnded(hold.cluster, this.#core.now())
     hold.destroy('the connection was lost')
     if (session === null) return
     if (session.transaction.kind === 'open' && session.transaction.home.cluster === hold.cluster) {

@@ -1,8 +1,8 @@
 // doors/library/core.ts — what all clients of one router share: the runtime, how statements are read and planned, the
 // floors of the process, and what a session starts with.
 //
-// One set of floors serves the whole router: whatever this process has been told was written, every later `session` read
-// of this process sees. A write counts from its end on: of a read that overlaps it nobody can say which comes first.
+// Writes are everybody's: whatever this process has been told was written, every later `session` read of this process sees.
+// Reads are a client's own: only statements of one checked-out client come after one another (monotonic reads).
 import { PointsmanError } from '../../errors/error.js'
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
 import type { DatabaseConfig } from '../../config/config.js'
@@ -49,7 +49,9 @@ export class Core {
   readonly observer: Observer
   readonly now: () => number
   readonly login: ClientLogin
-  readonly floors: SessionFloors = createFloors()
+  /** What this process has written. */
+  readonly written: SessionFloors = createFloors()
+  /** Aborted by end(): what still waits for a server then is told. */
   readonly stopping: AbortController = new AbortController()
   readonly #planner: Promise<Planner>
   readonly #runtime: Promise<Runtime<PgConnection>>
@@ -96,6 +98,11 @@ export class Core {
     return { planner, generation, database, greeting, fresh: this.newSession(greeting) }
   }
 
+  /** The floors of one client, over what the process has written. */
+  newFloors(): SessionFloors {
+    return createFloors(this.written)
+  }
+
   newSession(greeting: Greeting): Session {
     return new Session({ database: this.login.database, user: this.login.user, settings: new Map(), greeting })
   }
@@ -106,7 +113,7 @@ export class Core {
     const { lease } = await generation.executor.acquire({
       plan: one({ cluster, role, why: [why('setting', 'what the server reports at login')] }),
       identity: generation.identityFor(cluster, this.login),
-      floors: this.floors,
+      floors: this.newFloors(),
       invokedAt: this.now(),
       signal: this.stopping.signal,
     })

@@ -15,7 +15,7 @@ export class Hold {
   values: Settings | null
   /** Why it must be scrubbed before another client gets it, or null. */
   taint: string | null = null
-  readonly pins = new Set<string>()
+  readonly pins: Set<string> = new Set()
   /** A write was sent whose transaction has not ended. */
   writing = false
   readonly #lease: Lease<PgConnection>

@@ -14,6 +14,7 @@ export interface PgResult {
 export interface PgConnectionEvents {
   prependListener(event: 'readyForQuery', listener: (message: { readonly status?: string }) => void): unknown
   on(event: 'parameterStatus', listener: (message: { readonly parameterName: string; readonly parameterValue: string }) => void): unknown
+  emit(event: 'readyForQuery', message: { readonly status: string }): unknown
   readonly stream: { destroy(error?: Error): unknown }
   parsedStatements: Record<string, string>
   submittedNamedStatements?: Record<string, string>

@@ -10,7 +10,7 @@ export type Status = 'I' | 'T' | 'E'
 
 export class PgConnection implements PooledConnection {
   readonly client: PgClient
-  readonly parameters = new Map<string, string>()
+  readonly parameters: Map<string, string> = new Map()
   /** Session settings that stand here beyond the server's defaults; null: not known, so it must be scrubbed. */
   settings: SettingsState | null = connectionSettings(new Map())
   /** Who hears notices, notifications and the connection's end while it is leased. */
@@ -77,6 +77,14 @@ export class PgConnection implements PooledConnection {
     return this.usable ? this.#status : null
   }
 
+  /**
+   * A stream over a cursor that is lost waits, when it is destroyed, for a ReadyForQuery that cannot come any more
+   * (pg-cursor 2.22), and so would never tell its error. This tells it that there is nothing left to wait for.
+   */
+  endStreams(): void {
+    setImmediate(() => this.client.connection.emit('readyForQuery', { status: 'I' }))
+  }
+
   async scrub(): Promise<void> {
     if ((await this.settled()) === null) throw new Error('the connection is gone')
     if (this.#status !== 'I') await this.client.query('ROLLBACK')
@@ -84,6 +92,8 @@ export class PgConnection implements PooledConnection {
     this.client.connection.parsedStatements = {}
     this.settings = connectionSettings(new Map())
     this.onScrubbed()
+    // What listeners have sent must have ended, or its ReadyForQuery would be taken for the next statement's.
+    if (!this.client.readyForQuery) await this.client.query('')
   }
 
   close(): void {

@@ -9,6 +9,9 @@ export type Callback = (error: Error | null, result?: PgResult | PgResult[]) => 
 export interface PlainQuery {
   readonly kind: 'plain'
   readonly text: string
+  /** Of a prepared statement; `onlyNamed`: without a text, which runs what this client prepared under that name before. */
+  readonly name: string | null
+  readonly onlyNamed: boolean
   readonly values: readonly unknown[]
   /** What pg's own query() is given, values included. */
   readonly config: object
@@ -43,6 +46,8 @@ export function readQuery(first: unknown, second?: unknown, third?: unknown): Qu
   if (second !== undefined && second !== null && typeof second !== 'function') config['values'] = second
   return {
     kind: 'plain',
+    name: typeof config['name'] === 'string' ? config['name'] : null,
+    onlyNamed: typeof config['text'] !== 'string',
     text: typeof config['text'] === 'string' ? config['text'] : '',
     values: Array.isArray(config['values']) ? config['values'] : [],
     config,

@@ -181,6 +181,7 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
     async #close(): Promise<void> {
       this.ending = true
       if (this.#out > 0) await new Promise<void>((resolve) => (this.#whenIn = resolve))
+      this.#parts.core.stopping.abort(ended())
       const running = await this.#parts.core.ready().catch(() => null)
       await running?.runtime.close(Infinity)
       this.ended = true
