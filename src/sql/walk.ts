@@ -9,30 +9,32 @@ import { type Scope, isCte } from './scope.js'
 import type { Access } from './statement.js'
 import { type Fields, type Node, as, fields, integer, list, nameOf, rangeName, stringConstant, stringNode, text, unwrap } from './tree.js'
 
-/** Fields whose type is fixed, so that the tree does not wrap them, and that facts are taken from. */
-const fixedTypes: Readonly<Record<string, string>> = {
-  relation: 'RangeVar',
-  rel: 'RangeVar',
-  sequence: 'RangeVar',
-  view: 'RangeVar',
-  pktable: 'RangeVar',
-  constrrel: 'RangeVar',
-  table: 'RangeVar',
-  typevar: 'RangeVar',
-  identitySequence: 'RangeVar',
-  typeName: 'TypeName',
-  argType: 'TypeName',
-  returnType: 'TypeName',
-  ofTypename: 'TypeName',
-  datatype: 'TypeName',
-  sourcetype: 'TypeName',
-  targettype: 'TypeName',
-  storedtype: 'TypeName',
-  type_name: 'TypeName',
-  larg: 'SelectStmt',
-  rarg: 'SelectStmt',
-  funccall: 'FuncCall',
-}
+/** Fields whose type is fixed, so that the tree does not wrap them, and that facts are taken from. (One field is called `constructor`: a Map.) */
+const fixedTypes: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    relation: 'RangeVar',
+    rel: 'RangeVar',
+    sequence: 'RangeVar',
+    view: 'RangeVar',
+    pktable: 'RangeVar',
+    constrrel: 'RangeVar',
+    table: 'RangeVar',
+    typevar: 'RangeVar',
+    identitySequence: 'RangeVar',
+    typeName: 'TypeName',
+    argType: 'TypeName',
+    returnType: 'TypeName',
+    ofTypename: 'TypeName',
+    datatype: 'TypeName',
+    sourcetype: 'TypeName',
+    targettype: 'TypeName',
+    storedtype: 'TypeName',
+    type_name: 'TypeName',
+    larg: 'SelectStmt',
+    rarg: 'SelectStmt',
+    funccall: 'FuncCall',
+  }),
+)
 
 /** Nodes inside queries that only hold others. A node that is neither here nor handled counts as a write. */
 const harmless: ReadonlySet<string> = new Set(
@@ -77,7 +79,7 @@ export class Walk {
     for (const name in struct) {
       const value = struct[name]
       if (typeof value !== 'object' || value === null) continue
-      const fixed = fixedTypes[name] ?? ('relname' in value ? 'RangeVar' : undefined)
+      const fixed = fixedTypes.get(name) ?? ('relname' in value ? 'RangeVar' : undefined)
       const inner = fixed === undefined || Array.isArray(value) || unwrap(value) !== null ? null : fields(value)
       if (fixed === undefined || inner === null) this.any(value, scope)
       else this.node({ tag: fixed, fields: inner }, scope)
