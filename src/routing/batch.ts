@@ -7,11 +7,11 @@ import type { SettingChange, Statement } from '../sql/statement.js'
 import { createContext, type Context } from './context.js'
 import { destination, freeWhy, route, type Destination, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
-import { one, refuse } from './make.js'
+import { answer, inFailedTransaction, one, refuse } from './make.js'
 import type { OnePlan, Plan, RefusePlan, Why } from './plan.js'
 import { describePolicy } from './policy.js'
 import { why } from './rules.js'
-import { endsFailedTransaction, sessionKind, type SessionKind } from './session-kinds.js'
+import { endsFailedTransaction, sessionKind } from './session-kinds.js'
 import type { Values } from './shard-eval.js'
 
 /** One statement of a batch. `notHere`: refuses what the session may not touch. */
@@ -26,50 +26,59 @@ export interface Part {
 interface Placed {
   readonly to: string | null
   readonly at: (cluster: string) => OnePlan | RefusePlan
+  readonly keyed: boolean
 }
 
-export function planTogether(parts: readonly Part[]): Plan {
+/** `keyed`: the values of shard keys had a part in it, so other values may give another plan. */
+export interface Together {
+  readonly plan: Plan
+  readonly keyed: boolean
+}
+
+export function planTogether(parts: readonly Part[]): Together {
   const [first] = parts
-  if (first === undefined) return refuse('empty', { message: 'nothing was sent', hint: '' })
+  if (first === undefined) return { plan: answer('empty', 'nothing was sent', { what: 'empty' }), keyed: false }
   if (first.context.session.transaction.status === 'failed' && !endsFailedTransaction(first.statement)) {
-    return refuse('failed-transaction', {
-      message: 'current transaction is aborted, commands ignored until end of transaction block',
-      hint: 'ROLLBACK, or ROLLBACK TO a savepoint.',
-      error: 'in_failed_transaction',
-    })
+    return { plan: inFailedTransaction(), keyed: false }
   }
   const placed: Placed[] = []
   let session = first.context.session
+  let keyed = false
   for (const part of parts) {
     const context = createContext({ ...part.context, session })
     const found = place(context, part)
-    if ('kind' in found) return found
+    keyed ||= found.keyed
+    if ('plan' in found) return { plan: found.plan, keyed }
     placed.push(found)
     session = after(session, part.statement)
   }
   const cluster = commonCluster(first.context, placed)
-  return typeof cluster === 'string' ? joinAll(placed, cluster, first.context) : cluster
+  return { plan: typeof cluster === 'string' ? joinAll(placed, cluster, first.context) : cluster, keyed }
 }
 
-function place(context: Context, part: Part): Placed | Plan {
+/** A part that is refused or answered ends the whole. */
+interface Ended {
+  readonly plan: Plan
+  readonly keyed: boolean
+}
+
+function place(context: Context, part: Part): Placed | Ended {
   const session = sessionKind(context, part.statement)
-  if (session !== null) return placeSession(session)
+  if (session?.kind === 'plan') return { plan: session.plan, keyed: false }
+  if (session !== null) return { to: null, at: session.at, keyed: false }
   const routed = route(context, part.statement)
-  if (routed.kind === 'refuse') return routed
+  if (routed.kind === 'refuse') return { plan: routed, keyed: false }
   const refused = part.notHere(context, routed) ?? preparesSharded(routed)
-  if (refused !== null) return refused
+  if (refused !== null) return { plan: refused, keyed: false }
+  const keyed = routed.to.kind === 'keyed'
   const to = destination(context, routed, part.values, context.session.transaction.home?.cluster ?? null)
-  if ('kind' in to) return to
-  return { to: routed.to.kind === 'free' ? null : to.cluster, at: (cluster) => finish(context, routed, moved(to, routed, cluster)) }
+  if ('kind' in to) return { plan: to, keyed }
+  return { to: routed.to.kind === 'free' ? null : to.cluster, at: (cluster) => finish(context, routed, moved(to, routed, cluster)), keyed }
 }
 
 function moved(to: Destination, routed: Routed, cluster: string): Destination {
   if (routed.to.kind !== 'free' || cluster === to.cluster) return to
   return { ...to, cluster, why: [freeWhy(routed.touched, cluster)] }
-}
-
-function placeSession(session: SessionKind): Placed | Plan {
-  return session.kind === 'plan' ? session.plan : { to: null, at: session.at }
 }
 
 /** The one cluster of all parts that have one; the default (or the open transaction's) where none has. */

@@ -9,7 +9,7 @@ import { refuse } from './make.js'
 import type { RefusePlan, Why } from './plan.js'
 import { why } from './rules.js'
 import { refuseSharded, shardNeed, type ShardNeed } from './shard-demands.js'
-import { evaluate, type Values } from './shard-eval.js'
+import { evaluate, type Evaluated, type Values } from './shard-eval.js'
 
 /** A statement whose tables are resolved. */
 export interface Routed {
@@ -238,18 +238,18 @@ export function destination(context: Context, routed: Routed, values: Values, ho
   const { to } = routed
   if (to.kind === 'free') return { cluster: home ?? to.cluster, shard: null, provisional: false, why: to.why }
   if (to.kind === 'fixed') return { cluster: to.cluster, shard: null, provisional: false, why: to.why }
-  return keyedDestination(context, routed, to.need, values, home)
+  return placeFound(context, routed, to.need, evaluate(to.need, values), home)
 }
 
-function keyedDestination(
+/** The destination that the values of one execution give. */
+export function placeFound(
   context: Context,
   routed: Routed,
   need: ShardNeed,
-  values: Values,
+  found: Evaluated,
   home: string | null,
 ): Destination | RefusePlan {
   const { sharded } = need
-  const found = evaluate(need, values)
   const supplied = suppliedCluster(context)
   switch (found.kind) {
     case 'refused':

@@ -63,3 +63,12 @@ export function refuse(rule: Rule, refusal: Refusal): RefusePlan {
     hint: refusal.hint,
   })
 }
+
+/** What PostgreSQL itself says to anything but the end of a failed transaction. */
+export function inFailedTransaction(): RefusePlan {
+  return refuse('failed-transaction', {
+    message: 'current transaction is aborted, commands ignored until end of transaction block',
+    hint: 'ROLLBACK, or ROLLBACK TO a savepoint.',
+    error: 'in_failed_transaction',
+  })
+}

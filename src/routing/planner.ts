@@ -4,13 +4,15 @@
 import type { Hints, Understood } from '../sql/statement.js'
 import { planTogether, type Part } from './batch.js'
 import { createContext, suppliedKey, type Context } from './context.js'
-import { destination, route, type Routed } from './destination.js'
+import { placeFound, route, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
 import type { PlanInput } from './input.js'
-import { answer, one, refuse } from './make.js'
+import { answer, inFailedTransaction, one, refuse } from './make.js'
 import type { Plan } from './plan.js'
 import { why } from './rules.js'
 import { endsFailedTransaction, sessionKind } from './session-kinds.js'
+import type { ShardNeed } from './shard-demands.js'
+import { evaluate, type Evaluated } from './shard-eval.js'
 import { cached, type Template } from './templates.js'
 
 /** The plan of one text (one statement or several) with its parameters. */
@@ -27,7 +29,7 @@ export function planBatch(inputs: readonly PlanInput[]): Plan {
   const refused = inputs
     .map((input) => hintProblem(input.understood.hints) ?? notParsed(contextOf(input, true), input.understood))
     .find((one) => one !== null)
-  return refused ?? planTogether(inputs.flatMap((input) => partsOf(input, contextOf(input, true))))
+  return refused ?? planTogether(inputs.flatMap((input) => partsOf(input, contextOf(input, true)))).plan
 }
 
 function makeTemplate(input: PlanInput): Template {
@@ -66,8 +68,7 @@ function withoutExplain(input: PlanInput): Template {
     const empty = answer('empty', 'no statement', { what: 'empty' })
     return () => empty
   }
-  // Several statements are planned anew each time: values may decide, and each may change the session for the next.
-  if (context.inBatch) return (again) => planTogether(partsOf(again, contextOf(again, true)))
+  if (context.inBatch) return batchTemplate(input, context)
   if (context.session.transaction.status === 'failed' && !endsFailedTransaction(statement)) {
     const failed = inFailedTransaction()
     return () => failed
@@ -80,28 +81,39 @@ function withoutExplain(input: PlanInput): Template {
   return routedTemplate(context, route(context, statement))
 }
 
+/** Several statements are planned anew for each execution if the values of one of them decide. */
+function batchTemplate(input: PlanInput, context: Context): Template {
+  const together = planTogether(partsOf(input, context))
+  if (together.keyed) return (again) => planTogether(partsOf(again, contextOf(again, true))).plan
+  return () => together.plan
+}
+
 function routedTemplate(context: Context, routed: Routed | Extract<Plan, { kind: 'refuse' }>): Template {
   if (routed.kind === 'refuse') return () => routed
   const refused = notInThisSession(context, routed) ?? preparesSharded(routed)
   if (refused !== null) return () => refused
   const home = context.session.transaction.home?.cluster ?? null
-  if (routed.to.kind === 'keyed') return keyedTemplate(context, routed, home)
+  if (routed.to.kind === 'keyed') return keyedTemplate(context, routed, routed.to.need, home)
   const { to } = routed
   const fixed = finish(context, routed, { cluster: to.cluster, shard: null, provisional: false, why: to.why })
   return () => fixed
 }
 
-/** One finished plan for each shard (and way to know it) that has been asked for. */
-function keyedTemplate(context: Context, routed: Routed, home: string | null): Template {
-  const finished = new Map<string, Plan>()
+/** One finished plan for each shard that has been asked for, whether the statement's own key or a hint says so. */
+function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: string | null): Template {
+  const finished: Readonly<Record<'shard-key' | 'shard-hint', Map<number, Plan>>> = { 'shard-key': new Map(), 'shard-hint': new Map() }
+  const place = (found: Evaluated): Plan => {
+    const to = placeFound(context, routed, need, found, home)
+    return 'kind' in to ? to : finish(context, routed, to)
+  }
   return (input) => {
-    const to = destination(context, routed, valuesOf(input), home)
-    if ('kind' in to) return to
-    const key = `${to.cluster} ${String(to.shard)} ${String(to.provisional)} ${to.why[0]?.rule ?? ''}`
-    const known = finished.get(key)
+    const found = evaluate(need, valuesOf(input))
+    if (found.kind !== 'shard' || found.provisional) return place(found)
+    const kept = finished[found.rule]
+    const known = kept.get(found.shard)
     if (known !== undefined) return known
-    const made = finish(context, routed, to)
-    if (finished.size < maxShardPlans) finished.set(key, made)
+    const made = place(found)
+    if (kept.size < maxShardPlans) kept.set(found.shard, made)
     return made
   }
 }
@@ -110,14 +122,6 @@ const maxShardPlans = 1024
 
 function valuesOf(input: PlanInput): { understood: Understood; parameters: PlanInput['parameters']; supplied: string | null } {
   return { understood: input.understood, parameters: input.parameters, supplied: suppliedKey(input.understood.hints, input.session) }
-}
-
-function inFailedTransaction(): Plan {
-  return refuse('failed-transaction', {
-    message: 'current transaction is aborted, commands ignored until end of transaction block',
-    hint: 'ROLLBACK, or ROLLBACK TO a savepoint.',
-    error: 'in_failed_transaction',
-  })
 }
 
 /** A hint or setting that names a cluster which is none of this database's. */
