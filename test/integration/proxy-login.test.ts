@@ -1,0 +1,130 @@
+// Who may come in, and how: passwords, TLS, limits, garbage. One small server stands behind.
+import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
+import pg from 'pg'
+import t from 'tap'
+import { formatVerifier, makeVerifier } from '../../src/protocol/scram.js'
+import { encodeStartupMessage } from '../../src/protocol/startup.js'
+import { withProxy } from '../support/proxy.js'
+import { WireClient } from '../support/wire-client.js'
+import { withTopology } from '../support/topology.js'
+
+const running = await withTopology(t, { clusters: { main: {} } })
+const { primary } = running.cluster('main')
+const clusters = {
+  main: { dbname: 'app', user: 'app', password: 'app', tls: { mode: 'disable' as const }, nodes: [primary.address], pool: { max: 2 } },
+}
+const databases = { app: { default: 'main' } }
+const users = [
+  { name: 'app', password: 'app' },
+  { name: 'kept', verifier: formatVerifier(makeVerifier('secret', Buffer.alloc(16, 7))) },
+]
+const base = { version: 1 as const, clusters, databases }
+const code = (wanted: string) => ({ code: wanted }) as never
+
+t.test('SCRAM: by password and by verifier; who is unknown fails like who is wrong', async (t) => {
+  const { connect, events } = await withProxy(t, { ...base, auth: { method: 'scram-sha-256', users } })
+  t.equal((await (await connect()).query('SELECT 1 AS one')).rows[0].one, 1)
+  t.equal((await (await connect({ user: 'kept', password: 'secret' })).query('SELECT 1 AS one')).rows[0].one, 1)
+  const words: string[] = []
+  for (const login of [{ user: 'app', password: 'wrong' }, { user: 'kept', password: 'app' }, { user: 'nobody', password: 'app' }]) {
+    const error = (await connect(login).catch((error: unknown) => error)) as pg.DatabaseError
+    t.equal(error.code, '28P01')
+    words.push(error.message.replace(login.user, 'USER'))
+  }
+  t.equal(new Set(words).size, 1)
+  t.equal(events('client.refused').length, 3)
+  await t.rejects(connect({ database: 'nowhere', password: 'wrong' }), code('28P01'), 'databases are told to who has logged in')
+  await t.rejects(connect({ database: 'nowhere' }), code('3D000'))
+})
+
+t.test('md5', async (t) => {
+  const { connect } = await withProxy(t, { ...base, auth: { method: 'md5', users: users.slice(0, 1) } })
+  t.equal((await (await connect()).query('SELECT 1 AS one')).rows[0].one, 1)
+  await t.rejects(connect({ password: 'wrong' }), code('28P01'))
+  await t.rejects(connect({ user: 'nobody' }), code('28P01'))
+})
+
+t.test('no more clients than max_clients', async (t) => {
+  const { connect, proxy } = await withProxy(t, { ...base, listen: { host: '127.0.0.1', port: 0, max_clients: 2 } })
+  const [first] = [await connect(), await connect()]
+  await t.rejects(connect(), code('53300'))
+  await first.end()
+  while (proxy.clients().length > 1) await new Promise(setImmediate)
+  await t.resolves(connect())
+})
+
+t.test('a client that does not finish its login is cut off', async (t) => {
+  const { port } = await withProxy(t, { ...base, limits: { login: '200ms' } })
+  const client = await WireClient.open(t, port)
+  client.startup()
+  t.match(await client.closed(), [/Authentication/])
+})
+
+t.test('shutting down: idle clients at once, open transactions at their end', async (t) => {
+  const { connect, proxy } = await withProxy(t, base)
+  const [quiet, busy] = [await connect(), await connect()]
+  const told = new Promise<string>((resolve) => quiet.on('error', (error) => resolve((error as pg.DatabaseError).code ?? '')))
+  await busy.query('BEGIN')
+  await busy.query('SELECT 1')
+  const closed = proxy.close({ graceMs: 30_000 })
+  t.equal(await told, '57P01')
+  await busy.query('SELECT 2')
+  await busy.query('COMMIT')
+  await closed
+  await t.rejects(connect())
+})
+
+t.test('random bytes, cut messages, huge lengths and wrong versions: answered or closed, and no harm done', async (t) => {
+  const { port, connect: login, events } = await withProxy(t, { ...base, auth: { method: 'trust', users: [{ name: 'app' }] }, limits: { login: '5s', max_message_bytes: '64KB' } })
+  await login()
+  globalThis.gc?.()
+  const before = process.memoryUsage().rss
+  let made = 0
+  const worker = async (): Promise<void> => {
+    while (made < 10_000) await attempt(port, garbage(made++))
+  }
+  await Promise.all(Array.from({ length: 32 }, worker))
+  t.ok(process.memoryUsage().rss - before < 150 * 2 ** 20, 'memory has not grown')
+  t.equal((await (await login()).query('SELECT 1 AS one')).rows[0].one, 1)
+  t.same(events('log').filter(({ level }) => level === 'error'), [])
+})
+
+/** Every sort in turn; in half of them the garbage comes after a good login. */
+function garbage(number: number): Buffer {
+  const bytes = randomBytes(1 + (number % 97))
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE([0, 3, 7, 9, 10_001, 0x7fffffff, 0x80000000, 0xffffffff][number % 8] ?? 0)
+  const startup = encodeStartupMessage([['user', 'app'], ['database', 'app']])
+  const type = Buffer.from('BCDEFHPQSXcdfp'.charAt(number % 14))
+  switch (number % 8) {
+    case 0:
+      return bytes
+    case 1:
+      return Buffer.concat([length, bytes])
+    case 2:
+      return Buffer.concat([Buffer.from([0, 0, 0, 8]), bytes.subarray(0, 4), bytes])
+    case 3:
+      return startup.subarray(0, number % startup.length)
+    case 4:
+      return Buffer.concat([startup, bytes])
+    case 5:
+      return Buffer.concat([startup, type, length, bytes])
+    case 6: {
+      length.writeUInt32BE(4 + bytes.length)
+      return Buffer.concat([startup, type, length, bytes, Buffer.from([0x53, 0, 0, 0, 4])])
+    }
+    default:
+      return Buffer.concat([startup, Buffer.from([0x51, 0, 0, 0, 13]), Buffer.from('SELECT 1\0'), type, length.subarray(0, number % 4)])
+  }
+}
+
+/** Resolves when the other side has closed, having been told that nothing more will come. */
+function attempt(port: number, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.end(bytes))
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve())
+    socket.resume()
+  })
+}
