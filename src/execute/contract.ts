@@ -2,7 +2,7 @@
 // where a lease is granted. What the ladder did, and why, is in RouteTaken.
 import type { Lease, PooledConnection, Identity } from '../pool/contract.js'
 import type { Why } from '../observe/why.js'
-import type { OnePlan, Plan } from '../routing/plan.js'
+import type { OnePlan } from '../routing/plan.js'
 import type { SessionFloors } from '../consistency/floors.js'
 
 export interface AcquireRequest<C extends PooledConnection> {
@@ -23,7 +23,7 @@ export interface RouteTaken {
   readonly cluster: string
   readonly node: string
   readonly role: 'primary' | 'replica'
-  /** Proved staleness bound at invocation, ms; null where none was asked or none could be proved. 0 on the primary. */
+  /** Proved staleness bound at invocation, ms, whether one was asked or not; null where none could be proved. 0 on the primary. */
   readonly boundMs: number | null
   /** Which rung of the ladder gave the server: `first` when none was needed. */
   readonly step: 'first' | 'wait' | 'primary' | 'stale'
@@ -34,6 +34,3 @@ export interface Grant<C extends PooledConnection> {
   readonly lease: Lease<C>
   readonly route: RouteTaken
 }
-
-/** Prints one line: `replica 10.0.0.2:5432 of main (bound 120 ms): read; partition …`. */
-export type PrintRoute = (plan: Plan, route: RouteTaken | null) => string

@@ -9,9 +9,9 @@ export function speaksOfNode(error: unknown): boolean {
   return code === null || !loginOnly.some((start) => code.startsWith(start))
 }
 
-/** The five characters of a PostgreSQL error, or null (`ECONNREFUSED` and its like are no SQLSTATE). */
+/** The five characters of a PostgreSQL error, or null (`ECONNREFUSED`, `EPIPE` and their like are no SQLSTATE). */
 export function sqlstateOf(error: unknown): string | null {
   if (typeof error !== 'object' || error === null || !('code' in error)) return null
   const { code } = error
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null
+  return typeof code === 'string' && /^(?=.*[0-9])[0-9A-Z]{5}$/.test(code) ? code : null
 }
