@@ -38,8 +38,8 @@ export function buildAdmin(context: Context, input: Partly<AdminInput> | undefin
   return { host, port: input.port ?? 6480, token }
 }
 
-export function buildAuth(context: Context, input: Partly<AuthInput> = {}, listenHost: string): AuthConfig {
-  const method = input.method ?? 'scram-sha-256'
+export function buildAuth(context: Context, input: Partly<AuthInput> | undefined, listenHost: string): AuthConfig {
+  const method = input?.method ?? 'scram-sha-256'
   if (method === 'trust' && !isLoopback(listenHost)) {
     context.findings.problem({
       path: ['auth', 'method'],
@@ -48,10 +48,10 @@ export function buildAuth(context: Context, input: Partly<AuthInput> = {}, liste
     })
   }
   const users = new Map<string, UserConfig>()
-  input.users?.forEach((user, index) => {
+  input?.users?.forEach((user, index) => {
     if (user !== undefined) addUser(context, index, user, method, users)
   })
-  return { method, users, admins: names(input.admins), viewers: names(input.viewers) }
+  return { method, users, admins: names(input?.admins), viewers: names(input?.viewers) }
 }
 
 function addUser(context: Context, index: number, input: Partly<UserInput>, method: AuthMethod, users: Map<string, UserConfig>): void {

@@ -3,7 +3,7 @@
 
 const bytes: Readonly<Record<string, number>> = { B: 1, kB: 2 ** 10, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30 }
 
-export const sizePattern = /^[0-9]{1,10}(\.[0-9]{1,3})? ?(B|kB|KB|MB|GB)$/
+export const sizePattern: RegExp = /^[0-9]{1,10}(\.[0-9]{1,3})? ?(B|kB|KB|MB|GB)$/
 
 /** `64KB` or 65536 → bytes; null if it is neither. */
 export function parseSize(value: string | number): number | null {
@@ -15,7 +15,7 @@ export function parseSize(value: string | number): number | null {
 }
 
 /** `10.0.0.1:5432`, `db.example`, `[::1]:5432`; the port is 5432 where none is given. */
-export const nodePattern = /^(\[[0-9A-Fa-f:.%a-z]+\]|[^\s:/[\]]+)(:[0-9]{1,5})?$/
+export const nodePattern: RegExp = /^(\[[0-9A-Fa-f:.%a-z]+\]|[^\s:/[\]]+)(:[0-9]{1,5})?$/
 
 export function parseHostPort(text: string): { readonly host: string; readonly port: number } | null {
   const match = nodePattern.exec(text)

@@ -4,7 +4,7 @@
 const milliseconds: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** A JSON-schema pattern of what parseDuration() reads. */
-export const durationPattern = /^(0|[0-9]{1,12}(\.[0-9]{1,6})? ?(ms|s|m|h|d))$/
+export const durationPattern: RegExp = /^(0|[0-9]{1,12}(\.[0-9]{1,6})? ?(ms|s|m|h|d))$/
 
 /** Text → milliseconds; null if it is not a duration, or longer than a century. */
 export function parseDuration(text: string): number | null {

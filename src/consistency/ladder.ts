@@ -3,7 +3,7 @@ import { formatDuration, parseDuration } from './duration.js'
 import type { LadderStep } from './policy.js'
 
 /** A JSON-schema pattern of one rung. */
-export const ladderStepPattern = /^(wait [0-9]+(\.[0-9]+)? ?(ms|s|m)|primary( [1-9][0-9]{0,6})?|stale|error)$/
+export const ladderStepPattern: RegExp = /^(wait [0-9]+(\.[0-9]+)? ?(ms|s|m)|primary( [1-9][0-9]{0,6})?|stale|error)$/
 
 /** One rung; null if the text is none. */
 export function parseLadderStep(text: string): LadderStep | null {

@@ -19,10 +19,15 @@ export interface Events {
   }
   'read.unmet': { readonly cluster: string; readonly policy: string; readonly step: 'wait' | 'primary' | 'stale' | 'error' }
   'read.misrouted': { readonly cluster: string; readonly node: string; readonly shape: number | null }
-  'crossing': { readonly database: string; readonly kind: string }
+  crossing: { readonly database: string; readonly kind: string }
   'node.state': { readonly cluster: string; readonly node: string; readonly state: string; readonly role: string; readonly reason: string }
   'node.staleness': { readonly cluster: string; readonly node: string; readonly seconds: number | null }
-  'primary.changed': { readonly cluster: string; readonly from: string | null; readonly to: string | null; readonly timeline: number | null }
+  'primary.changed': {
+    readonly cluster: string
+    readonly from: string | null
+    readonly to: string | null
+    readonly timeline: number | null
+  }
   'pool.wait': { readonly cluster: string; readonly node: string; readonly seconds: number; readonly outcome: 'ok' | 'timeout' | 'failed' }
   'pool.opened': { readonly cluster: string; readonly node: string; readonly user: string }
   'pool.closed': { readonly cluster: string; readonly node: string; readonly user: string; readonly reason: string }
@@ -30,9 +35,13 @@ export interface Events {
   'client.closed': { readonly database: string; readonly user: string; readonly reason: string; readonly seconds: number }
   'client.refused': { readonly address: string; readonly sqlstate: string; readonly reason: string }
   'catalog.loaded': { readonly cluster: string; readonly relations: number; readonly functions: number; readonly generation: number }
-  'config.reloaded': { readonly outcome: 'applied' | 'unchanged' | 'refused'; readonly generation: number; readonly problems: readonly string[] }
+  'config.reloaded': {
+    readonly outcome: 'applied' | 'unchanged' | 'refused'
+    readonly generation: number
+    readonly problems: readonly string[]
+  }
   /** What has no event of its own; never a secret, never a parameter value. */
-  'log': { readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+  log: { readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
 }
 
 export type EventName = keyof Events

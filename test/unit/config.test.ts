@@ -127,7 +127,7 @@ t.test('a reload tells what differs', async (t) => {
   t.same(edit('reference: [countries]', 'reference: [countries, currencies]').databases.changed, ['app'])
   t.same(edit('level: info', 'level: debug').others, ['log'])
   t.same(edit('admins: [ops]', 'admins: []').others, ['auth.admins'])
-  const secret = describeDiff(edit('name: app, password: "${APP_PASSWORD}"', 'name: app, password: "SECRET-2"'))
+  const secret = describeDiff(edit("name: app, password: '${APP_PASSWORD}'", 'name: app, password: SECRET-2'))
   t.same(secret, ['user app changed'], 'no secret in words')
 })
 

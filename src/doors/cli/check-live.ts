@@ -5,6 +5,7 @@ import { printPath } from '../../config/findings.js'
 import type { Locator, Path } from '../../config/locator.js'
 import { readFacts, readTables, withServer, type Login, type ServerFacts, type TableFacts } from './ask-server.js'
 import { checkTables, type UnownedTable } from './check-tables.js'
+import type { Tables, Told } from './told.js'
 
 export interface LiveReport {
   readonly problems: readonly Problem[]
@@ -21,17 +22,6 @@ export interface ServerReport {
   /** Why there are no facts. */
   readonly error: string | null
 }
-
-/** Told at a path of the config. */
-export interface Told {
-  readonly path: Path
-  readonly found: string
-  readonly allowed: string
-  readonly message: string
-}
-
-/** Tables by `cluster/dbname`; a cluster without a usable primary is missing. */
-export type Tables = ReadonlyMap<string, ReadonlyMap<string, TableFacts>>
 
 /** Never rejects: a server that cannot be asked is a problem among others. */
 export async function checkServers(config: Config, locate: Locator): Promise<LiveReport> {

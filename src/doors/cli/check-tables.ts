@@ -5,7 +5,7 @@ import type { Config, DatabaseConfig, TableHome } from '../../config/config.js'
 import type { Path } from '../../config/locator.js'
 import type { KeyType, Sharded } from '../../sharding/sharded.js'
 import type { TableFacts } from './ask-server.js'
-import type { Tables, Told } from './check-live.js'
+import type { Tables, Told } from './told.js'
 
 export interface UnownedTable {
   readonly database: string
