@@ -17,16 +17,19 @@ const running = await withTopology(t, {
     main: {
       replicas: 1,
       seed: `CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users SELECT i, 'user ' || i FROM generate_series(1, 50) i;
-             CREATE TABLE notes (id int);
+             CREATE TABLE notes (id int); CREATE TABLE comments (image_id bigint, body text);
              CREATE SEQUENCE counted;
              CREATE FUNCTION lies() RETURNS bigint LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN nextval('counted'); END $$;`,
     },
-    media: { seed: 'CREATE TABLE images (id int PRIMARY KEY); INSERT INTO images SELECT generate_series(1, 9)' },
+    media: {
+      seed: 'CREATE TABLE images (id int PRIMARY KEY); INSERT INTO images SELECT generate_series(1, 9); CREATE TABLE comments (image_id bigint, body text)',
+    },
   },
 })
 const config = routerConfig(running, {
   default: 'main',
   partitions: { media: { cluster: 'media', tables: ['images'] } },
+  sharded: { comments: { clusters: ['main', 'media'], shards: 8, key_type: 'bigint', tables: { comments: 'image_id' } } },
   reads: { default: { consistency: 'session', on_unmet: ['wait 2s', 'primary'] } },
 })
 const pool = router(t, config)
@@ -104,6 +107,27 @@ t.test('options of one query', async (t) => {
   t.ok((bounded.routed?.boundMs ?? Infinity) <= 3_600_000)
   await t.rejects(pool.query({ text: 'SELECT id FROM users', maxStaleness: 'soon' }), { code: '22023' })
   await t.rejects(pool.query({ text: '/* pointsman: consistency=any */ SELECT id FROM users', consistency: 'strong' }), { code: '22023' })
+})
+
+t.test('shard keys of every JavaScript kind find the same shard', async (t) => {
+  const clusters = new Set<string>()
+  for (let key = 1; key <= 12; key++) {
+    const insert = { text: 'INSERT INTO comments VALUES ($1, $2)', values: [key, 'x'] }
+    const { routed } = await pool.query(insert)
+    t.match(await pool.explain(insert), { cluster: routed?.cluster })
+    for (const same of [String(key), BigInt(key)]) {
+      const read = await pool.query('SELECT image_id FROM comments WHERE image_id = $1', [same])
+      t.same([read.routed?.cluster, read.rows], [routed?.cluster, [{ image_id: String(key) }]])
+    }
+    const list = await pool.query('SELECT body FROM comments WHERE image_id = ANY($1)', [[key]])
+    t.same([list.routed?.cluster, list.rows.length], [routed?.cluster, 1])
+    const hinted = await pool.query({ text: 'SELECT image_id FROM comments', shardKey: key })
+    t.equal(hinted.routed?.cluster, routed?.cluster)
+    clusters.add(routed?.cluster ?? '')
+  }
+  t.same([...clusters].sort(), ['main', 'media'])
+  await t.rejects(pool.query('SELECT * FROM comments'), { code: '0A000' })
+  await t.rejects(pool.query('SELECT * FROM comments WHERE image_id = $1', [{ no: 'key' }]))
 })
 
 t.test('explain() is the plan, and runs nothing', async (t) => {
