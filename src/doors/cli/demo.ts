@@ -28,7 +28,10 @@ export async function startDemo(io: Io, stopped: AbortSignal): Promise<Demo | nu
   const say = (text: string): void => {
     if (!stopped.aborted) io.err(`${text} …`)
   }
+  const stopping = (): void => io.err('stopping as soon as the servers stand; the same signal again stops at once')
+  stopped.addEventListener('abort', stopping, { once: true })
   const running = await startTopology(demoTopology(), { keep, onProgress: say })
+  stopped.removeEventListener('abort', stopping)
   try {
     if (stopped.aborted) {
       await running.stop()
