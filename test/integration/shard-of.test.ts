@@ -15,7 +15,7 @@ const client = new pg.Client({ host: primary.host, port: primary.port, user: run
 await client.connect()
 t.teardown(() => client.end())
 
-const letters = [..."abcxyz 'é€😀ñ\\"]
+const letters = Array.from("abcxyz 'é€😀ñ\\")
 const pick = (n: number): number => randomBytes(4).readUInt32LE() % n
 
 function randomText(): string {
