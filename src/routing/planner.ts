@@ -12,7 +12,7 @@ import type { Plan } from './plan.js'
 import { why } from './rules.js'
 import { endsFailedTransaction, sessionKind } from './session-kinds.js'
 import type { ShardNeed } from './shard-demands.js'
-import { evaluate, type Evaluated } from './shard-eval.js'
+import { evaluate, type Evaluated, type Values } from './shard-eval.js'
 import { cached, type Template } from './templates.js'
 
 /** The plan of one text (one statement or several) with its parameters. */
@@ -120,8 +120,9 @@ function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: 
 
 const maxShardPlans = 1024
 
-function valuesOf(input: PlanInput): { understood: Understood; parameters: PlanInput['parameters']; supplied: string | null } {
-  return { understood: input.understood, parameters: input.parameters, supplied: suppliedKey(input.understood.hints, input.session) }
+function valuesOf(input: PlanInput): Values {
+  const { understood, parameters, session } = input
+  return { understood, parameters, supplied: suppliedKey(understood.hints, session), unicode: session.unicode }
 }
 
 /** A hint or setting that names a cluster which is none of this database's. */

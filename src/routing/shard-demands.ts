@@ -35,14 +35,26 @@ export function shardNeed(context: Context, statement: Statement, sharded: Shard
     if ('kind' in rows) return rows
     demands.push(...rows)
   }
+  const ownEquals = equalsMayBeAnother(context, sharded)
   for (const entry of entriesWithoutInsertTarget(statement, target)) {
     const relation = lookup(touched, entry.relation.schema, entry.relation.name)
     if (relation === null) continue
     const column = keyColumn(relation)
-    const alternatives = entry.bindings.filter((binding) => binding.column === column).map((binding) => binding.values)
+    const alternatives = ownEquals ? [] : entry.bindings.filter((binding) => binding.column === column).map((binding) => binding.values)
     demands.push({ table: relation.key, column, alternatives })
   }
   return { sharded, demands, writes: statement.writes }
+}
+
+/** A search_path that puts other schemas before pg_catalog may find another `=` there, which binds nothing. */
+function equalsMayBeAnother(context: Context, sharded: Sharded): boolean {
+  const { searchPath } = context.session
+  const before = searchPath === null ? null : searchPath.slice(0, Math.max(0, searchPath.indexOf('pg_catalog')))
+  if (before?.length === 0) return false
+  return sharded.clusters.some((cluster) => {
+    const catalog = context.catalogs.get(cluster)
+    return catalog === undefined || (catalog.operators.get('=') ?? []).some((call) => before === null || before.includes(call.schema))
+  })
 }
 
 function lookup(touched: readonly Touched[], schema: string | null, name: string): Touched | null {

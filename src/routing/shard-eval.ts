@@ -3,7 +3,7 @@
 import { readKeyArray, readBinaryKeyArray } from '../sharding/key-array.js'
 import { comparable, readBinaryKey, typeOfArrayOid, typeOfOid } from '../sharding/key-binary.js'
 import { problem, readKey, type Key, type KeyProblem } from '../sharding/key.js'
-import { shardOf } from '../sharding/shard-of.js'
+import { shardOf, type Placement } from '../sharding/shard-of.js'
 import type { KeyType, Sharded } from '../sharding/sharded.js'
 import { literalText } from '../sql/literal-text.js'
 import type { Operand, Understood } from '../sql/statement.js'
@@ -32,6 +32,8 @@ export interface Values {
   readonly parameters: ParameterSource | null
   /** The key that a hint or setting supplies, as text; null: none. */
   readonly supplied: string | null
+  /** False: what is not ASCII may have been decoded wrongly. */
+  readonly unicode: boolean
 }
 
 /** What one list of operands gives. */
@@ -57,15 +59,15 @@ export function evaluate(need: ShardNeed, values: Values): Evaluated {
     shard = found.shard
   }
   if (values.supplied !== null && need.demands.length > 0)
-    return supply(sharded, values.supplied, shard, missing !== null || shard === null)
+    return supply(sharded, values, values.supplied, shard, missing !== null || shard === null)
   if (missing !== null) return { kind: 'missing', demand: missing }
   if (shard === null) return { kind: 'any', provisional }
   return { kind: 'shard', shard, cluster: sharded.map[shard] ?? '', rule: 'shard-key', provisional }
 }
 
-function supply(sharded: Sharded, text: string, own: number | null, lacking: boolean): Evaluated {
+function supply(sharded: Sharded, values: Values, text: string, own: number | null, lacking: boolean): Evaluated {
   const key = readKey(sharded.keyType, text)
-  const placed = key.kind === 'problem' ? key : shardOf(sharded, key)
+  const placed = key.kind === 'problem' ? key : place(sharded, key, values)
   if (placed.kind === 'problem') {
     return contradiction(
       sharded,
@@ -118,6 +120,11 @@ function findShard(sharded: Sharded, demand: Demand, values: Values): Found {
   return best
 }
 
+function place(sharded: Sharded, key: Key, values: Values): Placement | KeyProblem {
+  const beyond = !values.unicode && key.kind === 'bytes' && /[^\0-\x7f]/.test(key.text)
+  return beyond ? problem('is not ASCII, and the client_encoding of the session is not UTF8') : shardOf(sharded, key)
+}
+
 function findInList(sharded: Sharded, operands: readonly Operand[], values: Values): Found {
   let shard: number | null = null
   let unknown = false
@@ -131,7 +138,7 @@ function findInList(sharded: Sharded, operands: readonly Operand[], values: Valu
     else if ('problem' in keys) return { kind: 'problem', words: keys.problem }
     else {
       for (const key of keys) {
-        const placed = shardOf(sharded, key)
+        const placed = place(sharded, key, values)
         if (placed.kind === 'problem') return { kind: 'problem', words: placed.problem }
         several ||= shard !== null && shard !== placed.shard
         shard = placed.shard

@@ -117,6 +117,7 @@ export class Session {
       understood:
         plainlyOn(this.#setting('standard_conforming_strings', 'standard_conforming_strings', 'on')) &&
         safeEncoding(this.#setting('client_encoding', 'client_encoding', 'UTF8')),
+      unicode: this.decoder === 'utf8',
       local: routeOverrides(this.#settings.locals),
       session: routeOverrides(this.#settings.values),
       temporary: this.#temporary,
@@ -166,7 +167,11 @@ function changeAll(state: SettingsState, changes: readonly Parameters<typeof res
   return next
 }
 
-function settleTransaction(state: SettingsState, facts: Extract<Statement['detail'], { kind: 'transaction' }>['transaction'], tag: string): SettingsState {
+function settleTransaction(
+  state: SettingsState,
+  facts: Extract<Statement['detail'], { kind: 'transaction' }>['transaction'],
+  tag: string,
+): SettingsState {
   switch (facts.op) {
     case 'begin':
       return settle(state, { kind: 'begin' })
@@ -190,7 +195,10 @@ function settleTransaction(state: SettingsState, facts: Extract<Statement['detai
 }
 
 /** SET SESSION CHARACTERISTICS is SET of the default_transaction_* settings. */
-function setCharacteristics(state: SettingsState, facts: { readonly readOnly: boolean | null; readonly isolation: string | null; readonly deferrable: boolean | null }): SettingsState {
+function setCharacteristics(
+  state: SettingsState,
+  facts: { readonly readOnly: boolean | null; readonly isolation: string | null; readonly deferrable: boolean | null },
+): SettingsState {
   const said: [string, string][] = []
   if (facts.readOnly !== null) said.push(['default_transaction_read_only', facts.readOnly ? 'on' : 'off'])
   if (facts.isolation !== null) said.push(['default_transaction_isolation', facts.isolation])

@@ -24,6 +24,8 @@ export interface SessionView {
   readonly searchPath: readonly string[] | null
   /** False: standard_conforming_strings is off, or the client's encoding is unsafe (DESIGN §4 "Sessions not understood"). */
   readonly understood: boolean
+  /** client_encoding is UTF8. Else text beyond ASCII may have been decoded wrongly, so it is no shard key. */
+  readonly unicode: boolean
   /** By SET LOCAL pointsman.*, then by SET pointsman.*. */
   readonly local: RouteOverrides
   readonly session: RouteOverrides

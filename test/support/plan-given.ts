@@ -22,6 +22,7 @@ export interface GivenSession {
   readonly user?: string
   readonly searchPath?: readonly string[] | null
   readonly understood?: false
+  readonly unicode?: false
   readonly temporary?: readonly string[]
   readonly pins?: Readonly<Record<string, string>>
   readonly local?: SessionView['local']
@@ -272,7 +273,7 @@ function catalog(cluster: string, known: readonly (readonly [string, RelationInf
     serverVersion: 180004,
     functions,
     relations: new Map(known),
-    operators: new Map([hidden('public', '<=>', 'immutable'), hidden('public', '!~>', 'volatile')]),
+    operators: new Map([hidden('shadow', '=', 'immutable'), hidden('public', '<=>', 'immutable'), hidden('public', '!~>', 'volatile')]),
     types: new Map([hidden('public', 'email', 'immutable'), hidden('public', 'tracked', 'volatile')]),
     volatileImplicitCast,
   }
@@ -308,6 +309,7 @@ export function givenSession(given: GivenSession = {}): SessionView {
     },
     searchPath: given.searchPath === undefined ? ['app', 'public'] : given.searchPath,
     understood: given.understood ?? true,
+    unicode: given.unicode ?? true,
     local: given.local ?? {},
     session: given.set ?? {},
     temporary: new Set(given.temporary ?? []),
