@@ -53,6 +53,9 @@ const impatientMs = 50
 /** How often the primary is tried again where nothing in the topology changes: a pool backs off by itself. */
 const retryMs = 100
 
+/** Between the first two askings of a replica that a read waits for; doubles from there. */
+const firstPauseMs = 2
+
 type Step = RouteTaken['step']
 
 /** One acquire() on its way. */
@@ -181,17 +184,21 @@ class Acquisition<C extends PooledConnection> {
     }
   }
 
-  /** Asks on the spot, once, then waits for what the monitor publishes. */
+  /**
+   * Asks on the spot, and again after growing pauses or whenever the monitor publishes: a replica that streams is there a
+   * few milliseconds after the first asking, long before the next sample that comes by itself. Sessions share the asking.
+   */
   async #wait(ms: number): Promise<Grant<C> | null> {
     const { now, monitor } = this.#parts
     const deadline = now() + ms
-    await this.#limited(this.#askNow(), ms)
-    for (;;) {
+    for (let pause = firstPauseMs; ; pause *= 2) {
+      await this.#limited(this.#askNow(), Math.max(0, deadline - now()))
       const seen = monitor.current()
       const grant = await this.#replica('wait')
       if (grant !== null) return grant
-      if (monitor.current() === seen && !(await changedWithin(monitor, deadline - now(), this.#request.signal))) return null
-      if (now() >= deadline) return null
+      const left = deadline - now()
+      if (left <= 0) return null
+      if (monitor.current() === seen) await changedWithin(monitor, Math.min(pause, left), this.#request.signal)
     }
   }
 
