@@ -150,7 +150,6 @@ function printFacts(plan: OnePlan): readonly string[] {
   const policy = plan.role === 'replica' ? [`  policy: ${describePolicy(plan.policy)}`] : []
   const facts = [
     ...(plan.writes ? ['writes'] : []),
-    ...(plan.lane ? ['may share a lane'] : []),
     ...(plan.provisional ? ['provisional'] : []),
     ...(plan.pins === null ? [] : [`pins the session (${plan.pins})`]),
     ...(plan.taints === null ? [] : [`taints the connection (${plan.taints})`]),
