@@ -60,8 +60,8 @@ export const catalogue = {
   unknown_database: { sqlstate: '3D000', retry: 'never', text: 'database "{database}" does not exist', help: '' },
   insufficient_privilege: { sqlstate: '42501', retry: 'never', text: '{what}', help: '' },
   startup_option: { sqlstate: '42601', retry: 'never', text: 'invalid command-line argument for server process: {argument}', help: '' },
-  undefined_setting: { sqlstate: '42704', retry: 'never', text: '{what}', help: '' },
   duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
+  undefined_setting: { sqlstate: '42704', retry: 'never', text: '{what}', help: '' },
   too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },
   read_unmet: {
     sqlstate: '55P03',
@@ -70,6 +70,12 @@ export const catalogue = {
     help: 'Allow `primary` or `stale` in on_unmet, or a larger max_staleness.',
   },
   canceled: { sqlstate: '57014', retry: 'safe', text: 'canceling statement due to user request', help: '' },
+  replica_lost: {
+    sqlstate: '57P01',
+    retry: 'safe',
+    text: 'replica {node} of cluster {cluster} went away while this client was using it',
+    help: 'Connect again: another server will answer.',
+  },
   shutting_down: { sqlstate: '57P01', retry: 'safe', text: 'Pointsman is shutting down', help: '' },
   cluster_unreachable: {
     sqlstate: '57P03',

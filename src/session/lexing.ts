@@ -6,7 +6,9 @@ const safe: ReadonlySet<string> = new Set(
   ['utf8', 'unicode', 'sqlascii', 'koi8r', 'koi8', 'koi8u', 'alt', 'abc', 'tcvn', 'tcvn5712', 'vscii', 'win']
     .concat(Array.from({ length: 10 }, (_, i) => `latin${String(i + 1)}`))
     .concat(Array.from({ length: 16 }, (_, i) => `iso8859${String(i + 1)}`))
-    .concat(['866', '874', '1250', '1251', '1252', '1253', '1254', '1255', '1256', '1257', '1258'].flatMap((n) => [`win${n}`, `windows${n}`])),
+    .concat(
+      ['866', '874', '1250', '1251', '1252', '1253', '1254', '1255', '1256', '1257', '1258'].flatMap((n) => [`win${n}`, `windows${n}`]),
+    ),
 )
 
 /** UTF8, or an encoding of one byte per character. `name` as PostgreSQL takes it: case and punctuation do not count. */

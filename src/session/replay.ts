@@ -43,7 +43,9 @@ function ordered(changes: readonly Replayed[], wanted: Settings): readonly Repla
 
 /** The changes as one statement. */
 export function replaySql(changes: readonly Replayed[]): string {
-  const calls = changes.map(({ name, value }) => `pg_catalog.set_config(${quoteLiteral(name)}, ${value === null ? 'NULL' : quoteLiteral(value)}, false)`)
+  const calls = changes.map(
+    ({ name, value }) => `pg_catalog.set_config(${quoteLiteral(name)}, ${value === null ? 'NULL' : quoteLiteral(value)}, false)`,
+  )
   return `SELECT ${calls.join(', ')}`
 }
 

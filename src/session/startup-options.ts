@@ -28,7 +28,8 @@ export function parseStartupOptions(options: string): StartupOptions {
   const words = splitOptions(options)
   for (let i = 0; i < words.length; i++) {
     const word = words[i] ?? ''
-    const assignment = word === '-c' ? words[++i] : word.startsWith('-c') ? word.slice(2) : word.startsWith('--') ? word.slice(2) : undefined
+    const assignment =
+      word === '-c' ? words[++i] : word.startsWith('-c') ? word.slice(2) : word.startsWith('--') ? word.slice(2) : undefined
     const equals = assignment?.indexOf('=') ?? -1
     if (assignment === undefined || equals < 1) return { ok: false, argument: word }
     settings.push([settingName(assignment.slice(0, equals)), assignment.slice(equals + 1)])

@@ -107,7 +107,10 @@ export function readyByte(state: TransactionState): 'I' | 'T' | 'E' {
 }
 
 /** `defaults` are the session's default_transaction_read_only and default_transaction_isolation. */
-export function transactionView(state: TransactionState, defaults: { readonly readOnly: boolean; readonly isolation: string }): TransactionView {
+export function transactionView(
+  state: TransactionState,
+  defaults: { readonly readOnly: boolean; readonly isolation: string },
+): TransactionView {
   const mode = modeOf(state)
   const byte = readyByte(state)
   return {

@@ -1,5 +1,5 @@
 // What clients of the proxy see when servers fail, and what large results cost.
-import pg from 'pg'
+import type pg from 'pg'
 import t from 'tap'
 import { until } from '../../src/embedded/until.js'
 import { encodeCopyData } from '../../src/protocol/query.js'
@@ -71,7 +71,7 @@ t.test('a read whose server dies under it is answered by another', async (t) => 
 
 t.test('a write whose server process dies is never repeated, and its outcome is said to be unknown', async (t) => {
   const client = await connect()
-  const write = client.query("UPDATE items SET n = n + 1 FROM pg_sleep(30) AS lost_write WHERE id = 1").catch((error: unknown) => error)
+  const write = client.query('UPDATE items SET n = n + 1 FROM pg_sleep(30) AS lost_write WHERE id = 1').catch((error: unknown) => error)
   await killRunning('lost_write')
   t.match(await write, { code: '08007' })
   t.equal((await client.query('SELECT n FROM items WHERE id = 1')).rows[0].n, 0, 'the client goes on')
@@ -107,7 +107,8 @@ t.test('replicas killed under reads: no read fails', async (t) => {
   const failures: unknown[] = []
   const work = clients.map(async (client, index) => {
     while (going) {
-      const query = index % 2 === 0 ? { text: 'SELECT n FROM items WHERE id = $1', values: [index + 1], name: 'one' } : 'SELECT count(*) FROM items'
+      const query =
+        index % 2 === 0 ? { text: 'SELECT n FROM items WHERE id = $1', values: [index + 1], name: 'one' } : 'SELECT count(*) FROM items'
       await client.query(query as pg.QueryConfig).catch((error: unknown) => failures.push(error))
       done += 1
     }
@@ -157,7 +158,9 @@ t.test('a client that does not read holds its server back, not our memory', asyn
   client.pause()
   client.query("SELECT repeat('y', 200000) AS held_back FROM generate_series(1, 500)")
   await until('the server waits for its reader', async () => {
-    const waits = await Promise.all(main.nodes.map((node) => node.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%held_back%' AND wait_event = 'ClientWrite'")))
+    const waits = await Promise.all(
+      main.nodes.map((node) => node.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%held_back%' AND wait_event = 'ClientWrite'")),
+    )
     return waits.some((rows) => rows.length > 0)
   })
   t.equal((await (await connect()).query('SELECT 1 AS one')).rows[0].one, 1, 'others are served')
@@ -187,5 +190,8 @@ t.test('errors keep their fields', async (t) => {
 })
 
 t.test('nothing unforeseen happened', async (t) => {
-  t.same(events('log').filter(({ level }) => level === 'error'), [])
+  t.same(
+    events('log').filter(({ level }) => level === 'error'),
+    [],
+  )
 })

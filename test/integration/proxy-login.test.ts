@@ -1,12 +1,14 @@
 // Who may come in, and how: passwords, TLS, limits, garbage. One small server stands behind.
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
-import pg from 'pg'
+import type pg from 'pg'
 import t from 'tap'
 import { formatVerifier, makeVerifier } from '../../src/protocol/scram.js'
-import { encodeStartupMessage } from '../../src/protocol/startup.js'
+import { encodeSslRequest, encodeStartupMessage } from '../../src/protocol/startup.js'
+import { validateConfig } from '../../src/config/validate.js'
 import { withProxy } from '../support/proxy.js'
 import { WireClient } from '../support/wire-client.js'
+import { makeAuthority } from '../support/certificates.js'
 import { withTopology } from '../support/topology.js'
 
 const running = await withTopology(t, { clusters: { main: {} } })
@@ -27,7 +29,11 @@ t.test('SCRAM: by password and by verifier; who is unknown fails like who is wro
   t.equal((await (await connect()).query('SELECT 1 AS one')).rows[0].one, 1)
   t.equal((await (await connect({ user: 'kept', password: 'secret' })).query('SELECT 1 AS one')).rows[0].one, 1)
   const words: string[] = []
-  for (const login of [{ user: 'app', password: 'wrong' }, { user: 'kept', password: 'app' }, { user: 'nobody', password: 'app' }]) {
+  for (const login of [
+    { user: 'app', password: 'wrong' },
+    { user: 'kept', password: 'app' },
+    { user: 'nobody', password: 'app' },
+  ]) {
     const error = (await connect(login).catch((error: unknown) => error)) as pg.DatabaseError
     t.equal(error.code, '28P01')
     words.push(error.message.replace(login.user, 'USER'))
@@ -43,6 +49,41 @@ t.test('md5', async (t) => {
   t.equal((await (await connect()).query('SELECT 1 AS one')).rows[0].one, 1)
   await t.rejects(connect({ password: 'wrong' }), code('28P01'))
   await t.rejects(connect({ user: 'nobody' }), code('28P01'))
+})
+
+t.test('TLS: offered, and asked for where the config says so', async (t) => {
+  const { cert, key } = makeAuthority().issue('localhost', ['localhost', '127.0.0.1'])
+  const files: Readonly<Record<string, string>> = { 'cert.pem': cert, 'key.pem': key }
+  const tls = { cert: 'cert.pem', key: 'key.pem', mode: 'require' as const }
+  const listen = { host: '127.0.0.1', port: 0, tls }
+  const { connect, port } = await withProxy(t, { ...base, listen, auth: { method: 'scram-sha-256', users } }, files)
+  const client = await connect({ ssl: { rejectUnauthorized: false } })
+  t.equal((await client.query("SELECT repeat('x', 1000000) AS x")).rows[0].x.length, 1_000_000)
+  await t.rejects(connect(), code('28000'))
+  const smuggler = await WireClient.open(t, port)
+  smuggler.raw(Buffer.concat([encodeSslRequest(), Buffer.from('before the handshake')]))
+  t.match((await smuggler.closed()).join(), /08P01/)
+  const plain = await withProxy(t, base)
+  t.equal(await (await WireClient.open(t, plain.port)).encrypt(), 'N')
+})
+
+t.test('a database that is taken out of the config is closed to its clients, after their transaction', async (t) => {
+  const { connect, runtime } = await withProxy(t, { ...base, databases: { app: { default: 'main' }, other: { default: 'main' } } })
+  const [idle, busy] = [await connect({ database: 'other' }), await connect({ database: 'other' })]
+  await busy.query('BEGIN')
+  await busy.query('SELECT 1')
+  const next = validateConfig(
+    { ...base, listen: { host: '127.0.0.1', port: 0 }, auth: { method: 'scram-sha-256', users } },
+    { env: {}, readFile: () => '' },
+  )
+  if (!next.ok) throw new Error('a bad config')
+  t.equal((await runtime.reload(next.config)).outcome, 'applied')
+  await busy.query('SELECT 2')
+  await busy.query('COMMIT')
+  await t.rejects(busy.query('SELECT 3'), code('57P01'))
+  await t.rejects(idle.query('SELECT 1'), code('57P01'))
+  t.equal((await (await connect()).query('SELECT 1 AS one')).rows[0].one, 1)
+  while (runtime.snapshot().draining > 0) await new Promise(setImmediate)
 })
 
 t.test('no more clients than max_clients', async (t) => {
@@ -64,7 +105,7 @@ t.test('a client that does not finish its login is cut off', async (t) => {
 t.test('shutting down: idle clients at once, open transactions at their end', async (t) => {
   const { connect, proxy } = await withProxy(t, base)
   const [quiet, busy] = [await connect(), await connect()]
-  const told = new Promise<string>((resolve) => quiet.on('error', (error) => resolve((error as pg.DatabaseError).code ?? '')))
+  const told = new Promise<string>((resolve) => quiet.on('error', (error) => resolve((error as unknown as { code: string }).code)))
   await busy.query('BEGIN')
   await busy.query('SELECT 1')
   const closed = proxy.close({ graceMs: 30_000 })
@@ -76,7 +117,15 @@ t.test('shutting down: idle clients at once, open transactions at their end', as
 })
 
 t.test('random bytes, cut messages, huge lengths and wrong versions: answered or closed, and no harm done', async (t) => {
-  const { port, connect: login, events } = await withProxy(t, { ...base, auth: { method: 'trust', users: [{ name: 'app' }] }, limits: { login: '5s', max_message_bytes: '64KB' } })
+  const {
+    port,
+    connect: login,
+    events,
+  } = await withProxy(t, {
+    ...base,
+    auth: { method: 'trust', users: [{ name: 'app' }] },
+    limits: { login: '5s', max_message_bytes: '64KB' },
+  })
   await login()
   globalThis.gc?.()
   const before = process.memoryUsage().rss
@@ -87,7 +136,10 @@ t.test('random bytes, cut messages, huge lengths and wrong versions: answered or
   await Promise.all(Array.from({ length: 32 }, worker))
   t.ok(process.memoryUsage().rss - before < 150 * 2 ** 20, 'memory has not grown')
   t.equal((await (await login()).query('SELECT 1 AS one')).rows[0].one, 1)
-  t.same(events('log').filter(({ level }) => level === 'error'), [])
+  t.same(
+    events('log').filter(({ level }) => level === 'error'),
+    [],
+  )
 })
 
 /** Every sort in turn; in half of them the garbage comes after a good login. */
@@ -95,7 +147,10 @@ function garbage(number: number): Buffer {
   const bytes = randomBytes(1 + (number % 97))
   const length = Buffer.alloc(4)
   length.writeUInt32BE([0, 3, 7, 9, 10_001, 0x7fffffff, 0x80000000, 0xffffffff][number % 8] ?? 0)
-  const startup = encodeStartupMessage([['user', 'app'], ['database', 'app']])
+  const startup = encodeStartupMessage([
+    ['user', 'app'],
+    ['database', 'app'],
+  ])
   const type = Buffer.from('BCDEFHPQSXcdfp'.charAt(number % 14))
   switch (number % 8) {
     case 0:

@@ -89,10 +89,28 @@ t.test('settings follow their client and never reach another', async (t) => {
 
 t.test('whatever is said, the settings are what they are on a direct connection', async () => {
   const statements = [
-    'BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT s', 'ROLLBACK TO s', 'RELEASE s', 'SELECT 1', 'SELECT count(*) FROM items', 'SELECT 1/0',
-    "SET work_mem = '100kB'", "SET work_mem = '200kB'", "SET LOCAL work_mem = '300kB'", 'RESET work_mem', 'RESET ALL',
-    "SELECT set_config('work_mem', '400kB', true)", "SELECT set_config('work_mem', '500kB', false)", "SET work_mem = '600kB'; SELECT 1/0",
-    "BEGIN; SET work_mem = '700kB'", "SET work_mem = '800kB'; COMMIT", 'SET search_path = public, "X y"', 'ROLLBACK AND CHAIN', 'COMMIT AND CHAIN',
+    'BEGIN',
+    'COMMIT',
+    'ROLLBACK',
+    'SAVEPOINT s',
+    'ROLLBACK TO s',
+    'RELEASE s',
+    'SELECT 1',
+    'SELECT count(*) FROM items',
+    'SELECT 1/0',
+    "SET work_mem = '100kB'",
+    "SET work_mem = '200kB'",
+    "SET LOCAL work_mem = '300kB'",
+    'RESET work_mem',
+    'RESET ALL',
+    "SELECT set_config('work_mem', '400kB', true)",
+    "SELECT set_config('work_mem', '500kB', false)",
+    "SET work_mem = '600kB'; SELECT 1/0",
+    "BEGIN; SET work_mem = '700kB'",
+    "SET work_mem = '800kB'; COMMIT",
+    'SET search_path = public, "X y"',
+    'ROLLBACK AND CHAIN',
+    'COMMIT AND CHAIN',
   ]
   const probe = "SELECT current_setting('work_mem') || ' ' || current_setting('search_path')"
   const script = fc.array(fc.record({ who: fc.nat(1), what: fc.constantFrom(...statements) }), { minLength: 1, maxLength: 25 })
@@ -104,7 +122,10 @@ t.test('whatever is said, the settings are what they are on a direct connection'
       const said = async (client: pg.Client | undefined, sql: string): Promise<string> => {
         try {
           const results = (await client?.query(sql)) as unknown as pg.QueryResult | pg.QueryResult[]
-          return [results].flat().map(({ command, rows }) => `${command} ${JSON.stringify(rows)}`).join('; ')
+          return [results]
+            .flat()
+            .map(({ command, rows }) => `${command} ${JSON.stringify(rows)}`)
+            .join('; ')
         } catch (error) {
           return (error as { code: string }).code
         }
@@ -175,7 +196,12 @@ t.test('prepared statements follow their client over shared connections', async 
   const clients = await Promise.all(Array.from({ length: 6 }, () => two.connect()))
   const work = clients.map(async (client, index) => {
     for (let round = 0; round < 20; round++) {
-      const same = await client.query({ name: 'same', text: `SELECT $1::int + ${String(index % 2)} AS sum`, values: [round], rowMode: 'array' })
+      const same = await client.query({
+        name: 'same',
+        text: `SELECT $1::int + ${String(index % 2)} AS sum`,
+        values: [round],
+        rowMode: 'array',
+      })
       t.same(same.rows, [[round + (index % 2)]])
       const own = await client.query({ name: 'own', text: 'SELECT id FROM items WHERE id = $1', values: [index + 1], rowMode: 'array' })
       t.same(own.rows, [[index + 1]])
@@ -239,7 +265,7 @@ t.test('what a client left open is gone when it is', async (t) => {
 
 t.test('a client that leaves while its query runs does not leave the query', async (t) => {
   const client = await one.connect()
-  client.query("UPDATE items SET n = n WHERE id = (SELECT 3 FROM pg_sleep(600))").catch(() => undefined)
+  client.query('UPDATE items SET n = n WHERE id = (SELECT 3 FROM pg_sleep(600))').catch(() => undefined)
   const running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()"
   await until('it runs', async () => (await primary.sql(running)).length === 1)
   ;(client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
@@ -272,7 +298,9 @@ t.test('the client is told what a server would have told it', async (t) => {
   const client = await one.connect()
   const told = new Map<string, string>()
   const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
-  connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => told.set(message.parameterName, message.parameterValue))
+  connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) =>
+    told.set(message.parameterName, message.parameterValue),
+  )
   await client.query("SET timezone = 'Europe/Rome'")
   t.equal(told.get('TimeZone'), 'Europe/Rome')
   await client.query('SELECT count(*) FROM items')

@@ -29,7 +29,12 @@ const { port, events, proxy } = await withProxy(t, {
 })
 const { primary } = running.cluster('main')
 
-const run = (sql: string, rest: string[] = []): string[] => [`Parse "" ${JSON.stringify(sql)} 0`, 'Bind "" "" 0 0 0', ...rest, 'Execute "" 0']
+const run = (sql: string, rest: string[] = []): string[] => [
+  `Parse "" ${JSON.stringify(sql)} 0`,
+  'Bind "" "" 0 0 0',
+  ...rest,
+  'Execute "" 0',
+]
 const answered = ['ParseComplete', 'BindComplete', 'DataRow', 'CommandComplete']
 
 t.test('batches that are sent together are answered in order', async (t) => {
@@ -37,10 +42,21 @@ t.test('batches that are sent together are answered in order', async (t) => {
   client.send(...run('SELECT 1'), 'Sync', ...run('SELECT 2'), ...run('SELECT 3'), 'Sync', 'Sync', 'Query "SELECT 4"')
   const lines = await client.until('ReadyForQuery', 4)
   t.same(names(lines), [
-    ...answered, 'ReadyForQuery', ...answered, ...answered, 'ReadyForQuery', 'ReadyForQuery',
-    'RowDescription', 'DataRow', 'CommandComplete', 'ReadyForQuery',
+    ...answered,
+    'ReadyForQuery',
+    ...answered,
+    ...answered,
+    'ReadyForQuery',
+    'ReadyForQuery',
+    'RowDescription',
+    'DataRow',
+    'CommandComplete',
+    'ReadyForQuery',
   ])
-  t.same(lines.filter((line) => line.startsWith('DataRow')), ['DataRow 1 "1"', 'DataRow 1 "2"', 'DataRow 1 "3"', 'DataRow 1 "4"'])
+  t.same(
+    lines.filter((line) => line.startsWith('DataRow')),
+    ['DataRow 1 "1"', 'DataRow 1 "2"', 'DataRow 1 "3"', 'DataRow 1 "4"'],
+  )
 })
 
 t.test('an error skips to Sync and takes back what its batch did', async (t) => {
@@ -86,11 +102,18 @@ t.test('a statement for another cluster in a batch that has run is refused, and 
 
 t.test('names of prepared statements are the client’s own', async (t) => {
   const [a, b] = [await WireClient.login(t, port), await WireClient.login(t, port)]
-  for (const [client, number] of [[a, 1], [b, 2]] as const) {
+  for (const [client, number] of [
+    [a, 1],
+    [b, 2],
+  ] as const) {
     client.send(`Parse "s" "SELECT ${String(number)}" 0`, 'Sync')
     t.same(names(await client.until('ReadyForQuery')), ['ParseComplete', 'ReadyForQuery'])
   }
-  for (const [client, number] of [[a, 1], [b, 2], [a, 1]] as const) {
+  for (const [client, number] of [
+    [a, 1],
+    [b, 2],
+    [a, 1],
+  ] as const) {
     client.send('Bind "" "s" 0 0 0', 'Execute "" 0', 'Sync')
     t.equal((await client.until('ReadyForQuery'))[1], `DataRow 1 "${String(number)}"`)
   }
@@ -126,14 +149,45 @@ t.test('BEGIN by the extended protocol waits too', async (t) => {
   const client = await WireClient.login(t, port)
   client.send('Parse "" "BEGIN" 0', 'Describe S ""', 'Bind "" "" 0 0 0', 'Describe P ""', 'Execute "" 0', 'Sync')
   t.same(await client.until('ReadyForQuery'), [
-    'ParseComplete', 'ParameterDescription 0', 'NoData', 'BindComplete', 'NoData', 'CommandComplete "BEGIN"', 'ReadyForQuery T',
+    'ParseComplete',
+    'ParameterDescription 0',
+    'NoData',
+    'BindComplete',
+    'NoData',
+    'CommandComplete "BEGIN"',
+    'ReadyForQuery T',
   ])
   client.send(...run('INSERT INTO images VALUES (3, 3)'), 'Sync')
   t.equal((await client.until('ReadyForQuery')).at(-1), 'ReadyForQuery T')
   client.send(...run('ROLLBACK'), 'Sync')
   t.equal((await client.until('ReadyForQuery')).at(-1), 'ReadyForQuery I')
   client.send(...run('BEGIN'), ...run('INSERT INTO images VALUES (3, 3)'), ...run('COMMIT'), 'Sync')
-  t.match((await client.until('ReadyForQuery')).filter((line) => line.startsWith('CommandComplete')), [/BEGIN/, /INSERT 0 1/, /COMMIT/])
+  t.match(
+    (await client.until('ReadyForQuery')).filter((line) => line.startsWith('CommandComplete')),
+    [/BEGIN/, /INSERT 0 1/, /COMMIT/],
+  )
+})
+
+t.test('what Pointsman answers itself, by the extended protocol', async (t) => {
+  const client = await WireClient.login(t, port)
+  client.send(...run("SELECT set_config('pointsman.consistency', 'strong', false)", ['Describe P ""']), 'Sync')
+  t.match(await client.until('ReadyForQuery'), [
+    'ParseComplete',
+    'BindComplete',
+    /RowDescription 1 "set_config"/,
+    'DataRow 1 "strong"',
+    'CommandComplete "SELECT 1"',
+  ])
+  client.send(...run('SHOW pointsman.consistency', ['Describe P ""']), 'Sync')
+  t.match(await client.until('ReadyForQuery'), [
+    'ParseComplete',
+    'BindComplete',
+    /RowDescription 1 "pointsman.consistency"/,
+    'DataRow 1 "strong"',
+    'CommandComplete "SHOW"',
+  ])
+  client.query('/* pointsman: explain */ SELECT * FROM items')
+  t.match((await client.until('ReadyForQuery')).join('\n'), /QUERY PLAN[^]*main/)
 })
 
 t.test('portals stay open in a transaction', async (t) => {
@@ -156,7 +210,14 @@ t.test('COPY in both directions', async (t) => {
   client.send('CopyDone')
   t.same(await client.until('ReadyForQuery'), ['CommandComplete "COPY 100"', 'ReadyForQuery I'])
   client.query('COPY (SELECT id FROM images WHERE id >= 198 ORDER BY id) TO STDOUT')
-  t.same(names(await client.until('ReadyForQuery')), ['CopyOutResponse', 'CopyData', 'CopyData', 'CopyDone', 'CommandComplete', 'ReadyForQuery'])
+  t.same(names(await client.until('ReadyForQuery')), [
+    'CopyOutResponse',
+    'CopyData',
+    'CopyData',
+    'CopyDone',
+    'CommandComplete',
+    'ReadyForQuery',
+  ])
   client.query('COPY images FROM STDIN')
   await client.until('CopyInResponse')
   client.send('CopyFail "no"')
@@ -191,7 +252,10 @@ t.test('COPY by the extended protocol, with the Sync before the data and after i
 t.test('cancel ends what runs, and what waits for a server', async (t) => {
   const [client, waiting] = [await WireClient.login(t, port), await WireClient.login(t, port)]
   client.query('SELECT pg_sleep(600)')
-  await until('it runs', async () => (await primary.sql("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'")).length === 1)
+  await until(
+    'it runs',
+    async () => (await primary.sql("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'")).length === 1,
+  )
   waiting.query('SELECT 1')
   await until('it waits', async () => proxy.clients().filter(({ state }) => state === 'active').length === 2)
   await cancel(port, { pid: client.key.pid, secret: Buffer.from('none') })
@@ -234,7 +298,10 @@ t.test('startup', async (t) => {
   t.match(await refused({ options: '-c nothing_such=1' }), /FATAL.*42704/)
   const newer = await WireClient.open(t, port)
   newer.startup({ '_pq_.something': '1' }, 2)
-  t.match((await newer.until('ReadyForQuery')).map((line) => line.slice(0, 24)), ['NegotiateProtocolVersion'])
+  t.match(
+    (await newer.until('ReadyForQuery')).map((line) => line.slice(0, 24)),
+    ['NegotiateProtocolVersion'],
+  )
   const options = await WireClient.login(t, port, { options: '-c search_path=a,\\ b --work-mem=1MB', DateStyle: 'SQL' })
   options.query("SELECT current_setting('search_path'), current_setting('work_mem'), current_setting('datestyle')")
   t.match((await options.until('ReadyForQuery'))[1], 'DataRow 3 "a, b" "1MB" "SQL, MDY"')
@@ -244,5 +311,8 @@ t.test('startup', async (t) => {
 })
 
 t.test('nothing unforeseen happened', async (t) => {
-  t.same(events('log').filter(({ level }) => level === 'error'), [])
+  t.same(
+    events('log').filter(({ level }) => level === 'error'),
+    [],
+  )
 })

@@ -17,16 +17,20 @@ export interface RunningProxy {
   readonly observer: Observer
   readonly port: number
   /** What was emitted under that name since the start. */
-  events<N extends EventName>(name: N): readonly Events[N][]
+  readonly events: <N extends EventName>(name: N) => readonly Events[N][]
   /** A connected client that ends with the test. */
-  connect(options?: pg.ClientConfig): Promise<pg.Client>
+  readonly connect: (options?: pg.ClientConfig) => Promise<pg.Client>
 }
 
-/** Starts a proxy for `input` (port 0, user and password `app` unless it says otherwise). */
-export async function withProxy(t: Pick<Test, 'teardown'>, input: ConfigInput): Promise<RunningProxy> {
+/** Starts a proxy for `input` (port 0, user and password `app` unless it says otherwise); `files` are what it may name. */
+export async function withProxy(
+  t: Pick<Test, 'teardown'>,
+  input: ConfigInput,
+  files: Readonly<Record<string, string>> = {},
+): Promise<RunningProxy> {
   const result = validateConfig(
     { listen: { host: '127.0.0.1', port: 0 }, auth: { method: 'scram-sha-256', users: [{ name: 'app', password: 'app' }] }, ...input },
-    { env: {}, readFile: () => '' },
+    { env: {}, readFile: (path) => files[path] ?? '' },
   )
   if (!result.ok) throw new Error(JSON.stringify(result.problems, null, 2))
   const now = (): number => performance.now()
@@ -63,7 +67,16 @@ export async function withProxy(t: Pick<Test, 'teardown'>, input: ConfigInput): 
   }
 }
 
-const watched = ['query.end', 'read.misrouted', 'client.opened', 'client.closed', 'client.refused', 'log', 'pool.opened', 'pool.closed'] as const
+const watched = [
+  'query.end',
+  'read.misrouted',
+  'client.opened',
+  'client.closed',
+  'client.refused',
+  'log',
+  'pool.opened',
+  'pool.closed',
+] as const
 
 function recorded(observer: Observer): <N extends EventName>(name: N) => readonly Events[N][] {
   const lists = new Map<EventName, unknown[]>()

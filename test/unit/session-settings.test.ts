@@ -49,10 +49,22 @@ t.test('role and session_authorization', async (t) => {
   t.equal(effective(after(both, set('all', null)), 'role'), 'writer', 'RESET ALL leaves them')
   t.equal(effective(after(both, { kind: 'discard' }), 'role'), undefined, 'DISCARD ALL does not')
   t.equal(effective(after(both, set('session_authorization', null)), 'role'), undefined, 'a new session user has no role')
-  const changes = replayChanges(new Map([['role', 'writer'], ['session_authorization', 'bob'], ['work_mem', '1MB']]), new Map([['role', 'x']]))
+  const changes = replayChanges(
+    new Map([
+      ['role', 'writer'],
+      ['session_authorization', 'bob'],
+      ['work_mem', '1MB'],
+    ]),
+    new Map([['role', 'x']]),
+  )
   t.same(
     changes.map(({ name, value }) => [name, value]),
-    [['role', null], ['work_mem', '1MB'], ['session_authorization', 'bob'], ['role', 'writer']],
+    [
+      ['role', null],
+      ['work_mem', '1MB'],
+      ['session_authorization', 'bob'],
+      ['role', 'writer'],
+    ],
   )
 })
 
@@ -73,7 +85,11 @@ t.test('SET quotes the members of a list of names, set_config() takes it as it s
 })
 
 t.test('the replay makes any connection into what the client has, and is one statement of plain ASCII', async () => {
-  const settings = fc.dictionary(fc.constantFrom('a', 'b', 'role', 'session_authorization', 'pointsman.cluster'), fc.string({ unit: 'binary' }), { maxKeys: 4 })
+  const settings = fc.dictionary(
+    fc.constantFrom('a', 'b', 'role', 'session_authorization', 'pointsman.cluster'),
+    fc.string({ unit: 'binary' }),
+    { maxKeys: 4 },
+  )
   const property = fc.property(settings, settings, (wantedRecord, actualRecord) => {
     const wanted = new Map(Object.entries(wantedRecord))
     const actual = new Map(Object.entries(actualRecord))

@@ -7,7 +7,14 @@ import { quoteIdentifier, quoteLiteral } from '../../src/session/quote.js'
 
 t.test('startup options', async (t) => {
   const settings = (text: string): unknown => parseStartupOptions(text)
-  t.same(settings('-c a=1 -cb=2 --c-d=3'), { ok: true, settings: [['a', '1'], ['b', '2'], ['c_d', '3']] })
+  t.same(settings('-c a=1 -cb=2 --c-d=3'), {
+    ok: true,
+    settings: [
+      ['a', '1'],
+      ['b', '2'],
+      ['c_d', '3'],
+    ],
+  })
   t.same(settings('-c search_path=a\\ b\\\\c'), { ok: true, settings: [['search_path', 'a b\\c']] })
   t.same(settings('  '), { ok: true, settings: [] })
   t.same(settings('-c  Work_Mem=1MB='), { ok: true, settings: [['work_mem', '1MB=']] })
@@ -26,8 +33,10 @@ t.test('search_path', async (t) => {
 })
 
 t.test('encodings and standard_conforming_strings', async (t) => {
-  for (const name of ['UTF8', 'utf-8', 'UNICODE', 'LATIN1', 'iso-8859-15', 'WIN1252', 'windows-1251', 'KOI8-R', 'SQL_ASCII']) t.ok(safeEncoding(name), name)
-  for (const name of ['GBK', 'SJIS', 'BIG5', 'UHC', 'GB18030', 'JOHAB', 'SHIFT_JIS_2004', 'EUC_JP', 'auto', '']) t.notOk(safeEncoding(name), name)
+  for (const name of ['UTF8', 'utf-8', 'UNICODE', 'LATIN1', 'iso-8859-15', 'WIN1252', 'windows-1251', 'KOI8-R', 'SQL_ASCII'])
+    t.ok(safeEncoding(name), name)
+  for (const name of ['GBK', 'SJIS', 'BIG5', 'UHC', 'GB18030', 'JOHAB', 'SHIFT_JIS_2004', 'EUC_JP', 'auto', ''])
+    t.notOk(safeEncoding(name), name)
   t.equal(decoderFor('utf-8'), 'utf8')
   t.equal(decoderFor('LATIN9'), 'latin1')
   for (const value of ['on', 'TRUE', 'yes', '1', 't']) t.ok(plainlyOn(value), value)

@@ -150,11 +150,11 @@ export class Batch {
     const request = (this.#request ??= this.#begin())
     try {
       if (this.#conversation.ending !== null) return
-      const bad = messages.findIndex((message) => problemOf(message) !== null)
-      if (bad < 0) return await this.#take(messages, request, last)
-      const problem = problemOf(messages[bad] as Message)
-      if (messages.slice(0, bad).some((message) => message.kind === 'execute')) await this.#take(messages.slice(0, bad), request, false)
-      throw problem
+      const problem = messages.map(problemOf).find((found) => found !== null)
+      const sound = problem === undefined ? messages : messages.slice(0, problem.at)
+      const runs = sound.some((message) => message.kind === 'execute')
+      if (problem === undefined || runs) await this.#take(sound, request, last && problem === undefined)
+      if (problem !== undefined) throw problem.error
     } catch (error) {
       if (last) throw error
       await this.#refuse(error)
@@ -207,7 +207,7 @@ export class Batch {
       const expect: ExpectReply = { act: 'forward', reply: 'sync' }
       const ended = hold.end(expect)
       this.#compileAndSend(hold, steps, expect)
-      if (!(await this.#ended(hold, request, await ended))) return
+      if (!this.#ended(hold, request, await ended)) return
       steps = this.#steps
     }
   }
@@ -217,7 +217,7 @@ export class Batch {
     const expect: ExpectReply = { act: 'forward', reply: 'sync' }
     const ended = hold.end(expect)
     hold.send([syncFrame], [expect])
-    if (!(await this.#ended(hold, request, await ended))) return
+    if (!this.#ended(hold, request, await ended)) return
     await this.#repeat(request)
   }
 
@@ -226,11 +226,11 @@ export class Batch {
     const expect: ExpectReply = { act: 'forward', reply: 'sync' }
     const ended = hold.end(expect)
     this.#compileAndSend(hold, this.#steps, expect)
-    if (await this.#ended(hold, request, await ended)) await this.#repeat(request)
+    if (this.#ended(hold, request, await ended)) await this.#repeat(request)
   }
 
   /** True: to be sent again. */
-  async #ended(hold: Hold, request: Request, end: End): Promise<boolean> {
+  #ended(hold: Hold, request: Request, end: End): boolean {
     const plan = this.#plan as OnePlan
     this.#hold = null
     const again = this.#conversation.settle(hold, plan, request, end)
@@ -258,7 +258,11 @@ export class Batch {
   #compileAndSend(hold: Hold, steps: readonly Step[], sync: ExpectReply | null): boolean {
     const sending = new Sending(hold)
     for (const step of steps) for (const message of step.messages) sending.add(message, step.replies.get(message))
-    if (sync !== null) sending.put([syncFrame], sync)
+    if (sync !== null) {
+      sending.put([syncFrame], sync)
+      // Earlier steps were flushed: their replies are waited for, one by one.
+      if (this.#request !== null) this.#request.complete = this.#steps.length === 1
+    }
     return hold.send(sending.frames, sending.expects)
   }
 
@@ -322,7 +326,8 @@ export class Batch {
         if (!this.#needsServer(message)) replies.set(message, [emptyMessages.closeComplete])
         continue
       }
-      const planned = plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
+      const planned =
+        plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
       plans.set(message.statement, planned)
       if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
       if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
@@ -477,8 +482,13 @@ class Sending {
   }
 }
 
-/** What PostgreSQL would raise for a message by itself. */
-function problemOf(message: Message): PointsmanError | null {
+/** What PostgreSQL would raise for a message by itself, and at which of them it stands. */
+function problemOf(message: Message, at: number): { readonly at: number; readonly error: PointsmanError } | null {
+  const error = errorOf(message)
+  return error === null ? null : { at, error }
+}
+
+function errorOf(message: Message): PointsmanError | null {
   switch (message.kind) {
     case 'parse':
       return message.duplicate ? new PointsmanError('duplicate_prepared_statement', { values: { name: message.statement.name } }) : null

@@ -6,10 +6,12 @@ export class ClientOutput {
   readonly #socket: Duplex
   #corked = false
   #onDrain: (() => void) | null = null
+  #waiting: (() => void)[] = []
 
   constructor(socket: Duplex) {
     this.#socket = socket
     socket.on('drain', () => this.#drained())
+    socket.on('close', () => this.#awake())
   }
 
   /** False: the client is behind; onDrain comes when it has caught up. The bytes are taken in either case. */
@@ -33,10 +35,22 @@ export class ClientOutput {
 
   /** True while more is waiting in memory than the client should have us keep. */
   get behind(): boolean {
-    return this.#socket.writableNeedDrain
+    return this.#socket.writableNeedDrain && !this.#socket.destroyed
+  }
+
+  /** Resolves when the client has caught up, or is gone. */
+  caughtUp(): Promise<void> {
+    return this.behind ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve()
   }
 
   #drained(): void {
     this.#onDrain?.()
+    this.#awake()
+  }
+
+  #awake(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve()
   }
 }

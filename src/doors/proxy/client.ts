@@ -34,12 +34,14 @@ export class Client {
 
   /** Serves the client until it leaves or is sent away; resolves with the reason. */
   async run(): Promise<string> {
-    const { input } = this.#conversation
+    const { input, output } = this.#conversation
     input.onGone = (): void => this.#conversation.leave()
     try {
       for (;;) {
         const end = this.#ending()
         if (end !== null) return end
+        // Nothing new is begun for a client that does not read what it asked for before.
+        if (output.behind) await output.caughtUp()
         const frame = input.shift()
         if (frame === undefined) {
           if (input.ended) return 'the client closed the connection'
@@ -50,7 +52,7 @@ export class Client {
     } catch (error) {
       return this.#sendAway(error)
     } finally {
-      this.#conversation.leave()
+      this.#conversation.close()
     }
   }
 

@@ -279,7 +279,8 @@ export class Conversation implements HoldOwner {
     const changes = replayChanges(wanted, hold.settings.values)
     if (changes.length > 0) {
       await this.#own(hold, replaySql(changes))
-      for (const { name, value } of changes) hold.settings = settle(hold.settings, { kind: 'change', change: { name, local: false, value } })
+      for (const { name, value } of changes)
+        hold.settings = settle(hold.settings, { kind: 'change', change: { name, local: false, value } })
     }
     if (deferred !== null) {
       const begun = this.#own(hold, deferred.waiting.map(({ text }) => text).join(';\n'))
@@ -309,6 +310,7 @@ export class Conversation implements HoldOwner {
   /** Before anything of `plan` is written. */
   starting(hold: Hold, plan: OnePlan, request: Request): void {
     request.rerun = null
+    request.hold = hold
     const alone = this.session.transaction.kind === 'idle' && hold.pins.size === 0
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
@@ -351,7 +353,14 @@ export class Conversation implements HoldOwner {
     if (!plan.readsData) return
     const { node, role } = hold.route
     const { openedAt, postmasterStart } = hold.connection.evidence
-    this.floors.readEnded(hold.cluster, { node, role, openedAt, postmasterStart, startedAt: Math.max(request.startedAt, hold.since), endedAt })
+    this.floors.readEnded(hold.cluster, {
+      node,
+      role,
+      openedAt,
+      postmasterStart,
+      startedAt: Math.max(request.startedAt, hold.since),
+      endedAt,
+    })
   }
 
   #atReady(hold: Hold, status: TransactionStatus, failed: boolean): void {
@@ -361,7 +370,13 @@ export class Conversation implements HoldOwner {
       if (this.session.settings.undo.length > 0) this.session.settings = settle(this.session.settings, event)
     }
     const { cluster, node, role } = hold.route
-    this.session.transaction = afterReady(this.session.transaction, status, { cluster, node, role }, this.#mode ?? modeOf(this.session.transaction), this.#overrides)
+    this.session.transaction = afterReady(
+      this.session.transaction,
+      status,
+      { cluster, node, role },
+      this.#mode ?? modeOf(this.session.transaction),
+      this.#overrides,
+    )
     if (status === 'I' && hold.pins.size === 0) this.#release(hold)
   }
 
@@ -377,7 +392,7 @@ export class Conversation implements HoldOwner {
     }
     if (!hold.canceled) lease.release(taint)
     else {
-      connection.quiesce().then(
+      void connection.quiesce().then(
         () => lease.release(taint),
         () => lease.destroy('a cancel could not be awaited'),
       )
@@ -405,7 +420,7 @@ export class Conversation implements HoldOwner {
     const unknown = wrote && (kind === 'idle' || request.commits)
     if (kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)) {
       // Its session state, or a result half told, died with the connection: as a server's own end would close it.
-      this.endWith(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(loss, values))
+      this.endWith(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(hold, loss))
       return false
     }
     if (!wrote && request.attempts < maxAttempts) {
@@ -414,7 +429,7 @@ export class Conversation implements HoldOwner {
       return true
     }
     if (kind === 'idle') this.session.settings = settle(this.session.settings, { kind: 'rollback' })
-    this.tell(errorFields(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(loss, values)))
+    this.tell(errorFields(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(hold, loss)))
     return false
   }
 
@@ -453,7 +468,7 @@ export class Conversation implements HoldOwner {
       return 'withhold'
     }
     if (request === null) return 'forward'
-    if (!hold.forwarded && this.#sendAgain(hold, fields, expect, request)) return 'withhold'
+    if (request.complete && !hold.forwarded && this.#sendAgain(hold, fields, expect, request)) return 'withhold'
     request.onFailed?.(expect.label)
     return 'forward'
   }
@@ -463,7 +478,8 @@ export class Conversation implements HoldOwner {
     const allowed = rerun === 'prepare' ? this.session.transaction.kind === 'idle' && request.attempts < maxAttempts : request.repeatable
     if (rerun === null || !allowed) return false
     request.rerun = rerun
-    if (rerun === 'primary') this.#parts.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.shape })
+    if (rerun === 'primary')
+      this.#parts.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.shape })
     return true
   }
 
@@ -502,11 +518,11 @@ export class Conversation implements HoldOwner {
   }
 
   lostIdle(hold: Hold, loss: Loss): void {
-    // A batch between two steps finds out when it goes on.
-    if (this.#request !== null) return
-    const needed = hold.pins.size > 0 || this.home === hold || this.session.transaction.kind === 'deferred'
+    // A connection that is only kept is missed when it is used next.
+    if (this.#request !== null && this.#request.hold !== hold) return
+    const needed = hold.pins.size > 0 || this.home === hold || this.#request !== null
     this.#drop(hold, loss.reason)
-    if (needed) this.endWith(lostError(loss, { node: hold.route.node, cluster: hold.cluster }))
+    if (needed) this.endWith(lostError(hold, loss))
     this.onEnding?.()
   }
 
@@ -518,7 +534,7 @@ export class Conversation implements HoldOwner {
   /** As a CancelRequest asks: whatever runs or waits ends with 57014. */
   cancel(): void {
     this.#waiting?.abort(new PointsmanError('canceled'))
-    for (const hold of this.#holds.values()) if (hold.owed) this.#cancel(hold)
+    for (const hold of this.#holds.values()) if (hold.owed) void this.#cancel(hold)
   }
 
   #cancel(hold: Hold): Promise<void> {
@@ -532,6 +548,13 @@ export class Conversation implements HoldOwner {
     this.#waiting?.abort(new PointsmanError('canceled'))
     for (const hold of this.#holds.values()) this.#abandon(hold)
     if (this.#request === null) this.#leave()
+  }
+
+  /** The client's loop has ended, if need be in the middle of a batch. */
+  close(): void {
+    this.leave()
+    this.#request = null
+    this.#leave()
   }
 
   #abandon(hold: Hold): void {
@@ -550,7 +573,7 @@ export class Conversation implements HoldOwner {
     }
     this.#holds.delete(hold.cluster)
     hold.detach()
-    hold.connection.query('ROLLBACK').then(
+    void hold.connection.query('ROLLBACK').then(
       () => hold.lease.release('its client left in a transaction'),
       () => hold.lease.destroy('its client left in a transaction'),
     )
@@ -565,7 +588,9 @@ export class Conversation implements HoldOwner {
     current.enter()
     this.#generation = current
     if (databaseOf(current.config, this.session.database) === undefined) {
-      this.endWith(new PointsmanError('shutting_down', { detail: `The database "${this.session.database}" was taken out of the configuration.` }))
+      this.endWith(
+        new PointsmanError('shutting_down', { detail: `The database "${this.session.database}" was taken out of the configuration.` }),
+      )
     }
   }
 
@@ -619,7 +644,11 @@ function outcomeOf(error: unknown): Request['outcome'] {
 }
 
 function overridesOf(policy: ReadPolicy): PolicyOverride {
-  return { consistency: policy.consistency, ...(policy.maxStalenessMs === null ? {} : { maxStalenessMs: policy.maxStalenessMs }), onUnmet: policy.onUnmet }
+  return {
+    consistency: policy.consistency,
+    ...(policy.maxStalenessMs === null ? {} : { maxStalenessMs: policy.maxStalenessMs }),
+    onUnmet: policy.onUnmet,
+  }
 }
 
 /** The client's state as it stands on a connection on which all of it was said; our own settings were not. */
@@ -661,12 +690,20 @@ function touchesSession(statement: Statement): boolean {
 }
 
 /** Opens an undo point for a change outside a transaction: an error later in the same group takes it back. */
-function effectOf(state: SettingsState, statement: Statement, tag: string, parameter: Parameters<typeof settleStatement>[3]): SettingsState {
+function effectOf(
+  state: SettingsState,
+  statement: Statement,
+  tag: string,
+  parameter: Parameters<typeof settleStatement>[3],
+): SettingsState {
   return settleStatement(settle(state, { kind: 'begin' }), statement, tag, parameter)
 }
 
-function lostError(loss: Loss, values: { readonly node: string; readonly cluster: string }): PointsmanError {
-  return new PointsmanError('connection_lost', { values, ...(loss.error === null ? {} : { detail: `The server said: ${loss.error.message} (${loss.error.code})` }) })
+/** A replica may go at any time, and its clients hear what its own shutdown would tell them. */
+function lostError(hold: Hold, { error }: Loss): PointsmanError {
+  const values = { node: hold.route.node, cluster: hold.cluster }
+  const detail = error === null ? {} : { detail: `The server said: ${error.message} (${error.code})` }
+  return new PointsmanError(hold.route.role === 'replica' ? 'replica_lost' : 'connection_lost', { values, ...detail })
 }
 
 /** Errors that say "not here" rather than "not at all". */

@@ -109,7 +109,8 @@ export class LoginAttempt {
 
   async #login(packet: StartupMessage): Promise<Login> {
     const { config, secureContext, local } = this.#parts
-    if (config.listen.tls?.mode === 'require' && secureContext !== null && !this.#encrypted && !local) throw new PointsmanError('tls_required')
+    if (config.listen.tls?.mode === 'require' && secureContext !== null && !this.#encrypted && !local)
+      throw new PointsmanError('tls_required')
     if (needsNegotiation(packet)) this.#output.write(encodeNegotiateProtocolVersion(0, packet.extensions))
     const user = packet.parameters.get('user') ?? ''
     if (user === '') throw new PointsmanError('protocol_violation', { values: { what: 'no user name in the startup packet' } })
@@ -119,7 +120,11 @@ export class LoginAttempt {
     this.#parts.admit()
     await authenticate(config.auth, user, this.#input, this.#output)
     // Only who has proved himself learns which databases there are.
-    if (database === 'pointsman') throw notYet('the console database "pointsman" is not part of this version', 'Use the admin port, or SHOW pointsman.last_route in a session.')
+    if (database === 'pointsman')
+      throw notYet(
+        'the console database "pointsman" is not part of this version',
+        'Use the admin port, or SHOW pointsman.last_route in a session.',
+      )
     if (databaseOf(config, database) === undefined) throw new PointsmanError('unknown_database', { values: { database } })
     this.#output.write(encodeAuthentication({ kind: 'ok' }))
     this.#input.maxMessageBytes = config.limits.maxMessageBytes

@@ -26,7 +26,13 @@ export type Message = MessageBase &
   (
     | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly duplicate: boolean }
     | { readonly kind: 'bind'; readonly name: string; readonly portal: Portal | null; readonly statement: ClientStatement | null }
-    | { readonly kind: 'describe'; readonly of: 'statement' | 'portal'; readonly name: string; readonly statement: ClientStatement | null; readonly portal: Portal | null }
+    | {
+        readonly kind: 'describe'
+        readonly of: 'statement' | 'portal'
+        readonly name: string
+        readonly statement: ClientStatement | null
+        readonly portal: Portal | null
+      }
     | { readonly kind: 'execute'; readonly name: string; readonly portal: Portal | null; readonly statement: ClientStatement | null }
     | { readonly kind: 'close'; readonly of: 'statement' | 'portal'; readonly name: string; readonly statement: null }
   )
@@ -79,7 +85,16 @@ export class MessageReader {
     const { prepared, decoder } = this.#session
     const { name, text, types } = decodeParse(frame, decoder)
     const duplicate = name !== '' && prepared.has(name)
-    const statement: ClientStatement = { name, text, types, key: `${types.join(',')}\0${text}`, frame: name === '' ? frame : Uint8Array.from(frame), understood: this.#understand(text) }
+    // A copy: what is kept for long must not keep the chunk it came in.
+    const kept = Uint8Array.from(frame)
+    const statement: ClientStatement = {
+      name,
+      text,
+      types,
+      key: `${types.join(',')}\0${text}`,
+      frame: kept,
+      understood: this.#understand(text),
+    }
     if (duplicate) return { message: { kind: 'parse', index, frame, statement, duplicate }, undo: () => undefined }
     prepared.set(name, statement)
     const undo = (): void => {

@@ -98,7 +98,9 @@ class RunningProxy implements Proxy {
   get addresses(): readonly ProxyAddress[] {
     return this.#servers.map((server) => {
       const address = server.address()
-      return typeof address === 'string' || address === null ? { host: address ?? '', port: 0 } : { host: address.address, port: address.port }
+      return typeof address === 'string' || address === null
+        ? { host: address ?? '', port: 0 }
+        : { host: address.address, port: address.port }
     })
   }
 
@@ -226,7 +228,8 @@ class RunningProxy implements Proxy {
   #admit(config: Config): void {
     if (this.#closing !== null) throw new PointsmanError('shutting_down')
     const max = config.listen.maxClients
-    if (this.#admitted >= max) throw new PointsmanError('too_many_connections', { values: { what: `sorry, too many clients already (max_clients ${String(max)})` } })
+    if (this.#admitted >= max)
+      throw new PointsmanError('too_many_connections', { values: { what: `sorry, too many clients already (max_clients ${String(max)})` } })
     this.#admitted += 1
   }
 
@@ -305,7 +308,7 @@ class RunningProxy implements Proxy {
   #cancel({ pid, secret }: CancelCall): void {
     const entry = this.#clients.get(pid)
     // Who does not know the secret is told nothing, as a server would.
-    if (entry === undefined || secret.length !== entry.secret.length || !timingSafeEqual(secret, entry.secret)) return
+    if (secret.length !== entry?.secret.length || !timingSafeEqual(secret, entry.secret)) return
     entry.client.cancel()
   }
 
@@ -320,11 +323,11 @@ class SecureContexts {
 
   of({ tls }: ListenConfig): SecureContext | null {
     if (tls === null) return null
-    if (this.#made?.tls !== tls) {
-      const { cert, key, ca } = tls
-      this.#made = { tls, context: createSecureContext({ cert, key, ...(ca === null ? {} : { ca }), minVersion: 'TLSv1.2' }) }
-    }
-    return this.#made?.context ?? null
+    if (this.#made?.tls === tls) return this.#made.context
+    const { cert, key, ca } = tls
+    const context = createSecureContext({ cert, key, ...(ca === null ? {} : { ca }), minVersion: 'TLSv1.2' })
+    this.#made = { tls, context }
+    return context
   }
 }
 

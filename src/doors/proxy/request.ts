@@ -3,6 +3,7 @@
 import type { Plan } from '../../routing/plan.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Statement } from '../../sql/statement.js'
+import type { Hold } from './hold.js'
 import type { ParameterText, SettingsState } from '../../session/settings.js'
 
 export type Outcome = 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
@@ -26,6 +27,10 @@ export class Request {
   /** Nothing is lost if it is sent again, as long as nothing was forwarded. */
   repeatable = false
   rerun: Rerun | null = null
+  /** All of it was sent, to its last byte: a client that has flushed a part waits for replies, so nothing may be withheld. */
+  complete = false
+  /** Where it runs. */
+  hold: Hold | null = null
   /** A COMMIT is on its way: if the connection is lost now, nobody knows. */
   commits = false
   readonly avoid: Set<string> = new Set()

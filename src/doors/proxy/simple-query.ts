@@ -52,11 +52,18 @@ function reply(conversation: Conversation, given: Answer): void {
 }
 
 /** Sends the frame as it came; again elsewhere while that is allowed. */
-async function send(conversation: Conversation, request: Request, plan: OnePlan, understood: Understood, frame: Uint8Array): Promise<boolean> {
+async function send(
+  conversation: Conversation,
+  request: Request,
+  plan: OnePlan,
+  understood: Understood,
+  frame: Uint8Array,
+): Promise<boolean> {
   let current = plan
   for (;;) {
     const hold = await conversation.holdFor(current, request)
     conversation.starting(hold, current, request)
+    request.complete = true
     request.running = counted(understood)
     request.commits = understood.shape.statements?.some(endsTransaction) ?? true
     hold.unnamed = null
