@@ -6,7 +6,7 @@ import { statementFacts } from './facts.js'
 import { readHints } from './hints.js'
 import { LiteralIndex, byteOffsets } from './literal-index.js'
 import { type Normalised, normalise } from './normalise.js'
-import { type ParsedStatement, parseStatements } from './parser.js'
+import { type ParsedStatement, ParserNotReady, parseStatements } from './parser.js'
 import { shapeBytes } from './shape-bytes.js'
 import type { Literal, Shape, StatementRange, Understood } from './statement.js'
 import { TextMemo, textHash } from './text-memo.js'
@@ -41,6 +41,9 @@ const noSemicolons: readonly number[] = Object.freeze([])
 /** Share of the budget that whole texts get. */
 const textShare = 1 / 4
 
+/** Of the moment, not of the text: never remembered. */
+const notReady = 'the parser is not ready'
+
 let lastId = 0
 
 export function createUnderstanding(options: UnderstandingOptions): Understanding {
@@ -71,7 +74,7 @@ class CachedUnderstanding implements Understanding {
     }
     if (this.#tooLong(text)) return notUnderstood(text, 'longer than max_parse_bytes', null)
     const understood = this.#lex(text)
-    this.#texts.seen(understood, hash)
+    if (understood.shape.problem !== notReady) this.#texts.seen(understood, hash)
     return understood
   }
 
@@ -116,6 +119,7 @@ class CachedUnderstanding implements Understanding {
       this.#shapes.set(key, shape)
       return shape
     } catch (error) {
+      if (error instanceof ParserNotReady) return notReady
       return error instanceof Error ? error.message : 'the parser failed'
     }
   }

@@ -83,6 +83,22 @@ t.test('not understood', (t) => {
   t.end()
 })
 
+t.test('statements too deep for the parser do not break it', async (t) => {
+  const own = createUnderstanding({ maxParseBytes: 1_000_000, shapeCacheBytes: 1_000_000 })
+  // Each of these throws through the parser; an instance that went on after dozens of them would hang or answer nonsense.
+  for (let i = 0; i < 60; i++) {
+    t.equal(own.understand(`SELECT c${String(i)}, ${'1 + '.repeat(20_000)} 1`).shape.problem, 'too complex for the parser')
+    await new Promise(setImmediate)
+    t.equal(own.understand(`SELECT c${String(i)} FROM t${String(i)}`).shape.statements?.[0]?.relations[0]?.name.name, `t${String(i)}`)
+  }
+  // Several within one turn: the parser is not ready, which is not remembered.
+  for (let i = 0; i < 3; i++) own.understand(`SELECT d${String(i)}, ${'1 + '.repeat(20_000)} 1`)
+  t.equal(own.understand('SELECT later').shape.statements, null)
+  t.equal(own.understand('SELECT later').shape.statements, null)
+  await new Promise(setImmediate)
+  t.equal(own.understand('SELECT later').shape.statements?.length, 1)
+})
+
 t.test('a text that does not parse does not spoil the shape for those that do', (t) => {
   const own = createUnderstanding({ maxParseBytes: 1_000_000, shapeCacheBytes: 1_000_000 })
   t.equal(own.understand("SELECT U&'\\zzzz'").shape.statements, null)
