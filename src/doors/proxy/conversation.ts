@@ -89,7 +89,9 @@ export class Conversation implements HoldOwner {
   readonly #holds = new Map<string, Hold>()
   #generation: Generation<ServerConnection> | null = null
   #request: Request | null = null
-  #waiting: AbortController | null = null
+  /** One for all requests until a cancel uses it up: making one costs more than a lease does. */
+  #abort = new AbortController()
+  #waiting = false
   #gone = false
   #mode: TransactionMode | null = null
   #overrides: PolicyOverride = {}
@@ -246,8 +248,8 @@ export class Conversation implements HoldOwner {
   async #acquire(plan: OnePlan, request: Request): Promise<Hold> {
     const { generation } = this
     const wanted = this.session.settings.values
-    this.#waiting = new AbortController()
-    if (this.#gone) this.#waiting.abort(new PointsmanError('canceled'))
+    this.#requirePresent()
+    this.#waiting = true
     try {
       const grant = await generation.executor.acquire({
         plan,
@@ -256,7 +258,7 @@ export class Conversation implements HoldOwner {
         invokedAt: request.startedAt,
         prefer: (connection) => fit(wanted, connection.settings),
         avoid: request.avoid,
-        signal: this.#waiting.signal,
+        signal: this.#abort.signal,
       })
       if (this.#gone) {
         grant.lease.release(null)
@@ -266,8 +268,12 @@ export class Conversation implements HoldOwner {
       this.#holds.set(plan.cluster, hold)
       return hold
     } finally {
-      this.#waiting = null
+      this.#waiting = false
     }
+  }
+
+  #requirePresent(): void {
+    if (this.#gone) throw new PointsmanError('canceled')
   }
 
   /** Brings the connection to where the client believes to be. */
@@ -533,8 +539,14 @@ export class Conversation implements HoldOwner {
 
   /** As a CancelRequest asks: whatever runs or waits ends with 57014. */
   cancel(): void {
-    this.#waiting?.abort(new PointsmanError('canceled'))
+    this.#stopWaiting()
     for (const hold of this.#holds.values()) if (hold.owed) void this.#cancel(hold)
+  }
+
+  #stopWaiting(): void {
+    if (!this.#waiting) return
+    this.#abort.abort(new PointsmanError('canceled'))
+    this.#abort = new AbortController()
   }
 
   #cancel(hold: Hold): Promise<void> {
@@ -545,7 +557,7 @@ export class Conversation implements HoldOwner {
   /** The client is gone: nothing of its must stay behind on any server connection. */
   leave(): void {
     this.#gone = true
-    this.#waiting?.abort(new PointsmanError('canceled'))
+    this.#stopWaiting()
     for (const hold of this.#holds.values()) this.#abandon(hold)
     if (this.#request === null) this.#leave()
   }
