@@ -253,7 +253,9 @@ function scanWord(first: number): void {
   const begin = size
   const hash = copyFolded()
   const code = word.wordCode(out, begin, size, hash)
-  if (code === word.TRUTH && last !== word.DOT) truth(from, begin)
+  // Behind a dot every word is a name: `t.true`, `t.limit`.
+  if (last === word.DOT) wordSeen(code === word.NAMING ? code : word.PLAIN)
+  else if (code === word.TRUTH) truth(from, begin)
   else wordSeen(code)
 }
 

@@ -154,8 +154,6 @@ export type Detail =
   /** VACUUM, ANALYZE, CLUSTER, REINDEX, CHECKPOINT, ALTER SYSTEM, … */
   | { readonly kind: 'utility'; readonly what: string; readonly ownTransaction: boolean }
 
-export type StatementKind = Detail['kind']
-
 export interface Statement {
   readonly detail: Detail
   /** Node tag of the parse tree, for messages: `SelectStmt`. */

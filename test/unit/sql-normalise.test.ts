@@ -33,6 +33,7 @@ t.test('keys', (t) => {
     ['select a[1:2], a[:b]', 'select a[{i}:{i}],a[:b]'],
     // Positions stay whole; other integers do not.
     ['select a from t order by 1, 2 desc, a + 3, (4) limit 5', 'select a from t order by 1,2 desc,a+{i},(4)limit {i}'],
+    ['select a from t order by t.limit, 1, t.true, 2', 'select a from t order by t.limit,1,t.true,2'],
     ['select a from t group by 1, rollup (2, 3) having x in (4, 5)', 'select a from t group by 1,rollup(2,3)having x in({i},{i})'],
     ['select distinct on (1, 2) a, 3 from t', 'select distinct on(1,2)a,{i} from t'],
     ['select (select a from t order by 1) where b in (2)', 'select(select a from t order by 1)where b in({i})'],
