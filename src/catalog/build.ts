@@ -25,6 +25,9 @@ export interface CatalogRows {
   readonly columns: readonly { readonly relation: string; readonly name: string; readonly type: string }[]
   /** Writing `from` may write `to`: foreign keys that cascade, partitions. By oid. */
   readonly cascades: readonly { readonly from: string; readonly to: string }[]
+  /** User functions of defaults, checks, index expressions and policies. By oid of the table. */
+  readonly onWrite: readonly { readonly relation: string; readonly schema: string; readonly name: string }[]
+  readonly eventTriggers: boolean
   /** Expressions of policies that guard reading. */
   readonly policies: readonly { readonly relation: string; readonly text: string | null }[]
   /** User functions and types that a view or policy depends on, also through operators and casts. */
@@ -59,7 +62,7 @@ export interface RelationRow {
   readonly oid: string
   readonly schema: string
   readonly name: string
-  /** pg_class.relkind: r, p, v, m, f, S. */
+  /** pg_class.relkind: r, p, v, m, f, S, i, I. */
   readonly kind: string
   readonly partitionRoot: string | null
   readonly triggers: boolean
@@ -77,7 +80,8 @@ export function buildCatalog(cluster: string, generation: number, rows: CatalogR
   const types = group(hiddenInTypes(rows, read, functions, operators), (call) => call.name)
   const relations = new Map(buildRelations(rows, read, types).map((info) => [`${info.schema}.${info.name}`, info]))
   const volatileImplicitCast = rows.casts.some((cast) => cast.implicit && cast.volatility === 'v')
-  return { cluster, generation, serverVersion: rows.serverVersion, functions, relations, operators, types, volatileImplicitCast }
+  const { serverVersion, eventTriggers } = rows
+  return { cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers }
 }
 
 function functionInfo(row: FunctionRow): FunctionInfo {
@@ -169,6 +173,8 @@ const kinds: Readonly<Record<string, RelationInfo['kind']>> = {
   m: 'materialized',
   f: 'foreign',
   S: 'sequence',
+  i: 'index',
+  I: 'index',
 }
 
 function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types']): readonly RelationInfo[] {
@@ -176,17 +182,20 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
   const policies = group(rows.policies, (policy) => policy.relation)
   const depends = group(rows.depends, (depend) => depend.relation)
   const cascades = group(rows.cascades, (edge) => edge.from)
+  const onWrite = group(rows.onWrite, (use) => use.relation)
   const fires = new Set(rows.relations.filter((row) => row.triggers).map((row) => row.oid))
   return rows.relations.map((row): RelationInfo => {
     const texts =
       row.kind === 'v' ? [row.definition] : row.rowSecurity ? (policies.get(row.oid) ?? []).map((policy) => asQuery(policy.text)) : []
+    const written = reachable(row.oid, cascades, (edge) => edge.to)
     return {
       schema: row.schema,
       name: row.name,
       kind: kinds[row.kind] ?? 'foreign',
       columns: (columns.get(row.oid) ?? []).map(({ name, type }): ColumnInfo => ({ name, type })),
       partitionRoot: row.partitionRoot,
-      triggers: reachable(row.oid, cascades, (edge) => edge.to).some((oid) => fires.has(oid)),
+      triggers: written.some((oid) => fires.has(oid)),
+      onWrite: written.flatMap((oid) => onWrite.get(oid) ?? []).map(({ schema, name }) => ({ schema, name })),
       behind: texts.length === 0 ? null : behind(texts, depends.get(row.oid) ?? [], read, types),
     }
   })

@@ -17,10 +17,15 @@ export const harmlessVolatile: ReadonlySet<string> = words(`
 /** Harmless, but they take time by design: never on a connection that others share at the same moment. */
 export const slow: ReadonlySet<string> = words('pg_sleep pg_sleep_for pg_sleep_until')
 
-/** Stable by label, but they assign a transaction id or run SQL that their arguments hold. */
+/**
+ * Stable by label, but they assign a transaction id, read a table that their arguments name, or read a value as a type that
+ * their arguments name: what guards the table or checks the domain is then run unseen.
+ */
 export const writesThoughStable: ReadonlySet<string> = words(`
   txid_current pg_current_xact_id database_to_xml database_to_xmlschema database_to_xml_and_xmlschema schema_to_xml
   schema_to_xmlschema schema_to_xml_and_xmlschema table_to_xml table_to_xmlschema table_to_xml_and_xmlschema
+  pg_input_is_valid pg_input_error_info domain_in domain_recv array_in array_recv record_in record_recv range_in range_recv
+  multirange_in multirange_recv
 `)
 
 /** Their answer is about the server or the connection they run on; people ask about the primary. They write nothing. */
@@ -80,6 +85,21 @@ export const types: ReadonlySet<string> = words(`
   time timestamp timestamptz timetz tsmultirange tsquery tsrange tstzmultirange tstzrange tsvector txid_snapshot unknown uuid
   varbit varchar void xid xid8 xml cardinal_number character_data sql_identifier time_stamp yes_or_no
   anyarray anyelement anycompatible anycompatiblearray anyenum anyrange anymultirange
+`)
+
+/** The relations of information_schema. */
+export const informationRelations: ReadonlySet<string> = words(`
+  _pg_foreign_data_wrappers _pg_foreign_servers _pg_foreign_table_columns _pg_foreign_tables _pg_user_mappings
+  administrable_role_authorizations applicable_roles attributes character_sets check_constraint_routine_usage check_constraints
+  collation_character_set_applicability collations column_column_usage column_domain_usage column_options column_privileges
+  column_udt_usage columns constraint_column_usage constraint_table_usage data_type_privileges domain_constraints
+  domain_udt_usage domains element_types enabled_roles foreign_data_wrapper_options foreign_data_wrappers
+  foreign_server_options foreign_servers foreign_table_options foreign_tables information_schema_catalog_name key_column_usage
+  parameters referential_constraints role_column_grants role_routine_grants role_table_grants role_udt_grants role_usage_grants
+  routine_column_usage routine_privileges routine_routine_usage routine_sequence_usage routine_table_usage routines schemata
+  sequences sql_features sql_implementation_info sql_parts sql_sizing table_constraints table_privileges tables transforms
+  triggered_update_columns triggers udt_privileges usage_privileges user_defined_types user_mapping_options user_mappings
+  view_column_usage view_routine_usage view_table_usage views
 `)
 
 /** Schemas that come with the server. */

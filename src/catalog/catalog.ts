@@ -27,12 +27,14 @@ export interface ColumnInfo {
 export interface RelationInfo {
   readonly schema: string
   readonly name: string
-  readonly kind: 'table' | 'partitioned' | 'view' | 'materialized' | 'foreign' | 'sequence'
+  readonly kind: 'table' | 'partitioned' | 'view' | 'materialized' | 'foreign' | 'sequence' | 'index'
   readonly columns: readonly ColumnInfo[]
-  /** Root of the partition tree this table belongs to, `schema.name`; null if it is no partition. */
+  /** Root of the partition tree this table belongs to, `schema.name`; null if it is no partition. Of an index: its table, or that table's root. */
   readonly partitionRoot: string | null
   /** User triggers that fire on DML (taint), and rules; also of tables that its foreign keys cascade to. */
   readonly triggers: boolean
+  /** User functions that writing runs, of defaults, checks, index expressions and policies; also of tables written along. */
+  readonly onWrite: readonly { readonly schema: string; readonly name: string }[]
   /** What a view, or a row-security policy, reads and calls. null where there is none. */
   readonly behind: Behind | null
 }
@@ -66,4 +68,6 @@ export interface Catalog {
   readonly types: ReadonlyMap<string, readonly HiddenCall[]>
   /** True if any user-defined implicit cast runs a volatile function: then no statement is provably read-only. */
   readonly volatileImplicitCast: boolean
+  /** Code of users runs at DDL. */
+  readonly eventTriggers: boolean
 }

@@ -111,12 +111,11 @@ export function worse(a: Verdict, b: Verdict): Verdict {
   }
 }
 
-/** A name behind a dot, which is a column or else a function of one argument: only a user's own that is not harmless counts. */
+/** A name behind a dot, which is a column or else a function of one argument: `('s'::regclass).nextval` runs nextval. */
 export function judgeAttribute(catalog: Catalog, overrides: Overrides, name: string): Verdict {
-  const own = (catalog.functions.get(name) ?? []).filter((info) => !info.builtin && info.minArgs <= 1 && info.maxArgs >= 1)
-  if (own.length === 0) return plainBuiltin
-  const verdict = override(overrides, { schema: null, name }, own) ?? own.map(judgeCandidate).reduce(worse)
-  return verdict.effect === 'read' ? plainBuiltin : verdict
+  const found = (catalog.functions.get(name) ?? []).filter((info) => info.minArgs <= 1 && info.maxArgs >= 1)
+  if (found.length === 0) return plainBuiltin
+  return override(overrides, { schema: null, name }, found) ?? found.map(judgeCandidate).reduce(worse)
 }
 
 /** An operator: user-defined ones by the function behind them, built-in ones are all immutable or stable. */

@@ -2,7 +2,7 @@
 // unless the path lists it, then the path in order. What exists is asked of the caller, since a routed table need not
 // exist on the cluster whose catalog resolves names.
 import type { Name } from '../sql/statement.js'
-import { isSystemSchema } from './builtins.js'
+import { informationRelations, isSystemSchema } from './builtins.js'
 
 export interface NameSpace {
   /** Schemas in order; null: cannot be known. */
@@ -38,15 +38,17 @@ export function resolveRelation(name: Name, space: NameSpace): Resolved {
 function resolveQualified(schema: string, name: string, space: NameSpace): Resolved {
   if (isTemporarySchema(schema)) return { kind: 'temporary', key: `pg_temp.${name}` }
   const key = `${schema}.${name}`
-  if (isSystemSchema(schema)) return { kind: 'system', key }
+  // What somebody added to information_schema is as any other relation.
+  if (isSystemSchema(schema) && !space.exists(key)) return { kind: 'system', key }
   return { kind: space.exists(key) ? 'known' : 'unknown', key }
 }
 
 function resolveIn(schema: string, name: string, space: NameSpace): Resolved | null {
   if (isTemporarySchema(schema)) return space.temporary.has(name) ? { kind: 'temporary', key: `pg_temp.${name}` } : null
   const key = `${schema}.${name}`
-  if (isSystemSchema(schema)) return schema === 'information_schema' || name.startsWith('pg_') ? { kind: 'system', key } : null
-  return space.exists(key) ? { kind: 'known', key } : null
+  if (space.exists(key)) return { kind: 'known', key }
+  const ofSystem = schema === 'information_schema' ? informationRelations.has(name) : isSystemSchema(schema) && name.startsWith('pg_')
+  return ofSystem ? { kind: 'system', key } : null
 }
 
 function isTemporarySchema(schema: string): boolean {
@@ -58,6 +60,12 @@ export function resolveCreated(name: Name, space: NameSpace): Resolved {
   if (name.schema !== null || space.searchPath === null) return resolveRelation(name, space)
   const key = `${creationSchema(space, space.searchPath)}.${name.name}`
   return { kind: space.exists(key) ? 'known' : 'unknown', key }
+}
+
+/** Whether a bare CREATE makes something temporary, because the path begins with pg_temp. */
+export function createsTemporary(space: NameSpace): boolean {
+  const first = space.searchPath?.find((schema) => isTemporarySchema(schema) || isSystemSchema(schema) || space.hasSchema(schema))
+  return first !== undefined && isTemporarySchema(first)
 }
 
 /** The first schema of the path that exists. One that is empty everywhere cannot be told from one that does not (like "$user"). */

@@ -8,8 +8,9 @@ type Cells = readonly (string | null)[]
 /** Runs one query; rows of text or null. */
 export type Query = (sql: string) => Promise<readonly Cells[]>
 
-const userSchema = `n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname !~ '^pg_(toast_)?temp_'`
 const firstUserOid = 16384
+/** Somebody made it, in whatever schema (a superuser may add a view to information_schema), and not for one session. */
+const userRelation = `c.oid >= ${String(firstUserOid)} AND n.nspname <> 'pg_toast' AND n.nspname !~ '^pg_(toast_)?temp_'`
 
 /** Sums over row versions: any committed change of what loadRows() reads changes it. A few milliseconds; no text leaves the server. */
 export const fingerprintQuery: string = sums([
@@ -25,7 +26,9 @@ export const fingerprintQuery: string = sums([
   ['pg_operator', `oid >= ${String(firstUserOid)}`],
   ['pg_cast', `oid >= ${String(firstUserOid)}`],
   ['pg_aggregate', `aggfnoid >= ${String(firstUserOid)}`],
-  ['pg_constraint', 'contypid <> 0 OR confrelid <> 0'],
+  ['pg_attrdef', 'true'],
+  ['pg_constraint', 'true'],
+  ['pg_event_trigger', 'true'],
 ])
 
 function sums(tables: readonly (readonly [table: string, filter: string])[]): string {
@@ -35,8 +38,11 @@ function sums(tables: readonly (readonly [table: string, filter: string])[]): st
   return `SELECT pg_catalog.concat_ws(' ', ${each.join(',\n')})`
 }
 
+// A default argument is computed by whoever leaves it out, so a function is as volatile as its defaults.
 const functionsQuery = `SELECT n.nspname, p.proname,
- CASE WHEN p.prokind <> 'a' THEN p.provolatile::text ELSE coalesce((SELECT CASE max(CASE s.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 END)
+ CASE WHEN EXISTS (SELECT FROM regexp_matches(p.proargdefaults::text, ':(?:op)?funcid (\\d+)', 'g') called JOIN pg_proc d ON d.oid = called[1]::oid
+   WHERE d.provolatile = 'v') THEN 'v'
+ WHEN p.prokind <> 'a' THEN p.provolatile::text ELSE coalesce((SELECT CASE max(CASE s.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 END)
    WHEN 2 THEN 'v' WHEN 1 THEN 's' ELSE 'i' END
   FROM pg_aggregate a JOIN pg_proc s ON s.oid = ANY (ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
    a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]) WHERE a.aggfnoid = p.oid), 'v') END,
@@ -45,22 +51,45 @@ FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l 
 WHERE n.nspname !~ '^pg_(toast_)?temp_'`
 
 const relationsQuery = `SELECT c.oid::text, n.nspname, c.relname, c.relkind::text,
- CASE WHEN c.relispartition THEN (SELECT rn.nspname || '.' || r.relname FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
-  WHERE r.oid = pg_partition_root(c.oid)) END,
+ CASE WHEN c.relispartition OR c.relkind IN ('i', 'I') THEN (SELECT rn.nspname || '.' || r.relname
+  FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace,
+   coalesce((SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = c.oid), c.oid) own(oid)
+  WHERE r.oid = coalesce(pg_partition_root(own.oid), own.oid)) END,
  (EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
   OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.ev_type <> '1'))::text,
  CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END, c.relrowsecurity::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND ${userSchema}`
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') AND ${userRelation}`
 
 // Writing the first may write the second: foreign keys that cascade, partitions and children.
 const cascadesQuery = `SELECT confrelid::text, conrelid::text FROM pg_constraint
 WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
 UNION SELECT inhparent::text, inhrelid::text FROM pg_inherits`
 
+// User functions that a write to a table runs without naming them: of defaults, generated columns, checks (of its columns'
+// domains too), index expressions and policies; also through operators.
+const onWriteQuery = `WITH RECURSIVE holds AS (
+ SELECT attrelid AS relation, atttypid AS type FROM pg_attribute WHERE attrelid >= ${String(firstUserOid)} AND attnum > 0 AND atttypid >= ${String(firstUserOid)}
+ UNION SELECT h.relation, part.oid FROM holds h JOIN pg_type t ON t.oid = h.type, LATERAL (SELECT t.typbasetype UNION SELECT t.typelem
+  UNION SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND t.typrelid <> 0 AND a.attnum > 0) part(oid)
+  WHERE part.oid >= ${String(firstUserOid)}),
+owned AS (
+ SELECT 'pg_attrdef'::regclass::oid AS class, oid, adrelid AS relation FROM pg_attrdef
+ UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid FROM pg_constraint WHERE contype IN ('c', 'x') AND conrelid <> 0
+ UNION ALL SELECT 'pg_constraint'::regclass, c.oid, h.relation FROM pg_constraint c JOIN holds h ON h.type = c.contypid
+ UNION ALL SELECT 'pg_type'::regclass, t.oid, h.relation FROM pg_type t JOIN holds h ON h.type = t.oid WHERE t.typtype = 'd'
+ UNION ALL SELECT 'pg_class'::regclass, indexrelid, indrelid FROM pg_index
+ UNION ALL SELECT 'pg_policy'::regclass, oid, polrelid FROM pg_policy)
+SELECT o.relation::text, n.nspname, p.proname FROM owned o JOIN pg_depend d ON d.classid = o.class AND d.objid = o.oid
+ LEFT JOIN pg_operator op ON d.refclassid = 'pg_operator'::regclass AND op.oid = d.refobjid
+ JOIN pg_proc p ON p.oid = CASE d.refclassid WHEN 'pg_proc'::regclass THEN d.refobjid ELSE op.oprcode END
+ JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid >= ${String(firstUserOid)} GROUP BY 1, 2, 3`
+
+const eventTriggersQuery = `SELECT (EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D' AND evtevent <> 'login'))::text`
+
 const columnsQuery = `SELECT c.oid::text, a.attname, format_type(a.atttypid, a.atttypmod)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${userSchema} AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${userRelation} AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum`
 
 const policiesQuery = `SELECT polrelid::text, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polcmd IN ('*', 'r') AND polqual IS NOT NULL`
@@ -107,6 +136,8 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
     relations: (await query(relationsQuery)).map(relationRow),
     columns: (await query(columnsQuery)).map((row) => ({ relation: text(row, 0), name: text(row, 1), type: text(row, 2) })),
     cascades: (await query(cascadesQuery)).map((row) => ({ from: text(row, 0), to: text(row, 1) })),
+    onWrite: (await query(onWriteQuery)).map((row) => ({ relation: text(row, 0), schema: text(row, 1), name: text(row, 2) })),
+    eventTriggers: (await query(eventTriggersQuery)).some((row) => is(row, 0)),
     policies: (await query(policiesQuery)).map((row) => ({ relation: text(row, 0), text: row[1] ?? null })),
     depends: (await query(dependsQuery)).map((row) => ({
       relation: text(row, 0),

@@ -6,7 +6,8 @@ import { isSystemSchema, showsServerState } from '../catalog/builtins.js'
 import { expand, type Expanded } from '../catalog/expand.js'
 import { candidates, judgeAttribute, judgeFunction, judgeOperator, judgeType, worse, type Effect, type Verdict } from '../catalog/judge.js'
 import type { FunctionUse, Statement } from '../sql/statement.js'
-import type { Context } from './context.js'
+import { suppliedCluster, type Context } from './context.js'
+import { writesReference } from './destination.js'
 import { homeOf, sameHome, twoHomes, type Home, type Touched } from './homes.js'
 import { refuse } from './make.js'
 import type { RefusePlan, Why } from './plan.js'
@@ -31,13 +32,14 @@ export function access(context: Context, statement: Statement, touched: readonly
   const catalog = context.catalogs.get(cluster)
   const own = touched.filter((one) => one.home.kind !== 'system' && one.home.kind !== 'temporary').map((one) => one.key)
   const expanded = expand(catalog, own)
-  const crossing = behindCrosses(context, touched, expanded)
+  const crossing = behindCrosses(context, touched, expanded) ?? referenceBehind(context, touched, expanded)
   if (crossing !== null) return crossing
   const verdicts = [
     ...grammarVerdicts(statement),
     ...catalogVerdicts(context, statement, touched, expanded, catalog, cluster),
     ...touched.flatMap((one) => relationVerdicts(one, catalog)),
-    ...triggerVerdicts(touched, expanded, catalog),
+    ...writtenVerdicts(context, touched, expanded, catalog),
+    ...eventVerdicts(statement, catalog),
     ...expanded.keys.flatMap((key) =>
       isSystemSchema(schemaOf(key)) ? systemVerdicts(key) : infoVerdicts(catalog?.relations.get(key), key),
     ),
@@ -162,13 +164,24 @@ function relationVerdicts(one: Touched, catalog: Catalog | undefined): readonly 
   return []
 }
 
-/** Triggers of what is written, also through a view, leave what nobody sees. */
-function triggerVerdicts(touched: readonly Touched[], expanded: Expanded, catalog: Catalog | undefined): readonly Verdict[] {
+/** Triggers, defaults and checks of what is written, also through a view, leave what nobody sees. */
+function writtenVerdicts(context: Context, touched: readonly Touched[], expanded: Expanded, catalog: Catalog | undefined): readonly Verdict[] {
+  if (catalog === undefined) return []
   const written = touched.filter((one) => one.access === 'write')
-  const fired = expanded.keys.filter(
-    (key) => catalog?.relations.get(key)?.triggers === true && written.some((one) => leadsTo(expanded, one.key, key)),
-  )
-  return fired.map((key) => ({ ...quiet, taints: `triggers of ${key}`, builtin: false }))
+  return expanded.keys.flatMap((key) => {
+    const info = catalog.relations.get(key)
+    if (info === undefined || !written.some((one) => leadsTo(expanded, one.key, key))) return []
+    const uses = info.onWrite.map((name) => judgeFunction(catalog, context.database.functions, null, { name, args: null }))
+    const taints = info.triggers ? `triggers of ${key}` : (uses.find((use) => use.taints !== null)?.taints ?? null)
+    return taints === null ? [] : [{ ...quiet, taints, builtin: false }]
+  })
+}
+
+/** DDL runs what event triggers there are. */
+function eventVerdicts(statement: Statement, catalog: Catalog | undefined): readonly Verdict[] {
+  const { detail } = statement
+  const fires = detail.kind === 'ddl' || detail.kind === 'utility' || (detail.kind === 'select' && detail.into !== null)
+  return fires && catalog?.eventTriggers === true ? [{ ...quiet, taints: 'event triggers', builtin: false }] : []
 }
 
 function systemVerdicts(key: string): readonly Verdict[] {
@@ -201,6 +214,16 @@ function behindCrosses(context: Context, touched: readonly Touched[], expanded: 
     if (first === undefined || fits(context, first.home, home)) continue
     const other: Touched = { name: { schema: null, name: key }, access: 'read', key, root, home, known: true }
     return home.kind === 'sharded' ? shardedBehind(via, other) : twoHomes(first, other, touched)
+  }
+  return null
+}
+
+/** A view that is written may stand before a reference table. */
+function referenceBehind(context: Context, touched: readonly Touched[], expanded: Expanded): RefusePlan | null {
+  if (context.clusters.length === 1 || suppliedCluster(context) !== null) return null
+  for (const key of expanded.behind.keys()) {
+    const written = touched.some((one) => one.access === 'write' && leadsTo(expanded, one.key, key))
+    if (written && homeOf(context, key, false).home.kind === 'reference') return writesReference(context, key)
   }
   return null
 }

@@ -1,6 +1,7 @@
 // routing/destination.ts — where one statement goes: its common home, the hint that supplies one where it lacks it, the
 // open transaction, and (for sharded tables) the values. Two steps: route() once for a shape and session, destination()
 // for each execution.
+import { createsTemporary } from '../catalog/resolve.js'
 import type { Sharded } from '../sharding/sharded.js'
 import type { Statement } from '../sql/statement.js'
 import { suppliedCluster, type Context } from './context.js'
@@ -40,6 +41,8 @@ export interface Destination {
 
 export function route(context: Context, outer: Statement): Routed | RefusePlan {
   const statement = innermost(outer)
+  const hidden = hiddenTemporary(context, statement)
+  if (hidden !== null) return hidden
   const resolved = touch(context, statement)
   if ('kind' in resolved) return resolved
   const created = createdTemporary(statement)
@@ -76,6 +79,20 @@ function createdTemporary(statement: Statement): ((one: Touched) => boolean) | n
   return null
 }
 
+/** With pg_temp first in search_path a bare CREATE leaves something temporary behind that its text does not tell. */
+function hiddenTemporary(context: Context, statement: Statement): RefusePlan | null {
+  const { detail } = statement
+  const creates =
+    detail.kind === 'ddl'
+      ? detail.what.startsWith('create ') && !detail.temporary && statement.relations.every((use) => use.name.schema === null)
+      : detail.kind === 'select' && detail.into?.temporary === false && detail.into.name.schema === null
+  if (!creates || !createsTemporary(context.names)) return null
+  return refuse('temporary', {
+    message: 'search_path begins with pg_temp, so this would make something temporary without saying so',
+    hint: 'Write CREATE TEMPORARY, or pg_temp before the name.',
+  })
+}
+
 /** A new temporary table stands where the session's others are, else beside what it is made from. */
 function asTemporary(context: Context, one: Touched, all: readonly Touched[]): Touched {
   const key = `pg_temp.${one.name.name}`
@@ -104,10 +121,14 @@ function referenceWrite(context: Context, statement: Statement, touched: readonl
   if (context.clusters.length === 1 || suppliedCluster(context) !== null || onlyRefersTo(statement, touched)) return null
   const written = touched.find((one) => one.home.kind === 'reference' && (one.access === 'write' || one.access === 'define'))
   if (written === undefined) return null
+  return writesReference(context, written.key)
+}
+
+export function writesReference(context: Context, key: string): RefusePlan {
   return refuse('reference-write', {
-    message: `${written.key} is a reference table: a write concerns every cluster (${context.clusters.join(', ')})`,
+    message: `${key} is a reference table: a write concerns every cluster (${context.clusters.join(', ')})`,
     hint: `Run it on each of them in turn: /* pointsman: cluster=${context.database.default} */ …`,
-    tables: [written.key],
+    tables: [key],
   })
 }
 

@@ -231,13 +231,15 @@ function insertFacts(insert: Fields, literals: LiteralIndex): InsertFacts {
   return Object.freeze({
     target: target(insert),
     columns,
-    rows: insertRows(insert['selectStmt'], literals),
+    rows: insertRows(insert, literals),
     conflictAssigns: assigned(conflict) ?? [],
   })
 }
 
-function insertRows(source: unknown, literals: LiteralIndex): readonly (readonly Operand[])[] | null {
-  if (source === undefined) return Object.freeze([])
+function insertRows(insert: Fields, literals: LiteralIndex): readonly (readonly Operand[])[] | null {
+  const source = insert['selectStmt']
+  // OVERRIDING USER VALUE: what is given for an identity column is not what is stored.
+  if (source === undefined || insert['override'] === 'OVERRIDING_USER_VALUE') return Object.freeze([])
   const rows = as('SelectStmt', source)?.['valuesLists']
   if (rows === undefined) return null
   return Object.freeze(list(rows).map((row) => Object.freeze(list(as('List', row)?.['items']).map((value) => operand(value, literals)))))

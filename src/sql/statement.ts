@@ -54,7 +54,7 @@ export interface InsertFacts {
   readonly target: Name
   /** null: no column list, so the table's own order (catalog). */
   readonly columns: readonly string[] | null
-  /** One array of operands per VALUES row; null for INSERT … SELECT; [] for DEFAULT VALUES. */
+  /** One array of operands per VALUES row; null for INSERT … SELECT; [] for DEFAULT VALUES and OVERRIDING USER VALUE. */
   readonly rows: readonly (readonly Operand[])[] | null
   /** Columns assigned by ON CONFLICT DO UPDATE. */
   readonly conflictAssigns: readonly string[]
@@ -167,8 +167,8 @@ export interface Statement {
   /** Every function called, each name/args once. Includes what syntax hides (EXTRACT, OVERLAPS, …) under its pg_catalog name. */
   readonly functions: readonly FunctionUse[]
   /**
-   * Names behind a dot, each once: where no column is called so, `t.f` and `(row).f` call the function f(t). A volatile
-   * user function of one of these names may therefore be what runs.
+   * Names behind a dot, each once: where no column is called so, `t.f` and `(x).f` call the function f(t), f(x). A
+   * function of one of these names, built in or not, may therefore be what runs.
    */
   readonly attributes: readonly string[]
   /** Operators used, each once; schema null unless written OPERATOR(s.+). */

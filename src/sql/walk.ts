@@ -274,8 +274,8 @@ export class Walk {
     if (list(join['usingClause']).length > 0 || join['isNatural'] === true) this.facts.operator({ schema: null, name: '=' })
     this.any(join['quals'], scope)
     bind(join['quals'], bound(join, left, right), this.literals)
-    // Behind new column names nothing can be bound from outside; what the join's own ON has bound stays.
-    return list(fields(join['alias'])?.['colnames']).length > 0 ? [] : [...left, ...right]
+    // An alias of the whole hides the names inside, so from outside they mean something else; what the join's own ON has bound stays.
+    return fields(join['alias']) === null ? [...left, ...right] : []
   }
 
   #sample(sample: Fields, level: number, scope: Scope | null): readonly OpenEntry[] {
@@ -321,7 +321,11 @@ export class Walk {
   #attributes(path: readonly unknown[]): void {
     for (const part of path) {
       const name = stringNode(part)
-      if (name !== null) this.facts.attribute(name)
+      if (name === null) continue
+      this.facts.attribute(name)
+      // `(1::bigint).pg_advisory_lock` calls it.
+      const locks = lockFunctions.get(name)
+      if (locks !== undefined) this.facts.advisory(locks)
     }
   }
 

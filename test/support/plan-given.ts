@@ -187,7 +187,7 @@ const userFunctions: readonly FunctionInfo[] = [
 function relation(key: string, kind: RelationInfo['kind'], columns: string, more: Partial<RelationInfo> = {}): [string, RelationInfo] {
   const [schema = '', name = ''] = key.split('.')
   const list = columns.split(' ').map((column) => ({ name: column, type: column.endsWith('id') ? 'bigint' : 'text' }))
-  return [key, { schema, name, kind, columns: list, partitionRoot: null, triggers: false, behind: null, ...more }]
+  return [key, { schema, name, kind, columns: list, partitionRoot: null, triggers: false, onWrite: [], behind: null, ...more }]
 }
 
 function behind(
@@ -276,6 +276,7 @@ function catalog(cluster: string, known: readonly (readonly [string, RelationInf
     operators: new Map([hidden('shadow', '=', 'immutable'), hidden('public', '<=>', 'immutable'), hidden('public', '!~>', 'volatile')]),
     types: new Map([hidden('public', 'email', 'immutable'), hidden('public', 'tracked', 'volatile')]),
     volatileImplicitCast,
+    eventTriggers: false,
   }
 }
 
