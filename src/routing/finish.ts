@@ -23,13 +23,14 @@ export function finish(context: Context, routed: Routed, to: Destination): OnePl
   return compose(context, routed, to, facts, settings)
 }
 
-function compose(context: Context, routed: Routed, to: Destination, facts: AccessFacts, settings: readonly SettingChange[]): OnePlan {
+function compose(context: Context, routed: Routed, to: Destination, facts: AccessFacts, settings: readonly SettingChange[]): OnePlan | RefusePlan {
   const { statement, outer } = routed
   const policy = policyOf(context, facts.policyNames)
   const pins = pinsOf(context, routed)
   const decided = role(context, to.cluster, facts, pins ?? (settings.length > 0 ? 'setting' : null), policy)
   const runs = outer.detail.kind !== 'explain' || outer.detail.analyze
   const onReplica = context.session.transaction.home?.role === 'replica'
+  if (onReplica && pins !== null) return stateOnReplica(to, routed, pins)
   const hidden = statement.hiddenSettings ? 'set_config' : null
   const taints = facts.taints ?? hidden ?? (context.session.understood ? null : 'text that the server may have read differently')
   return one({
@@ -58,6 +59,17 @@ function compose(context: Context, routed: Routed, to: Destination, facts: Acces
       ),
     readsData: facts.readsData,
     changesCatalog: runs && changesCatalog(statement),
+  })
+}
+
+/** What outlives the transaction would tie the session to that replica, later writes and `strong` reads too. */
+function stateOnReplica(to: Destination, routed: Routed, state: string): RefusePlan {
+  return refuse('session-state', {
+    message: `the transaction is open on a replica, and session state (${state}) that outlives it must be on the primary`,
+    hint: 'Make it before BEGIN, as the first statement of the transaction, or in a transaction that is not READ ONLY.',
+    tables: routed.touched.map((one) => one.key),
+    owner: routed.owner,
+    before: to.why,
   })
 }
 

@@ -263,6 +263,8 @@ function sent(context: Context, cluster: string, rule: Rule, detail: string, rol
     return one({
       ...base,
       writes,
+      // No session is tied to a replica: its writes and `strong` reads would follow (LISTEN fails there anyway).
+      pins: transaction.home.role === 'replica' ? null : (base.pins ?? null),
       role: transaction.home.role,
       why: [said, why('transaction', `open on the ${transaction.home.role} of cluster ${cluster}`)],
     })
