@@ -46,10 +46,17 @@ export const serverState: ReadonlySet<string> = words(`
   txid_current_snapshot txid_status
 `)
 
-/** Leave something behind in the session that nothing tracks. */
-export const leavesState: ReadonlySet<string> = words(`
-  setseed set_config pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
-  pg_replication_origin_session_setup lo_open
+/**
+ * Volatile, and they write, yet leave nothing behind in the session that another client could meet. Every other volatile
+ * built-in may: those that set a setting or take a lock, and those that run SQL given as text or kept in a view.
+ */
+export const leavesNoState: ReadonlySet<string> = words(`
+  brin_desummarize_range brin_summarize_new_values brin_summarize_range currtid2 gin_clean_pending_list lo_creat lo_create lo_export
+  lo_from_bytea lo_get lo_import lo_put lo_unlink nextval pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
+  pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_cancel_backend pg_create_restore_point pg_current_xact_id pg_export_snapshot
+  pg_import_system_collations pg_log_backend_memory_contexts pg_log_standby_snapshot pg_notify pg_promote pg_reload_conf
+  pg_rotate_logfile pg_switch_wal pg_terminate_backend pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared
+  pg_wal_replay_pause pg_wal_replay_resume setval txid_current
 `)
 
 const serverStateRelations = words(`

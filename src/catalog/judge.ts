@@ -3,7 +3,7 @@
 // which of them PostgreSQL picks depends on argument types that the text does not hold.
 import type { FunctionUse, Name } from '../sql/statement.js'
 import type { Catalog, FunctionInfo, HiddenCall } from './catalog.js'
-import { answersServerState, harmlessVolatile, leavesState, operators, slow, types, writesThoughStable } from './builtins.js'
+import { answersServerState, harmlessVolatile, leavesNoState, operators, slow, types, writesThoughStable } from './builtins.js'
 import { callPath } from './resolve.js'
 
 /** `read`: any server may run it. `primary`: changes nothing, but only the primary's answer counts. `write`: may change data. */
@@ -68,7 +68,7 @@ function judgeCandidate(info: FunctionInfo): Verdict {
     return {
       effect: 'write',
       why: { rule: 'writing-builtin', detail: `function ${name} writes, or reads what cannot be seen` },
-      taints: null,
+      taints: leftBy(info, name),
       builtin: true,
     }
   }
@@ -83,8 +83,16 @@ function judgeCandidate(info: FunctionInfo): Verdict {
   if (info.volatility !== 'volatile' || harmlessVolatile.has(info.name)) {
     return slow.has(info.name) ? { ...plainBuiltin, builtin: false } : plainBuiltin
   }
-  const taints = leavesState.has(info.name) ? `function ${name}` : null
-  return { effect: 'write', why: { rule: 'writing-builtin', detail: `function ${name} is volatile` }, taints, builtin: true }
+  return {
+    effect: 'write',
+    why: { rule: 'writing-builtin', detail: `function ${name} is volatile` },
+    taints: leftBy(info, name),
+    builtin: true,
+  }
+}
+
+function leftBy(info: FunctionInfo, name: string): string | null {
+  return leavesNoState.has(info.name) ? null : `function ${name}`
 }
 
 function judgeUserFunction(info: FunctionInfo, name: string): Verdict {

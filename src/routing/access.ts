@@ -153,7 +153,10 @@ function isTrackedSetting(context: Context, statement: Statement, use: FunctionU
 }
 
 function relationVerdicts(one: Touched, catalog: Catalog | undefined): readonly Verdict[] {
-  if (one.home.kind === 'system') return systemVerdicts(one.key)
+  if (one.home.kind === 'system') {
+    const written: Verdict[] = one.access === 'write' ? [{ ...quiet, taints: `what is written in ${one.key}`, builtin: false }] : []
+    return [...systemVerdicts(one.key), ...written]
+  }
   if (one.home.kind === 'temporary') return [verdict('primary', 'temporary', `${one.key} is a temporary table`)]
   if (one.access === 'define' || catalog === undefined) return []
   const info = catalog.relations.get(one.key)
@@ -169,8 +172,11 @@ function writtenVerdicts(context: Context, touched: readonly Touched[], expanded
   if (catalog === undefined) return []
   const written = touched.filter((one) => one.access === 'write')
   return expanded.keys.flatMap((key) => {
+    if (!written.some((one) => leadsTo(expanded, one.key, key))) return []
+    // A rule of pg_settings makes set_config() of its UPDATE.
+    if (isSystemSchema(schemaOf(key))) return [{ ...quiet, taints: `what is written in ${key}`, builtin: false }]
     const info = catalog.relations.get(key)
-    if (info === undefined || !written.some((one) => leadsTo(expanded, one.key, key))) return []
+    if (info === undefined) return []
     const uses = info.onWrite.map((name) => judgeFunction(catalog, context.database.functions, null, { name, args: null }))
     const taints = info.triggers ? `triggers of ${key}` : (uses.find((use) => use.taints !== null)?.taints ?? null)
     return taints === null ? [] : [{ ...quiet, taints, builtin: false }]

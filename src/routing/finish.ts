@@ -23,7 +23,13 @@ export function finish(context: Context, routed: Routed, to: Destination): OnePl
   return compose(context, routed, to, facts, settings)
 }
 
-function compose(context: Context, routed: Routed, to: Destination, facts: AccessFacts, settings: readonly SettingChange[]): OnePlan | RefusePlan {
+function compose(
+  context: Context,
+  routed: Routed,
+  to: Destination,
+  facts: AccessFacts,
+  settings: readonly SettingChange[],
+): OnePlan | RefusePlan {
   const { statement, outer } = routed
   const policy = policyOf(context, facts.policyNames)
   const pins = pinsOf(context, routed)
@@ -31,7 +37,7 @@ function compose(context: Context, routed: Routed, to: Destination, facts: Acces
   const runs = outer.detail.kind !== 'explain' || outer.detail.analyze
   const onReplica = context.session.transaction.home?.role === 'replica'
   if (onReplica && pins !== null) return stateOnReplica(to, routed, pins)
-  const hidden = statement.hiddenSettings ? 'set_config' : null
+  const hidden = statement.hiddenSettings || outer.hiddenSettings ? 'set_config' : null
   const taints = facts.taints ?? hidden ?? (context.session.understood ? null : 'text that the server may have read differently')
   return one({
     cluster: to.cluster,
@@ -105,7 +111,8 @@ function pinsOf(context: Context, routed: Routed): string | null {
   const makesTemporary = routed.touched.some((one) => one.access === 'define' && one.home.kind === 'temporary')
   if (makesTemporary && ![...context.session.pins.values()].includes('temporary table')) return 'temporary table'
   if (statement.cursorsOrLocks === 'session-advisory-lock') return 'advisory lock'
-  if (statement.hiddenSettings) return 'set_config'
+  const setsByRule = routed.touched.some((one) => one.access === 'write' && one.key === 'pg_catalog.pg_settings')
+  if (statement.hiddenSettings || outer.hiddenSettings || setsByRule) return 'set_config'
   return null
 }
 
