@@ -60,8 +60,8 @@ export const catalogue = {
   unknown_database: { sqlstate: '3D000', retry: 'never', text: 'database "{database}" does not exist', help: '' },
   insufficient_privilege: { sqlstate: '42501', retry: 'never', text: '{what}', help: '' },
   startup_option: { sqlstate: '42601', retry: 'never', text: 'invalid command-line argument for server process: {argument}', help: '' },
-  duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
   undefined_setting: { sqlstate: '42704', retry: 'never', text: '{what}', help: '' },
+  duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
   too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },
   read_unmet: {
     sqlstate: '55P03',

@@ -148,7 +148,6 @@ t.test('a plan prints itself', (t) => {
     [
       'replica of comments_0 shard 23',
       '  policy: session, at most 5s old',
-      '  may share a lane',
       '  tables: public.comments',
       '  owner: comments-team',
       '  why:',
