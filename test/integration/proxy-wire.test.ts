@@ -131,6 +131,34 @@ t.test('names of prepared statements are the client’s own', async (t) => {
   t.same(names(await b.until('ReadyForQuery')), ['ParseComplete', 'ReadyForQuery'], 'a Parse that failed defined nothing')
 })
 
+t.test('a Parse that a server has accepted before needs no connection', async (t) => {
+  const [first, holder, late] = [await WireClient.login(t, port), await WireClient.login(t, port), await WireClient.login(t, port)]
+  const parse = async (client: WireClient, name: string): Promise<string[]> => {
+    client.send(`Parse ${JSON.stringify(name)} "SELECT n FROM items WHERE id = 2" 0`, 'Sync')
+    return client.until('ReadyForQuery')
+  }
+  const query = async (client: WireClient, sql: string): Promise<string[]> => {
+    client.query(sql)
+    return client.until('ReadyForQuery')
+  }
+  await parse(first, 'a')
+  await query(holder, 'BEGIN')
+  await query(holder, 'SELECT n FROM items WHERE id = 1')
+  t.same(await parse(late, 'a'), ['ParseComplete', 'ReadyForQuery I'], 'the only connection is taken')
+  await query(late, 'BEGIN')
+  t.same(await parse(late, 'b'), ['ParseComplete', 'ReadyForQuery T'])
+  await query(holder, 'COMMIT')
+  late.send('Bind "" "b" 0 0 0', 'Execute "" 0', 'Sync')
+  t.same(await late.until('ReadyForQuery'), ['BindComplete', 'DataRow 1 "0"', 'CommandComplete "SELECT 1"', 'ReadyForQuery T'])
+  await query(late, 'COMMIT')
+
+  await query(holder, 'ALTER TABLE items RENAME TO things')
+  await parse(late, 'c')
+  late.send('Bind "" "c" 0 0 0', 'Sync')
+  t.match(await late.until('ReadyForQuery'), [/ErrorResponse .*42P01/, 'ReadyForQuery I'], 'what is not there any more is told at its use')
+  await query(holder, 'ALTER TABLE things RENAME TO items')
+})
+
 t.test('the unnamed statement outlives its batch, wherever the next one runs', async (t) => {
   const [a, b] = [await WireClient.login(t, port), await WireClient.login(t, port)]
   a.send('Parse "" "SELECT 1" 0', 'Sync')

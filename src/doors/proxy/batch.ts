@@ -17,6 +17,7 @@ import { poison, type Conversation, type Planned } from './conversation.js'
 import { errorFields } from './error-reply.js'
 import type { End, Hold } from './hold.js'
 import { MessageReader, rememberTypes, unknownParameters, type Message, type Portal } from './messages.js'
+import type { Proof } from './proved-statements.js'
 import type { Request, Running } from './request.js'
 import { asWrite } from './simple-query.js'
 
@@ -57,6 +58,8 @@ export class Batch {
   #steps: Step[] = []
   #sentBytes = 0
   readonly #labels = new Map<string, Message>()
+  /** What this batch proves if it succeeds. */
+  #proof: Proof | null = null
 
   constructor(conversation: Conversation) {
     this.#conversation = conversation
@@ -129,6 +132,7 @@ export class Batch {
     this.#onlyDescribed = true
     this.#steps = []
     this.#sentBytes = 0
+    this.#proof = null
     this.#labels.clear()
   }
 
@@ -234,6 +238,7 @@ export class Batch {
     const plan = this.#plan as OnePlan
     this.#hold = null
     const again = this.#conversation.settle(hold, plan, request, end)
+    if (this.#proof !== null && end.kind === 'ready' && end.error === null) this.#conversation.proved.add(this.#proof)
     if (again) {
       if (request.rerun === 'primary') this.#plan = asWrite(plan)
       if (request.rerun === 'prepare') this.#forgetPrepared(hold)
@@ -333,9 +338,26 @@ export class Batch {
       if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
       else plan ??= describing(planned)
     }
+    if (plan !== null && this.#accepted(messages, plan.cluster, replies)) plan = null
     request.plan ??= plan
     if (plan !== null) for (const [message, frames] of this.#strangers(messages, plan)) replies.set(message, frames)
     return { messages, plan, replies, runs: false }
+  }
+
+  /** What is left for a server is to accept statements that it has accepted before: that is answered here. */
+  #accepted(messages: readonly Message[], cluster: string, replies: Map<Message, readonly Uint8Array[]>): boolean {
+    if (this.#hold !== null) return false
+    const left = messages.filter((message) => !replies.has(message))
+    if (!left.every((message) => message.kind === 'parse' && message.statement.name !== '')) return false
+    const proofs = left.map((message) => this.#conversation.proofOf(cluster, message.statement as ClientStatement))
+    const { proved } = this.#conversation
+    if (!proofs.every((proof) => proof !== null && proved.has(proof))) {
+      // One at a time: of several the server may have accepted some, and some may belong elsewhere.
+      if (proofs.length === 1) this.#proof = proofs[0] ?? null
+      return false
+    }
+    for (const message of left) replies.set(message, [emptyMessages.parseComplete])
+    return true
   }
 
   /** A portal can be closed only where it is open: in the batch at hand, or in the open transaction. */

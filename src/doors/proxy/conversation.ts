@@ -17,7 +17,7 @@ import { why } from '../../routing/rules.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
-import { settleStatement, Session, type Greeting } from '../../session/session.js'
+import { settleStatement, Session, type ClientStatement, type Greeting } from '../../session/session.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
 import { afterReady, fail, modeOf, readyByte, withMode, type TransactionMode } from '../../session/transaction.js'
@@ -28,6 +28,7 @@ import type { ClientOutput } from './client-output.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Hold, type End, type HoldOwner } from './hold.js'
 import { databaseOf, type Login } from './login.js'
+import type { Proof, ProvedStatements } from './proved-statements.js'
 import { Request } from './request.js'
 
 /** How statements are read and routed; the proxy is given these so that tests and doors share one core. */
@@ -50,6 +51,8 @@ export interface ConversationParts {
   readonly runtime: Runtime<ServerConnection>
   readonly observer: Observer
   readonly core: Core
+  /** Of all clients. */
+  readonly proved: ProvedStatements
   readonly now: () => number
 }
 
@@ -74,6 +77,7 @@ export class Conversation implements HoldOwner {
   readonly input: ClientInput
   readonly output: ClientOutput
   readonly core: Core
+  readonly proved: ProvedStatements
   readonly now: () => number
   readonly floors: SessionFloors = createFloors()
   /** Set once: the client is told and closed when the request at hand returns. */
@@ -103,6 +107,7 @@ export class Conversation implements HoldOwner {
     this.input = login.input
     this.output = login.output
     this.core = parts.core
+    this.proved = parts.proved
     this.now = parts.now
     this.told = new Map(greeting.parameters)
     this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting })
@@ -161,6 +166,16 @@ export class Conversation implements HoldOwner {
   get home(): Hold | null {
     const { transaction } = this.session
     return transaction.kind === 'open' ? (this.#holds.get(transaction.home.cluster) ?? null) : null
+  }
+
+  /** What a Parse of this statement would prove now; null where it would prove nothing: once a transaction has begun, and beside temporary tables. */
+  proofOf(cluster: string, statement: ClientStatement): Proof | null {
+    const { transaction, settings } = this.session
+    if (transaction.kind === 'open' || settings.locals.size > 0 || this.#holds.size > 0) return null
+    const { number: generation } = this.generation
+    const catalog = this.generation.catalogs().get(cluster)
+    const { database, user } = this.session
+    return this.proved.proof({ generation, cluster, catalog, database, user, settings: settings.values }, statement.key)
   }
 
   get busy(): boolean {
@@ -343,6 +358,7 @@ export class Conversation implements HoldOwner {
     if (plan.changesCatalog && end.error === null) hold.definedSomething = true
     if (hold.definedSomething && end.status === 'I') {
       hold.definedSomething = false
+      this.proved.changed(hold.cluster)
       this.generation.catalogChanged(hold.cluster)
     }
     this.#atReady(hold, end.status, end.error !== null)

@@ -15,6 +15,7 @@ import type { UnderstandingStats } from '../../sql/understand.js'
 import { Client } from './client.js'
 import { Conversation, type Core } from './conversation.js'
 import { loadCore } from './core.js'
+import { ProvedStatements } from './proved-statements.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Greetings } from './greetings.js'
 import { LoginAttempt, type CancelCall, type Login } from './login.js'
@@ -81,6 +82,7 @@ class RunningProxy implements Proxy {
   readonly #core: Core
   readonly #now: () => number
   readonly #greetings = new Greetings()
+  readonly #proved = new ProvedStatements()
   readonly #servers: Server[] = []
   readonly #clients = new Map<number, Entry>()
   readonly #sockets = new Set<Socket>()
@@ -269,7 +271,7 @@ class RunningProxy implements Proxy {
     generation.enter()
     try {
       const greeting = await this.#greetings.get({ generation, database, user, password, settings, signal: gone.signal, now: this.#now() })
-      return new Conversation({ login, password, greeting, runtime, observer, core: this.#core, now: this.#now })
+      return new Conversation({ login, password, greeting, runtime, observer, core: this.#core, proved: this.#proved, now: this.#now })
     } finally {
       generation.leave()
     }
