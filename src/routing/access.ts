@@ -168,7 +168,12 @@ function relationVerdicts(one: Touched, catalog: Catalog | undefined): readonly 
 }
 
 /** Triggers, defaults and checks of what is written, also through a view, leave what nobody sees. */
-function writtenVerdicts(context: Context, touched: readonly Touched[], expanded: Expanded, catalog: Catalog | undefined): readonly Verdict[] {
+function writtenVerdicts(
+  context: Context,
+  touched: readonly Touched[],
+  expanded: Expanded,
+  catalog: Catalog | undefined,
+): readonly Verdict[] {
   if (catalog === undefined) return []
   const written = touched.filter((one) => one.access === 'write')
   return expanded.keys.flatMap((key) => {
