@@ -38,6 +38,8 @@ export interface CatalogRows {
     readonly name: string
   }[]
   readonly operators: readonly { readonly schema: string; readonly name: string; readonly volatility: string }[]
+  /** Schemas with an `=` of their own between types that shard keys have. */
+  readonly keyEquals: readonly string[]
   readonly types: readonly { readonly oid: string; readonly schema: string; readonly name: string; readonly volatility: string }[]
   /** `type` contains, or is made from, `part`. */
   readonly typeParts: readonly { readonly type: string; readonly part: string }[]
@@ -80,8 +82,8 @@ export function buildCatalog(cluster: string, generation: number, rows: CatalogR
   const types = group(hiddenInTypes(rows, read, functions, operators), (call) => call.name)
   const relations = new Map(buildRelations(rows, read, types).map((info) => [`${info.schema}.${info.name}`, info]))
   const volatileImplicitCast = rows.casts.some((cast) => cast.implicit && cast.volatility === 'v')
-  const { serverVersion, eventTriggers } = rows
-  return { cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers }
+  const { serverVersion, eventTriggers, keyEquals } = rows
+  return { cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers, keyEquals }
 }
 
 function functionInfo(row: FunctionRow): FunctionInfo {

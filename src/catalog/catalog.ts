@@ -68,6 +68,8 @@ export interface Catalog {
   readonly types: ReadonlyMap<string, readonly HiddenCall[]>
   /** True if any user-defined implicit cast runs a volatile function: then no statement is provably read-only. */
   readonly volatileImplicitCast: boolean
+  /** Schemas with a user's `=` between types that shard keys have: where one is visible, `key = value` may mean it. */
+  readonly keyEquals: readonly string[]
   /** Code of users runs at DDL. */
   readonly eventTriggers: boolean
 }

@@ -108,6 +108,16 @@ UNION SELECT b.relation::text, 'type', n.nspname, t.typname FROM body b JOIN pg_
 const operatorsQuery = `SELECT n.nspname, o.oprname, p.provolatile::text FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
 JOIN pg_proc p ON p.oid = o.oprcode WHERE o.oid >= ${String(firstUserOid)}`
 
+// An operator = between types that keys have (or domains over them) may be what `key = value` means: varchar = varchar of a
+// user is a better match than text = text.
+const keyEqualsQuery = `SELECT DISTINCT n.nspname FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+JOIN pg_type l ON l.oid = o.oprleft JOIN pg_type r ON r.oid = o.oprright
+WHERE o.oid >= ${String(firstUserOid)} AND o.oprname = '=' AND ${keyLike('l')} AND ${keyLike('r')}`
+
+function keyLike(type: string): string {
+  return `(${type}.typtype = 'p' OR coalesce(nullif(${type}.typbasetype, 0), ${type}.oid) IN (SELECT unnest('{int2,int4,int8,text,varchar,uuid}'::regtype[])))`
+}
+
 const typesQuery = `SELECT t.oid::text, n.nspname, t.typname,
  coalesce((SELECT CASE max(CASE p.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 END) WHEN 2 THEN 'v' WHEN 1 THEN 's' ELSE 'i' END
   FROM pg_proc p WHERE p.oid >= ${String(firstUserOid)} AND (p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend)
@@ -146,6 +156,7 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
       name: text(row, 3),
     })),
     operators: (await query(operatorsQuery)).map((row) => ({ schema: text(row, 0), name: text(row, 1), volatility: text(row, 2) })),
+    keyEquals: (await query(keyEqualsQuery)).map((row) => text(row, 0)),
     types: (await query(typesQuery)).map((row) => ({
       oid: text(row, 0),
       schema: text(row, 1),

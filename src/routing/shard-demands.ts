@@ -46,14 +46,13 @@ export function shardNeed(context: Context, statement: Statement, sharded: Shard
   return { sharded, demands, writes: statement.writes }
 }
 
-/** A search_path that puts other schemas before pg_catalog may find another `=` there, which binds nothing. */
+/** A user's own `=` in the search_path binds nothing, wherever pg_catalog stands in it: the better match of types wins. */
 function equalsMayBeAnother(context: Context, sharded: Sharded): boolean {
   const { searchPath } = context.session
-  const before = searchPath === null ? null : searchPath.slice(0, Math.max(0, searchPath.indexOf('pg_catalog')))
-  if (before?.length === 0) return false
   return sharded.clusters.some((cluster) => {
-    const catalog = context.catalogs.get(cluster)
-    return catalog === undefined || (catalog.operators.get('=') ?? []).some((call) => before === null || before.includes(call.schema))
+    const schemas = context.catalogs.get(cluster)?.keyEquals
+    if (schemas === undefined) return searchPath === null || searchPath.indexOf('pg_catalog') > 0
+    return schemas.some((schema) => searchPath?.includes(schema) ?? true)
   })
 }
 

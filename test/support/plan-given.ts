@@ -277,6 +277,7 @@ function catalog(cluster: string, known: readonly (readonly [string, RelationInf
     types: new Map([hidden('public', 'email', 'immutable'), hidden('public', 'tracked', 'volatile')]),
     volatileImplicitCast,
     eventTriggers: false,
+    keyEquals: ['shadow'],
   }
 }
 
