@@ -5,7 +5,8 @@
 /** `safe`: nothing was sent, the same statement may be sent again. `unknown`: it may have run. `never`: it will fail again. */
 export type Retry = 'safe' | 'unknown' | 'never'
 
-interface Entry {
+/** One row. */
+export interface CatalogueEntry {
   readonly sqlstate: string
   readonly retry: Retry
   readonly text: string
@@ -85,9 +86,5 @@ export const catalogue = {
   },
   config_invalid: { sqlstate: 'F0000', retry: 'never', text: 'the configuration is not valid: {what}', help: '' },
 } as const
-
-// Holds every row to the shape above; `satisfies` on the table itself would hide its literal keys from the emitted types.
-const checked: Readonly<Record<string, Entry>> = catalogue
-void checked
 
 export type ErrorKey = keyof typeof catalogue

@@ -1,6 +1,6 @@
 // errors/error.ts — the one error class. What an error says is fixed in the catalogue; the place that throws adds
 // the particulars. `retry` tells the caller whether sending the same statement again is safe.
-import { catalogue, type ErrorKey, type Retry } from './catalogue.js'
+import { catalogue, type CatalogueEntry, type ErrorKey, type Retry } from './catalogue.js'
 
 /** An error that Pointsman itself raises. `code` is its SQLSTATE, so a client of pg can treat it as a server error. */
 export class PointsmanError extends Error {
@@ -15,7 +15,7 @@ export class PointsmanError extends Error {
   readonly detail: string | undefined
 
   constructor(key: ErrorKey, particulars: Particulars = {}) {
-    const entry = catalogue[key]
+    const entry: CatalogueEntry = catalogue[key] // here every row is held to its shape
     super(fill(entry.text, particulars.values ?? {}), particulars.cause === undefined ? undefined : { cause: particulars.cause })
     this.key = key
     this.code = entry.sqlstate
