@@ -8,6 +8,8 @@ export async function attempt<T>(stop: AbortSignal, ms: number, work: (signal: A
   const controller = new AbortController()
   const abort = (): void => controller.abort(stop.reason)
   const timer = setTimeout(() => controller.abort(new TimeoutError(`no connection within ${String(ms)} ms`)), ms)
+  // What it limits has a socket, which decides whether the process stays alive.
+  timer.unref()
   stop.addEventListener('abort', abort, { once: true })
   try {
     return await work(controller.signal)

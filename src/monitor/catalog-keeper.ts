@@ -16,6 +16,8 @@ export interface KeeperParts {
   /** Makes the parser ready. */
   readonly reader: () => Promise<ReadText>
   readonly observer: Observer
+  /** Its timer does not keep the process alive. */
+  readonly background: boolean
   /** A first load ended, well or not, or the catalog is a new one. */
   readonly loaded: () => void
 }
@@ -73,7 +75,9 @@ export class CatalogKeeper {
 
   #schedule(ms: number): void {
     clearTimeout(this.#timer)
-    if (!this.#stop.signal.aborted) this.#timer = setTimeout(() => void this.#load(), ms)
+    if (this.#stop.signal.aborted) return
+    this.#timer = setTimeout(() => void this.#load(), ms)
+    if (this.#parts.background) this.#timer.unref()
   }
 
   async #load(): Promise<void> {

@@ -18,6 +18,7 @@ export interface WatchParts {
   readonly observer: Observer
   readonly now: () => number
   readonly random: () => number
+  readonly background: boolean
   readonly epoch: () => number
   /** The snapshot has changed. */
   readonly changed: () => void
@@ -51,6 +52,7 @@ export class ClusterWatch {
       connect: (signal) => this.#connectForCatalog(signal),
       reader: parts.reader,
       observer: parts.observer,
+      background: parts.background,
       loaded: parts.catalogLoaded,
     })
     this.#watchNodes()
@@ -127,13 +129,14 @@ export class ClusterWatch {
   }
 
   #watchNodes(): void {
-    const { now, random, epoch } = this.#parts
+    const { now, random, epoch, background } = this.#parts
     for (const { id } of this.#config.nodes) {
       if (this.#pollers.has(id)) continue
       const poller = new Poller({
         now,
         random,
         epoch,
+        background,
         connect: (signal) => this.#connect(id, signal),
         report: (event) => {
           if (this.#pollers.get(id) === poller) this.#observe(id, event)

@@ -2,12 +2,12 @@
 import { connectServer } from '../server/connect-server.js'
 import type { ConnectMonitor } from './connection.js'
 
-/** `now`: process-monotonic ms. */
-export function connectNode(now: () => number): ConnectMonitor {
+/** `now`: process-monotonic ms. `background`: they do not keep the process alive. */
+export function connectNode(now: () => number, background = false): ConnectMonitor {
   return async (node, cluster, login, signal) => {
     const identity = { cluster: cluster.id, ...login, key: 'monitor' }
     const startup = { application_name: 'pointsman monitor' }
-    const connection = await connectServer(node, cluster.tls, identity, { now, startup, maxStatements: 0 }, signal)
+    const connection = await connectServer(node, cluster.tls, identity, { now, startup, maxStatements: 0, background }, signal)
     return {
       query: async (sql) => (await connection.query(sql)).rows,
       close: () => connection.close(),

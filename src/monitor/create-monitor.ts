@@ -23,6 +23,8 @@ export interface MonitorParts {
   /** Wall clock, ms; only its jumps against `now` matter. */
   readonly wall?: () => number
   readonly connect?: ConnectMonitor
+  /** Measuring alone does not keep the process alive. */
+  readonly background?: boolean
   /** Reads the texts of views and policies. Default: libpg-query. */
   readonly reader?: () => Promise<ReadText>
 }
@@ -136,13 +138,15 @@ class RunningMonitor implements Monitor {
   }
 
   #watch(cluster: Config['clusters'] extends ReadonlyMap<string, infer C> ? C : never): ClusterWatch {
-    const { observer, now, random, connect = connectNode(this.#parts.now), reader = readWithParser } = this.#parts
+    const { observer, now, random, background = false, reader = readWithParser } = this.#parts
+    const { connect = connectNode(now, background) } = this.#parts
     return new ClusterWatch(cluster, {
       connect,
       reader,
       observer,
       now,
       random,
+      background,
       epoch: () => this.#checkClock(),
       changed: () => this.#publish(),
       catalogLoaded: () => {

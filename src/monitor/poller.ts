@@ -22,6 +22,8 @@ export interface PollerParts {
   readonly random: () => number
   /** Changes when the clock cannot be trusted across this moment; an answer from across it is dropped. */
   readonly epoch: () => number
+  /** Its timer does not keep the process alive. */
+  readonly background: boolean
   /** Called with everything that is learnt, before the poll that learnt it resolves. */
   readonly report: (event: NodeEvent) => void
   /** Ms between two polls, now. */
@@ -100,6 +102,7 @@ export class Poller {
     clearTimeout(this.#timer)
     this.#due = this.#parts.now() + pause
     this.#timer = setTimeout(() => void this.poll(), pause)
+    if (this.#parts.background) this.#timer.unref()
   }
 
   /** Jittered, so that many nodes and processes do not ask in step. */

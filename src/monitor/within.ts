@@ -12,7 +12,8 @@ export async function within<T>(work: Promise<T>, ms: number, what: string): Pro
     const fail = (): void => {
       reject(new TimeoutError(`${what} took longer than ${String(ms)} ms`))
     }
-    timer = setTimeout(() => setImmediate(() => setImmediate(fail)), ms)
+    // What it limits has a socket, which decides whether the process stays alive.
+    timer = setTimeout(() => setImmediate(() => setImmediate(fail)), ms).unref()
   })
   try {
     return await Promise.race([work, late])

@@ -73,6 +73,8 @@ export interface Runtime<C extends PooledConnection> {
   current(): Generation<C>
   /** Takes a validated config and emits `config.reloaded`; new nodes prove one connection before the swap. A refused config changes nothing. */
   reload(config: Config): Promise<ReloadResult>
+  /** A config that could not even be read: nothing changes, and `config.reloaded` says why. */
+  refuse(problems: readonly Problem[]): ReloadResult
   snapshot(): RuntimeSnapshot
   /** No new leases; waits up to `graceMs` for those that are out, then closes what is left. */
   close(graceMs: number): Promise<void>

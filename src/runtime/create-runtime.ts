@@ -27,6 +27,8 @@ export interface RuntimeParts<C extends PooledConnection> {
   readonly random: () => number
   /** How long the start waits for a first look at every cluster; it comes up without one. Default 3 s. */
   readonly readyMs?: number
+  /** Measuring servers does not keep the process alive. */
+  readonly background?: boolean
 }
 
 const defaultReadyMs = 3_000
@@ -34,8 +36,8 @@ const proveMs = 5_000
 
 /** Comes up even where no server can be reached: statements then fail by their own rules. */
 export async function createRuntime<C extends PooledConnection>(parts: RuntimeParts<C>): Promise<Runtime<C>> {
-  const { config, observer, now, random, readyMs = defaultReadyMs } = parts
-  const monitor = createMonitor({ config, observer, now, random })
+  const { config, observer, now, random, readyMs = defaultReadyMs, background = false } = parts
+  const monitor = createMonitor({ config, observer, now, random, background })
   const runtime = new RunningRuntime(parts, monitor, readyMs)
   await monitor.ready(readyMs)
   return runtime
@@ -69,6 +71,10 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     const result = this.#reloading.then(() => this.#reload(config))
     this.#reloading = result.catch(() => undefined)
     return result
+  }
+
+  refuse(problems: readonly Problem[]): ReloadResult {
+    return this.#told({ outcome: 'refused', generation: this.#current.number, problems })
   }
 
   snapshot(): ReturnType<Runtime<C>['snapshot']> {
@@ -107,7 +113,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   }
 
   #told(result: ReloadResult): ReloadResult {
-    const problems = result.outcome === 'refused' ? result.problems.map(({ path, message }) => `${path}: ${message}`) : []
+    const problems = result.outcome === 'refused' ? result.problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)) : []
     this.#parts.observer.emit('config.reloaded', { outcome: result.outcome, generation: result.generation, problems })
     return result
   }

@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly startup?: Readonly<Record<string, string>>
   /** Prepared statements kept on the server per connection. */
   readonly maxStatements?: number
+  /** The socket does not keep the process alive. */
+  readonly background?: boolean
 }
 
 const TIMEOUT_MS = 10_000
@@ -40,6 +42,7 @@ export async function connectServer(
   const stop = new AbortController()
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS
   const timer = setTimeout(() => stop.abort(new Error(`no answer within ${String(timeoutMs)} ms`)), timeoutMs)
+  if (options.background === true) timer.unref()
   const giveUp = (): void => stop.abort(signal.reason)
   signal.addEventListener('abort', giveUp, { once: true })
   try {
@@ -69,7 +72,7 @@ export function createConnect(
 }
 
 async function open(address: Address, identity: Identity, options: ServerOptions, signal: AbortSignal): Promise<ServerConnection> {
-  const dialled = await dial(address, signal)
+  const dialled = await dial(address, signal, options.background)
   const connection = new Connection(address, dialled, options.maxStatements ?? DEFAULT_MAX_STATEMENTS)
   const abort = (): void => connection.close()
   signal.addEventListener('abort', abort, { once: true })

@@ -14,9 +14,12 @@ export interface Dialled {
   readonly tls: TLSSocket | null
 }
 
-/** Rejects with the socket's error, a TLS error, or `signal.reason`. The socket is paused, without listeners of ours. */
-export async function dial(address: Address, signal: AbortSignal): Promise<Dialled> {
-  const socket = await open(address, signal)
+/**
+ * Rejects with the socket's error, a TLS error, or `signal.reason`. The socket is paused, without listeners of ours.
+ * `background`: it does not keep the process alive.
+ */
+export async function dial(address: Address, signal: AbortSignal, background = false): Promise<Dialled> {
+  const socket = await open(address, signal, background)
   if (address.tls.mode === 'disable' || isUnix(address.node)) return { socket, tls: null }
   try {
     const answer = await askForTls(socket, signal)
@@ -32,11 +35,12 @@ export async function dial(address: Address, signal: AbortSignal): Promise<Diall
   }
 }
 
-function open({ node }: Address, signal: AbortSignal): Promise<Socket> {
+function open({ node }: Address, signal: AbortSignal, background: boolean): Promise<Socket> {
   signal.throwIfAborted()
   const socket = isUnix(node)
     ? connect({ path: socketPath(node) })
     : connect({ host: node.host, port: node.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 })
+  if (background) socket.unref()
   return untilEvent(socket, 'connect', signal)
 }
 

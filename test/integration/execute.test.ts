@@ -41,7 +41,7 @@ interface Started {
 
 async function start(t: Test, config: Config): Promise<Started> {
   const observer = createObserver()
-  const parts = { pg, client: {}, now, onConnect: () => undefined, onRemove: () => undefined }
+  const parts = { pg, client: {}, now, onConnect: () => undefined, onRemove: () => undefined, onIdleError: () => undefined }
   const runtime = await createRuntime<PgConnection>({
     config,
     observer,
@@ -129,6 +129,30 @@ t.test('a session read waits for its own write, and the bound that is told holds
   bounded.lease.release(null)
 })
 
+t.test('after three reads in a row on the primary the next one waits for its sample; reading on ends on a replica', async (t) => {
+  const { runtime, observer } = await start(t, configOf())
+  const unmet: string[] = []
+  observer.on('read.unmet', ({ step }) => unmet.push(step))
+  const floors = createFloors()
+  const read = async (): Promise<'primary' | 'replica'> => {
+    const grant = await acquire(runtime, reads({ consistency: 'session' }), { floors })
+    const { openedAt, postmasterStart } = grant.lease.connection.evidence
+    grant.lease.release(null)
+    const { node, role } = grant.route
+    floors.readEnded('main', { node, role, openedAt, postmasterStart, startedAt: now(), endedAt: now() })
+    return role
+  }
+  floors.writeStarted('main')
+  await write()
+  floors.writeEnded('main', now())
+  const roles: string[] = []
+  // Each read on the primary makes a new mark; without the wait, reading back to back would stay there for ever.
+  while (roles.at(-1) !== 'replica' && roles.length < 100) roles.push(await read())
+  t.equal(roles.at(-1), 'replica')
+  const waited = unmet.indexOf('wait')
+  t.ok(waited === -1 ? roles.length <= 4 : waited === 3, `${unmet.join()} and then ${roles.join()}`)
+})
+
 t.test('with replay paused, each rung of the ladder does what it says', async (t) => {
   const { runtime, observer } = await start(t, configOf())
   const unmet: Events['read.unmet'][] = []
@@ -185,7 +209,7 @@ t.test('with replay paused, each rung of the ladder does what it says', async (t
 })
 
 t.test('a full pool refuses with its numbers', async (t) => {
-  const { runtime } = await start(t, configOf({ pool: { max: 1, wait: '50ms' } }))
+  const { runtime } = await start(t, configOf({ pool: { max: 1, wait: '2s' } }))
   const held = await acquire(runtime, writes)
   await t.rejects(acquire(runtime, writes), { code: '53300', message: /1 of 1 connections lent/ })
   held.lease.release(null)

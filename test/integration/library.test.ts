@@ -1,6 +1,8 @@
 // The library's door on real servers: every form of query(), clients that bind late, transactions, settings, streams,
 // events and counters, and what is left behind afterwards.
 import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import pg from 'pg'
@@ -8,7 +10,9 @@ import Cursor from 'pg-cursor'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import QueryStream from 'pg-query-stream'
 import t from 'tap'
-import type { RoutedClient } from '../../src/index.js'
+import { stringify } from 'yaml'
+import { until } from '../../src/embedded/until.js'
+import { createRouter, type RoutedClient } from '../../src/index.js'
 import { withTopology } from '../support/topology.js'
 import { router, routerConfig } from '../support/router.js'
 
@@ -298,6 +302,52 @@ t.test('cursors, query streams and COPY, returned at once', async (t) => {
   t.equal(through.length, 3)
 })
 
+const busy = (): number => (pool.snapshot()?.pools ?? []).reduce((sum, pool) => sum + pool.busy, 0)
+
+t.test('a cursor or stream that is closed before it reached a server takes no connection', async (t) => {
+  const text = 'SELECT id FROM users'
+  const cursor = pool.query(new Cursor(text))
+  await cursor.close()
+  t.same(await cursor.read(1), [])
+  pool.query(new QueryStream(text)).destroy()
+  pool.query(copyTo(`COPY (${text}) TO STDOUT`)).destroy()
+  const client = await checkOut()
+  await client.query(new Cursor(text)).close()
+  t.same((await client.query('SELECT 1 AS n')).rows, [{ n: 1 }], 'what follows goes on')
+  client.release()
+  await until('nothing is out', () => Promise.resolve(busy() === 0))
+  const used = pool.query(new Cursor(text))
+  t.equal((await used.read(3)).length, 3)
+  await used.close()
+})
+
+t.test('a client that leaves with a cursor open takes its connection with it, and what waited behind is refused', async (t) => {
+  const client = await checkOut()
+  const cursor = client.query(new Cursor('SELECT id FROM users'))
+  const behind = ['BEGIN', "UPDATE users SET name = 'x'"].map((text) => t.rejects(client.query(text), /released/))
+  client.release()
+  await Promise.all(behind)
+  await t.rejects(cursor.read(1))
+  await until('nothing is out', () => Promise.resolve(busy() === 0))
+  t.not((await pool.query({ text: 'SELECT name FROM users WHERE id = 1', consistency: 'strong' })).rows[0].name, 'x')
+})
+
+t.test('what a stream has written is seen by whoever hears of its end', async (t) => {
+  const main = running.cluster('main')
+  const own = router(t, routerConfig(running, { default: 'main', reads: { default: { consistency: 'session', on_unmet: ['primary'] } } }))
+  await own.query('SELECT count(*) FROM notes')
+  await main.replica().pauseReplay()
+  t.teardown(() => main.replica().resumeReplay())
+  for (let n = 200; n < 210; n++) {
+    const into = own.query(copyFrom('COPY notes FROM STDIN'))
+    const read = new Promise<pg.QueryResult>((resolve, reject) => {
+      into.once('finish', () => void own.query('SELECT id FROM notes WHERE id = $1', [n]).then(resolve, reject))
+    })
+    into.end(`${String(n)}\n`)
+    t.same((await read).rows, [{ id: n }])
+  }
+})
+
 t.test('BEGIN through pool.query() is refused: its COMMIT could never find it', async (t) => {
   await t.rejects(pool.query('BEGIN'), { code: '0A000' })
   t.same((await pool.query('SHOW pointsman.last_route')).rows.length, 1)
@@ -325,6 +375,58 @@ t.test('connect() with a callback, events and counters', async (t) => {
   t.ok(pool.totalCount > 0)
   t.equal(pool.waitingCount, 0)
   t.equal(pool.idleCount, pool.totalCount)
+})
+
+t.test('pool.query() tells of the connections it takes and gives back; one that breaks while idle is an error of the pool', async (t) => {
+  const own = router(t, config)
+  const seen: string[] = []
+  for (const event of ['connect', 'acquire', 'release', 'remove'] as const) own.on(event, () => seen.push(event))
+  await own.ready()
+  await own.query({ text: 'SELECT id FROM users', consistency: 'strong' })
+  await until('it is given back', () => Promise.resolve(seen.includes('release')))
+  t.same(seen, ['connect', 'acquire', 'release'])
+  const broken: [Error & { code?: string }, pg.PoolClient][] = []
+  own.on('error', (...args) => broken.push(args))
+  const pids = await own.query<{ pid: number }>({ text: 'SELECT pg_backend_pid() AS pid', consistency: 'strong' })
+  await running.cluster('main').primary.sql(`SELECT pg_terminate_backend(${String(pids.rows[0]?.pid)})`)
+  await until('the loss is noticed', () => Promise.resolve(broken.length > 0))
+  t.equal(broken[0]?.[0].code, '57P01')
+  t.ok(broken[0]?.[1] instanceof pg.Client)
+  t.ok(seen.includes('remove'))
+})
+
+t.test('many at once: each its own answer, and no warning of leaks', async (t) => {
+  const warnings: Error[] = []
+  const listen = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', listen)
+  t.teardown(() => process.off('warning', listen))
+  const rows = await Promise.all(Array.from({ length: 100 }, (_, n) => pool.query('SELECT $1::int AS n FROM users LIMIT 1', [n])))
+  t.same(
+    rows.map(({ rows }) => rows[0].n as number),
+    Array.from({ length: 100 }, (_, n) => n),
+  )
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(warnings, [])
+})
+
+t.test('a reload that is refused changes nothing, and is told like any other', async (t) => {
+  const file = join(t.testdir(), 'pointsman.yaml')
+  const text = stringify(config)
+  writeFileSync(file, text)
+  const own = createRouter({ pg, file })
+  t.teardown(() => own.end())
+  const told: string[] = []
+  own.events.on('config.reloaded', ({ outcome, problems }) => told.push(`${outcome} ${problems.join()}`))
+  writeFileSync(file, text.replace('default: main', 'default: elsewhere'))
+  t.match(await own.reload(), { outcome: 'refused', generation: 1, problems: [{ path: /default/, line: Number }] })
+  writeFileSync(file, text.replace(/^  app:$/m, '  other:'))
+  t.match(await own.reload(), { outcome: 'refused', problems: [{ found: 'app' }] }, 'without the database that it is for')
+  rmSync(file)
+  t.match(await own.reload(), { outcome: 'refused', problems: [{ message: /ENOENT/ }] })
+  writeFileSync(file, text)
+  t.match(await own.reload(), { outcome: 'unchanged', generation: 1 })
+  t.match(told, [/^refused .*default/, /^refused .*app/, /^refused .*ENOENT/, /^unchanged/])
+  t.same((await own.query('SELECT 1 AS n')).rows, [{ n: 1 }])
 })
 
 t.test('what `connect` listeners set stands on every connection, also after a scrub', async (t) => {

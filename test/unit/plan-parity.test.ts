@@ -4,6 +4,7 @@ import pg from 'pg'
 import t from 'tap'
 import { Conversation } from '../../src/doors/library/conversation.js'
 import type { Core, Ground } from '../../src/doors/library/core.js'
+import { KeepAlive } from '../../src/doors/library/keep-alive.js'
 import { readQuery } from '../../src/doors/library/query-arguments.js'
 import { MessageReader } from '../../src/doors/proxy/messages.js'
 import { encodeBind, encodeParse } from '../../src/protocol/extended.js'
@@ -43,7 +44,7 @@ async function libraryPlan(fixture: Fixture, values: readonly unknown[]): Promis
   const user = fixture.given?.session?.user ?? 'app'
   const generation = { config, catalogs: () => catalogs } as unknown as Ground['generation']
   const ground: Ground = { planner: { understand, plan, printRoute }, generation, database, greeting, fresh: newSession(user) }
-  const core = { pg, now: () => 0, newFloors: () => null, ground: () => Promise.resolve(ground) } as unknown as Core
+  const core = { pg, alive: new KeepAlive(), now: () => 0, newFloors: () => null, ground: () => Promise.resolve(ground) } as unknown as Core
   const conversation = new Conversation(core, { keeps: false, listener: null })
   return describePlan((await conversation.explain(readQuery(fixture.sql, values))).plan)
 }

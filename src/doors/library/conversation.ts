@@ -23,7 +23,7 @@ import { afterReady, defer, deferBegin, fail, idle, modeOf, recover, withMode, t
 import type { Statement, Understood } from '../../sql/statement.js'
 import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
 import type { Core, Ground } from './core.js'
-import { Hold } from './hold.js'
+import { Hold, type LeaseListener } from './hold.js'
 import { parameterSource } from './parameters.js'
 import type { PgResult } from './pg-client.js'
 import type { Status } from './pg-connection.js'
@@ -36,6 +36,8 @@ export type Answer = PgResult | PgResult[] | undefined
 const maxAttempts = 4
 /** What makes a server's transaction fail when one of its statements was refused here. */
 const poison = 'pointsman refused a statement of this transaction'
+/** A cursor that is still open when its client leaves has this long to be read to its end. */
+const streamGraceMs = 1000
 const nothing: Settings = new Map()
 
 /** One statement on its way. */
@@ -58,6 +60,7 @@ export class Conversation {
   readonly #core: Core
   readonly #listener: EventEmitter | null
   readonly #keeps: boolean
+  readonly #leases: LeaseListener | null
   readonly #floors: SessionFloors
   readonly #holds = new Map<string, Hold>()
   /** Texts by name. */
@@ -67,12 +70,15 @@ export class Conversation {
   #tail: Promise<unknown> = Promise.resolve()
   #lastRoute: { readonly plan: Plan; readonly route: RouteTaken | null } | null = null
   #streaming = false
+  /** end() was called; `over`: it has given everything back, and nothing may be taken any more. */
   #ended = false
+  #over = false
   /** The connection that ran the last statement. */
   #last: Hold['connection'] | null = null
 
-  constructor(core: Core, options: { readonly keeps: boolean; readonly listener: EventEmitter | null }) {
+  constructor(core: Core, options: { readonly keeps: boolean; readonly listener: EventEmitter | null; readonly leases?: LeaseListener }) {
     this.#core = core
+    this.#leases = options.leases ?? null
     this.#floors = core.newFloors()
     this.#keeps = options.keeps
     this.#listener = options.listener
@@ -92,14 +98,14 @@ export class Conversation {
 
   /** Runs after everything that was given before. */
   run(query: Query): Promise<Answer> {
-    const run = this.#tail.then(() => this.#run(query))
+    const run = this.#tail.then(() => this.#core.alive.during(() => this.#run(query)))
     this.#tail = run.catch(() => undefined)
     return run
   }
 
   /** Where it would go now. */
   async explain(query: Query): Promise<{ readonly plan: Plan; readonly text: string }> {
-    const request = await this.#request(query)
+    const request = await this.#core.alive.during(() => this.#request(query))
     const plan = this.#plan(request, this.#session ?? request.ground.fresh)
     return { plan, text: request.ground.planner.printRoute(plan, null) }
   }
@@ -107,12 +113,12 @@ export class Conversation {
   /** Gives back what it holds, after what was given before has ended; with a reason, connections are closed instead. */
   async end(destroy: string | null): Promise<void> {
     this.#ended = true
-    if (this.#streaming) await this.#streamOver()
-    else await this.#tail
+    const drained = await this.#drained()
+    this.#over = true
     for (const hold of this.#holds.values()) {
-      if (hold.writing) this.#floors.writeEnded(hold.cluster, this.#core.now())
+      this.#writeEnded(hold)
       hold.taint ??= hold.pins.size > 0 ? 'its client kept session state there' : null
-      if (destroy === null && !this.#streaming) hold.release()
+      if (destroy === null && drained) hold.release()
       else hold.destroy(destroy ?? 'its client left while a stream was open')
     }
     this.#holds.clear()
@@ -120,18 +126,23 @@ export class Conversation {
     this.#ground = null
   }
 
-  /** A cursor or stream that is not read to its end would hold the connection for ever. */
-  #streamOver(): Promise<unknown> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise((resolve) => (timer = setTimeout(resolve, 1000)))
-    return Promise.race([this.#tail, late]).finally(() => {
+  /** What was given has ended. False: a cursor or stream is open that nobody reads any more; it would hold its connection for ever. */
+  async #drained(): Promise<boolean> {
+    for (;;) {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<false>((resolve) => (timer = setTimeout(resolve, streamGraceMs, false)))
+      const ended = await Promise.race([this.#tail.then(() => true), late])
       clearTimeout(timer)
-    })
+      if (ended) return true
+      if (this.#streaming) return false
+    }
   }
 
   // ---- one statement
 
   async #run(query: Query): Promise<Answer> {
+    if (this.#over) throw new Error('Client was released to the pool and is not queryable')
+    if (query.kind === 'submittable' && query.closing.closed()) return undefined
     const request = await this.#request(query)
     request.ground.generation.enter()
     try {
@@ -353,7 +364,7 @@ export class Conversation {
       avoid: request.avoid,
       signal: stopping.signal,
     })
-    const hold = new Hold(grant, this.#listener, now())
+    const hold = new Hold(grant, this.#listener, now(), this.#leases)
     this.#holds.set(plan.cluster, hold)
     return hold
   }
@@ -409,11 +420,20 @@ export class Conversation {
     await hold.connection.client.query(sql)
   }
 
-  async #send({ connection }: Hold, query: Query): Promise<Sent> {
+  async #send(hold: Hold, query: Query): Promise<Sent> {
+    const { connection } = hold
     connection.begin()
     try {
       if (query.kind === 'plain') return { ok: true, result: await connection.client.query(query.config) }
+      if (query.closing.closed()) {
+        return { ok: true, result: undefined }
+      }
       this.#streaming = true
+      // A stream's user hears of its end from pg, before the promises here go on; what it reads elsewhere then must see this.
+      connection.onReady = (status) => {
+        if (status === 'I') this.#writeEnded(hold)
+      }
+      query.closing.submitted()
       void connection.client.query(query.submittable, ...query.rest)
       if ((await connection.settled()) === null) connection.endStreams()
       return { ok: true, result: undefined }
@@ -421,6 +441,7 @@ export class Conversation {
       return { ok: false, error }
     } finally {
       this.#streaming = false
+      connection.onReady = null
     }
   }
 
@@ -462,11 +483,7 @@ export class Conversation {
   }
 
   #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
-    const endedAt = this.#core.now()
-    if (hold.writing && status === 'I') {
-      hold.writing = false
-      this.#floors.writeEnded(hold.cluster, endedAt)
-    }
+    if (status === 'I') this.#writeEnded(hold)
     if (!plan.readsData) return
     const { node, role } = hold.route
     const { openedAt, postmasterStart } = hold.connection.evidence
@@ -476,8 +493,14 @@ export class Conversation {
       openedAt,
       postmasterStart,
       startedAt: Math.max(request.startedAt, hold.since),
-      endedAt,
+      endedAt: this.#core.now(),
     })
+  }
+
+  #writeEnded(hold: Hold): void {
+    if (!hold.writing) return
+    hold.writing = false
+    this.#floors.writeEnded(hold.cluster, this.#core.now())
   }
 
   /** What the statements that ended changed in the session, and on the connection they ran on. */
@@ -529,7 +552,7 @@ export class Conversation {
   #lost(hold: Hold): void {
     const session = this.#session
     this.#holds.delete(hold.cluster)
-    if (hold.writing) this.#floors.writeEnded(hold.cluster, this.#core.now())
+    this.#writeEnded(hold)
     hold.destroy('the connection was lost')
     if (session === null) return
     if (session.transaction.kind === 'open' && session.transaction.home.cluster === hold.cluster) {

@@ -3,6 +3,7 @@
 //
 // Writes are everybody's: whatever this process has been told was written, every later `session` read of this process sees.
 // Reads are a client's own: only statements of one checked-out client come after one another (monotonic reads).
+import { setMaxListeners } from 'node:events'
 import { PointsmanError } from '../../errors/error.js'
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
 import type { DatabaseConfig } from '../../config/config.js'
@@ -15,6 +16,7 @@ import { why } from '../../routing/rules.js'
 import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
 import { Session, type Greeting } from '../../session/session.js'
 import type { Understood } from '../../sql/statement.js'
+import { KeepAlive } from './keep-alive.js'
 import type { PgConnection } from './pg-connection.js'
 import type { PgModule } from './public.js'
 
@@ -53,6 +55,8 @@ export class Core {
   readonly written: SessionFloors = createFloors()
   /** Aborted by end(): what still waits for a server then is told. */
   readonly stopping: AbortController = new AbortController()
+  /** Neither measuring nor idle connections keep the process alive; work under way does. */
+  readonly alive: KeepAlive = new KeepAlive()
   readonly #planner: Promise<Planner>
   readonly #runtime: Promise<Runtime<PgConnection>>
   #running: { readonly planner: Planner; readonly runtime: Runtime<PgConnection> } | null = null
@@ -65,12 +69,17 @@ export class Core {
     this.login = parts.login
     this.#planner = parts.planner
     this.#runtime = parts.runtime
+    // Every statement that waits for a server listens.
+    setMaxListeners(0, this.stopping.signal)
   }
 
   /** Resolves when statements can be planned. */
   async ready(): Promise<{ readonly planner: Planner; readonly runtime: Runtime<PgConnection> }> {
-    this.#running ??= { planner: await this.#planner, runtime: await this.#runtime }
-    return this.#running
+    if (this.#running !== null) return this.#running
+    return this.alive.during(async () => {
+      this.#running = { planner: await this.#planner, runtime: await this.#runtime }
+      return this.#running
+    })
   }
 
   get runtime(): Runtime<PgConnection> | null {

@@ -37,6 +37,7 @@ export function createRouter(options: RouterOptions): RoutedPool {
     observer,
     now,
     random: Math.random,
+    background: true,
     connect: (cluster) =>
       openConnections(
         {
@@ -45,6 +46,8 @@ export function createRouter(options: RouterOptions): RoutedPool {
           now,
           onConnect: (client) => events.pool?.emit('connect', client),
           onRemove: (client) => events.pool?.emit('remove', client),
+          // As pg's pool, but a program that does not listen goes on: the connection is replaced anyway.
+          onIdleError: (error, client) => (events.pool?.listenerCount('error') ?? 0) > 0 && events.pool?.emit('error', error, client),
         },
         cluster,
       ),
@@ -66,9 +69,30 @@ export function createRouter(options: RouterOptions): RoutedPool {
 
 async function reload(core: Core, options: RouterOptions, input: ConfigInput | undefined): Promise<ReloadResult> {
   const { runtime } = await core.ready()
-  const result = readConfig(options, input ?? options.config)
-  if (result.ok) return runtime.reload(result.config)
-  return { outcome: 'refused', generation: runtime.current().number, problems: result.problems }
+  const problems = (result: Result): readonly Problem[] =>
+    result.ok ? missingDatabase(result.config, core.login.database) : result.problems
+  const result = readAgain(options, input)
+  const found = problems(result)
+  return result.ok && found.length === 0 ? runtime.reload(result.config) : runtime.refuse(found)
+}
+
+/** A file that cannot be read any more is a bad one: it changes nothing, and says why. */
+function readAgain(options: RouterOptions, input: ConfigInput | undefined): Result {
+  try {
+    return readConfig(options, input ?? options.config)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    return { ok: false, warnings: [], problems: [problem(message, options.file ?? '', 'a file that can be read')] }
+  }
+}
+
+function missingDatabase({ databases }: Config, name: string): readonly Problem[] {
+  if (databases.has(name) || databases.has('*')) return []
+  return [problem(`database ${name}, which this router is for, is missing`, name, 'its entry under databases', 'databases')]
+}
+
+function problem(message: string, found: string, allowed: string, path = ''): Problem {
+  return { line: null, column: null, path, found, allowed, message }
 }
 
 function readConfig(options: RouterOptions, input: ConfigInput | undefined): Result {

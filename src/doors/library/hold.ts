@@ -4,7 +4,14 @@ import type { EventEmitter } from 'node:events'
 import type { Grant, RouteTaken } from '../../execute/contract.js'
 import type { Lease } from '../../pool/contract.js'
 import { connectionSettings, type Settings } from '../../session/settings.js'
+import type { PgClient } from './pg-client.js'
 import type { PgConnection } from './pg-connection.js'
+
+/** Hears of the connections themselves, as pg-pool's `acquire` and `release` do. Must not throw. */
+export interface LeaseListener {
+  acquired(client: PgClient): void
+  returned(client: PgClient, error: Error | undefined): void
+}
 
 export class Hold {
   readonly connection: PgConnection
@@ -19,30 +26,41 @@ export class Hold {
   /** A write was sent whose transaction has not ended. */
   writing = false
   readonly #lease: Lease<PgConnection>
+  readonly #leases: LeaseListener | null
+  #ended = false
 
-  constructor({ lease, route }: Grant<PgConnection>, listener: EventEmitter | null, since: number) {
+  constructor({ lease, route }: Grant<PgConnection>, listener: EventEmitter | null, since: number, leases: LeaseListener | null) {
+    this.#leases = leases
     this.#lease = lease
     this.connection = lease.connection
     this.route = route
     this.since = since
     this.values = lease.connection.settings?.values ?? null
-    this.connection.listener = listener
+    this.connection.lent(listener)
+    leases?.acquired(this.connection.client)
   }
 
   get cluster(): string {
     return this.#lease.cluster
   }
 
+  /** Only the first of release() and destroy() counts: a client may leave while its connection is being lost. */
   release(): void {
-    this.connection.listener = null
+    if (this.#ended) return
+    this.#ended = true
+    this.connection.returned()
     this.connection.settings = this.values === null ? null : connectionSettings(this.values)
     const left = this.connection.status === 'I' ? null : 'left in a transaction'
     const unknown = this.values === null ? 'its settings are not known' : null
     this.#lease.release(this.taint ?? left ?? unknown)
+    this.#leases?.returned(this.connection.client, undefined)
   }
 
   destroy(reason: string): void {
-    this.connection.listener = null
+    if (this.#ended) return
+    this.#ended = true
+    this.connection.returned()
     this.#lease.destroy(reason)
+    this.#leases?.returned(this.connection.client, new Error(reason))
   }
 }

@@ -17,6 +17,8 @@ export interface OpenParts {
   /** The client is connected; what a listener sends now runs before anything else. Also after DISCARD ALL. */
   readonly onConnect: (client: PgClient) => void
   readonly onRemove: (client: PgClient) => void
+  /** It broke while it was idle. */
+  readonly onIdleError: (error: Error, client: PgClient) => void
 }
 
 const greetingQuery =
@@ -76,6 +78,7 @@ async function open(
     parts.onConnect(client)
     await introduce(parts, connection, node)
     connection.onScrubbed = () => parts.onConnect(client)
+    connection.onIdleError = (error) => parts.onIdleError(error, client)
     connection.onClosed(() => parts.onRemove(client))
     return connection
   } catch (error) {

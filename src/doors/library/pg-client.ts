@@ -30,6 +30,8 @@ export interface PgClient extends EventEmitter {
   query(config: object, values?: unknown): Promise<PgResult | PgResult[]>
   query(submittable: Submittable, values?: unknown, callback?: unknown): Submittable
   end(): Promise<void>
+  ref(): void
+  unref(): void
   escapeIdentifier(text: string): string
   escapeLiteral(text: string): string
   setTypeParser(...args: unknown[]): void

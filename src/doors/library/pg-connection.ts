@@ -13,15 +13,22 @@ export class PgConnection implements PooledConnection {
   readonly parameters: Map<string, string> = new Map()
   /** Session settings that stand here beyond the server's defaults; null: not known, so it must be scrubbed. */
   settings: SettingsState | null = connectionSettings(new Map())
-  /** Who hears notices, notifications and the connection's end while it is leased. */
-  listener: EventEmitter | null = null
+  /** Called at every ReadyForQuery, before pg tells anybody what came before it. */
+  onReady: ((status: Status) => void) | null = null
+  /** It broke while nobody had it. */
+  onIdleError: (error: Error) => void = () => undefined
   /** Restores what `connect` listeners set, after DISCARD ALL has taken it away. */
   onScrubbed: () => void = () => undefined
   #evidence: Evidence | null = null
+  /** Who hears notices, notifications and the connection's end while it is leased. */
+  #listener: EventEmitter | null = null
+  #idle = false
   #greeting: Greeting | null = null
   #status: Status = 'I'
   #busy = false
   #gone: string | null = null
+  /** pg has told everybody. */
+  #over = false
   #waiting: (() => void)[] = []
   #closed: ((reason: string) => void)[] = []
 
@@ -31,9 +38,12 @@ export class PgConnection implements PooledConnection {
     client.connection.prependListener('readyForQuery', ({ status }) => this.#ready(status))
     client.connection.on('parameterStatus', ({ parameterName, parameterValue }) => this.parameters.set(parameterName, parameterValue))
     client.on('error', (error: Error) => this.#end(error.message, error))
-    client.on('end', () => this.#end('the server closed the connection', new Error('Connection terminated unexpectedly')))
-    client.on('notice', (notice: unknown) => this.listener?.emit('notice', notice))
-    client.on('notification', (message: unknown) => this.listener?.emit('notification', message))
+    client.on('end', () => {
+      this.#over = true
+      this.#end('the server closed the connection', new Error('Connection terminated unexpectedly'))
+    })
+    client.on('notice', (notice: unknown) => this.#listener?.emit('notice', notice))
+    client.on('notification', (message: unknown) => this.#listener?.emit('notification', message))
   }
 
   get evidence(): Evidence {
@@ -59,6 +69,21 @@ export class PgConnection implements PooledConnection {
   opened(evidence: Evidence, greeting: Greeting): void {
     this.#evidence = evidence
     this.#greeting = greeting
+    this.returned()
+  }
+
+  /** Somebody works on it now: `listener` hears of it, and it keeps the process alive. */
+  lent(listener: EventEmitter | null): void {
+    this.#idle = false
+    this.#listener = listener
+    this.client.ref()
+  }
+
+  /** An idle connection alone keeps no process alive. */
+  returned(): void {
+    this.#idle = true
+    this.#listener = null
+    this.client.unref()
   }
 
   /** Something is about to be sent. */
@@ -79,10 +104,13 @@ export class PgConnection implements PooledConnection {
 
   /**
    * A stream over a cursor that is lost waits, when it is destroyed, for a ReadyForQuery that cannot come any more
-   * (pg-cursor 2.22), and so would never tell its error. This tells it that there is nothing left to wait for.
+   * (pg-cursor 2.22), and so would never tell its error. This tells it that there is nothing left to wait for, once pg has
+   * told it of the loss: to a stream that does not know of it, it would be the end of its rows.
    */
   endStreams(): void {
-    setImmediate(() => this.client.connection.emit('readyForQuery', { status: 'I' }))
+    const tell = (): void => void setImmediate(() => this.client.connection.emit('readyForQuery', { status: 'I' }))
+    if (this.#over) tell()
+    else this.client.once('end', tell)
   }
 
   async scrub(): Promise<void> {
@@ -113,6 +141,7 @@ export class PgConnection implements PooledConnection {
   #ready(status: string | undefined): void {
     if (status === 'I' || status === 'T' || status === 'E') this.#status = status
     this.#busy = false
+    this.onReady?.(this.#status)
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
@@ -122,6 +151,7 @@ export class PgConnection implements PooledConnection {
     for (const resolve of this.#waiting.splice(0)) resolve()
     for (const listener of this.#closed.splice(0)) listener(reason)
     // As with pg's own clients an error event that nobody listens for would end the process; the query under way has its own error.
-    if (error !== null && (this.listener?.listenerCount('error') ?? 0) > 0) this.listener?.emit('error', error)
+    if (error !== null && (this.#listener?.listenerCount('error') ?? 0) > 0) this.#listener?.emit('error', error)
+    if (error !== null && this.#idle) this.onIdleError(error)
   }
 }

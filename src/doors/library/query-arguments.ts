@@ -2,6 +2,7 @@
 // with a callback or without; or a Submittable (pg-cursor, pg-query-stream, pg-copy-streams, pg.Query), which pg returns at once.
 import type { Submittable } from 'pg'
 import type { PgResult } from './pg-client.js'
+import { watchClosing, type Closing } from './closing.js'
 import type { RouteOptions } from './public.js'
 
 export type Callback = (error: Error | null, result?: PgResult | PgResult[]) => void
@@ -25,6 +26,7 @@ export interface SubmittedQuery {
   readonly values: readonly unknown[]
   readonly submittable: Submittable & { handleError(error: Error, connection?: unknown): void }
   readonly route: RouteOptions
+  readonly closing: Closing
   /** Passed on to pg as they came. */
   readonly rest: readonly unknown[]
 }
@@ -83,6 +85,7 @@ function submitted(submittable: SubmittedQuery['submittable'], rest: readonly un
     values: Array.isArray(holder.values) ? holder.values : [],
     submittable,
     route: submittable as RouteOptions,
+    closing: watchClosing(submittable, holder),
     rest,
   }
 }

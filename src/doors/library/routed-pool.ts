@@ -7,6 +7,7 @@ import type { Observer } from '../../observe/events.js'
 import type { ReloadResult, RuntimeSnapshot } from '../../runtime/contract.js'
 import { Conversation } from './conversation.js'
 import type { Core } from './core.js'
+import type { LeaseListener } from './hold.js'
 import type { PgModule, RoutedPool } from './public.js'
 import { readQuery, type Query } from './query-arguments.js'
 import { deliver, RoutedClientImpl, TypeParsers } from './routed-client.js'
@@ -32,6 +33,10 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
     declare ending: boolean
     declare ended: boolean
     readonly #parts: PoolParts
+    readonly #leases: LeaseListener = {
+      acquired: (client) => process.nextTick(() => this.emit('acquire', client)),
+      returned: (client, error) => process.nextTick(() => this.emit('release', error, client)),
+    }
     #out = 0
     #end: Promise<void> | null = null
 
@@ -114,9 +119,10 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
 
     /** A statement outside any session. It counts as being checked out while it runs, so that end() waits for it. */
     async #once(query: Query): ReturnType<Conversation['run']> {
+      const { core } = this.#parts
       this.#out++
       try {
-        return await new Conversation(this.#parts.core, { keeps: false, listener: null }).run(query)
+        return await new Conversation(core, { keeps: false, listener: null, leases: this.#leases }).run(query)
       } finally {
         this.#in()
       }
@@ -180,10 +186,13 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
     /** As pg-pool: takes nothing new, waits for what is out, then closes. */
     async #close(): Promise<void> {
       this.ending = true
-      if (this.#out > 0) await new Promise<void>((resolve) => (this.#whenIn = resolve))
-      this.#parts.core.stopping.abort(ended())
-      const running = await this.#parts.core.ready().catch(() => null)
-      await running?.runtime.close(Infinity)
+      const { core } = this.#parts
+      await core.alive.during(async () => {
+        if (this.#out > 0) await new Promise<void>((resolve) => (this.#whenIn = resolve))
+        core.stopping.abort(ended())
+        const running = await core.ready().catch(() => null)
+        await running?.runtime.close(Infinity)
+      })
       this.ended = true
     }
   }
