@@ -59,6 +59,18 @@ export const leavesNoState: ReadonlySet<string> = words(`
   pg_wal_replay_pause pg_wal_replay_resume setval txid_current
 `)
 
+/** Change the server they run on rather than its data, so no read-only transaction stops them: the primary is meant, never a replica. */
+export const actsOnServer: ReadonlySet<string> = words(`
+  pg_advisory_lock pg_advisory_lock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_cancel_backend
+  pg_copy_logical_replication_slot pg_copy_physical_replication_slot pg_create_logical_replication_slot
+  pg_create_physical_replication_slot pg_drop_replication_slot pg_export_snapshot pg_log_backend_memory_contexts
+  pg_log_standby_snapshot pg_logical_slot_get_binary_changes pg_logical_slot_get_changes pg_promote pg_reload_conf
+  pg_replication_slot_advance pg_rotate_logfile pg_stat_reset pg_stat_reset_backend_stats pg_stat_reset_replication_slot
+  pg_stat_reset_shared pg_stat_reset_single_function_counters pg_stat_reset_single_table_counters pg_stat_reset_slru
+  pg_stat_reset_subscription_stats pg_sync_replication_slots pg_terminate_backend pg_try_advisory_lock
+  pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared pg_wal_replay_pause pg_wal_replay_resume
+`)
+
 const serverStateRelations = words(`
   pg_aios pg_backend_memory_contexts pg_cursors pg_file_settings pg_hba_file_rules pg_ident_file_mappings pg_locks
   pg_prepared_statements pg_prepared_xacts pg_sequences pg_settings pg_shmem_allocations pg_shmem_allocations_numa pg_wait_events

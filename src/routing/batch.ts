@@ -3,7 +3,7 @@
 // refused. What one statement changes of the session (search_path, temporary tables) counts for those after it.
 import { strictest } from '../consistency/resolve-policy.js'
 import type { SessionView } from '../session/view.js'
-import type { SettingChange, Statement } from '../sql/statement.js'
+import type { SettingChange, Statement, TransactionOp } from '../sql/statement.js'
 import { createContext, type Context } from './context.js'
 import { destination, freeWhy, route, type Destination, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
@@ -50,7 +50,7 @@ export function planTogether(parts: readonly Part[]): Together {
     keyed ||= found.keyed
     if ('plan' in found) return { plan: found.plan, keyed }
     placed.push(found)
-    session = after(session, part.statement)
+    session = after(session, part.statement, first.context.session)
   }
   const cluster = commonCluster(first.context, placed)
   return { plan: typeof cluster === 'string' ? joinAll(placed, cluster, first.context) : cluster, keyed }
@@ -153,8 +153,9 @@ function distinct(entries: readonly Why[]): readonly Why[] {
 }
 
 /** The session as the next statement finds it, as far as names depend on it. */
-function after(session: SessionView, statement: Statement): SessionView {
+function after(session: SessionView, statement: Statement, start: SessionView): SessionView {
   const { detail } = statement
+  if (detail.kind === 'transaction') return endsSettings.has(detail.transaction.op) ? afterEnd(session, start) : session
   let next = session
   const changes = detail.kind === 'set' ? [detail.change] : detail.kind === 'select' ? (detail.settings ?? [untracked]) : []
   for (const change of changes) next = afterSetting(next, change)
@@ -182,4 +183,11 @@ function listedPath(session: SessionView, change: SettingChange): readonly strin
   const names = change.value.flatMap((value) => (value.kind === 'text' ? [value.text] : []))
   if (names.length !== change.value.length || names.some((name) => /[",]/.test(name))) return null
   return names.map((name) => (name === '$user' ? session.user : name))
+}
+
+/** What may bring back the search_path from before the transaction. */
+const endsSettings: ReadonlySet<TransactionOp> = new Set(['commit', 'rollback', 'rollback-to', 'prepare-transaction'])
+
+function afterEnd(session: SessionView, start: SessionView): SessionView {
+  return start.searchPathSettled && session.searchPath === start.searchPath ? session : { ...session, searchPath: null }
 }

@@ -1,6 +1,7 @@
 // routing/finish.ts — a statement and its destination → the plan: role, policy, and what the connection will carry
 // afterwards. The order of the rules in role() is the precedence; the first that applies decides and stands last in `why`.
 import type { SettingChange, Statement } from '../sql/statement.js'
+import { actsOnServer } from '../catalog/builtins.js'
 import { access, type AccessFacts } from './access.js'
 import type { Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
@@ -36,7 +37,8 @@ function compose(
   const decided = role(context, to.cluster, facts, pins ?? (settings.length > 0 ? 'setting' : null), policy)
   const runs = outer.detail.kind !== 'explain' || outer.detail.analyze
   const onReplica = context.session.transaction.home?.role === 'replica'
-  if (onReplica && pins !== null) return stateOnReplica(to, routed, pins)
+  const kept = pins ?? (runs ? acted(statement) : null)
+  if (onReplica && kept !== null) return stateOnReplica(to, routed, kept)
   const hidden = statement.hiddenSettings || outer.hiddenSettings ? 'set_config' : null
   const taints = facts.taints ?? hidden ?? (context.session.understood ? null : 'text that the server may have read differently')
   return one({
@@ -68,10 +70,15 @@ function compose(
   })
 }
 
-/** What outlives the transaction would tie the session to that replica, later writes and `strong` reads too. */
+/** A built-in function that the statement calls to change its server. */
+function acted(statement: Statement): string | null {
+  return [...statement.functions.map((use) => use.name.name), ...statement.attributes].find((name) => actsOnServer.has(name)) ?? null
+}
+
+/** What outlives the transaction would tie the session to that replica, later writes and `strong` reads too; locks there guard nothing. */
 function stateOnReplica(to: Destination, routed: Routed, state: string): RefusePlan {
   return refuse('session-state', {
-    message: `the transaction is open on a replica, and session state (${state}) that outlives it must be on the primary`,
+    message: `the transaction is open on a replica, and what changes the server or outlives the transaction (${state}) must be on the primary`,
     hint: 'Make it before BEGIN, as the first statement of the transaction, or in a transaction that is not READ ONLY.',
     tables: routed.touched.map((one) => one.key),
     owner: routed.owner,

@@ -26,10 +26,23 @@ export function planBatch(inputs: readonly PlanInput[]): Plan {
   const [first] = inputs
   if (first === undefined) return answer('empty', 'nothing was sent', { what: 'empty' })
   if (inputs.length === 1) return plan(first)
-  const refused = inputs
-    .map((input) => hintProblem(input.understood.hints) ?? notParsed(contextOf(input, true), input.understood))
-    .find((one) => one !== null)
+  const refused = inputs.map(notInBatch).find((one) => one !== null)
   return refused ?? planTogether(inputs.flatMap((input) => partsOf(input, contextOf(input, true)))).plan
+}
+
+function notInBatch(input: PlanInput): Plan | null {
+  const { understood } = input
+  const context = contextOf(input, true)
+  return hintProblem(understood.hints) ?? unknownCluster(context) ?? explainsAlone(understood.hints) ?? notParsed(context, understood)
+}
+
+/** Asked to explain, it must not run because it came in company. */
+function explainsAlone(hints: Hints | null): Plan | null {
+  if (hints?.explain !== true) return null
+  return refuse('explain-hint', {
+    message: 'the hint explain asks for a plan, and several statements were sent together',
+    hint: 'Send the statement that is to be explained by itself.',
+  })
 }
 
 function makeTemplate(input: PlanInput): Template {

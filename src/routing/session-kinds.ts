@@ -109,9 +109,12 @@ function sentControl(context: Context, facts: TransactionFacts): SessionKind {
     case 'savepoint':
     case 'release':
     case 'rollback-to':
-    case 'set-transaction':
     case 'set-characteristics':
       return anywhere(context, 'transaction-control', facts.op, { settings })
+    case 'set-transaction':
+      return facts.snapshot || facts.isolation === 'serializable' || facts.readOnly === false
+        ? onPrimary(context, 'transaction-control', facts.op, {})
+        : anywhere(context, 'transaction-control', facts.op, {})
   }
 }
 

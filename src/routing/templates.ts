@@ -94,6 +94,7 @@ function sessionKey(session: SessionView): string {
   return JSON.stringify([
     session.user,
     session.searchPath,
+    session.searchPathSettled,
     session.understood,
     [...session.temporary],
     [...session.pins],

@@ -39,6 +39,9 @@ export interface SessionStart {
   readonly greeting: Greeting
 }
 
+/** What search_path comes to depends on these. */
+const pathSettings = ['search_path', 'role', 'session_authorization'] as const
+
 export class Session {
   readonly database: string
   readonly user: string
@@ -114,6 +117,7 @@ export class Session {
         isolation: (effective(this.#settings, 'default_transaction_isolation') ?? this.#greeting.isolation).toLowerCase(),
       }),
       searchPath: resolveSearchPath(effective(this.#settings, 'search_path') ?? this.#greeting.searchPath, this.#role()),
+      searchPathSettled: this.#searchPathSettled(),
       understood:
         plainlyOn(this.#setting('standard_conforming_strings', 'standard_conforming_strings', 'on')) &&
         safeEncoding(this.#setting('client_encoding', 'client_encoding', 'UTF8')),
@@ -123,6 +127,11 @@ export class Session {
       temporary: this.#temporary,
       pins: this.#pins,
     }
+  }
+
+  #searchPathSettled(): boolean {
+    const [start] = this.#settings.undo
+    return start === undefined || pathSettings.every((name) => effective(this.#settings, name) === start.values.get(name))
   }
 
   #role(): string | null {

@@ -22,6 +22,8 @@ export interface SessionView {
   readonly transaction: TransactionView
   /** Schemas in order, `$user` resolved; null where it cannot be known. */
   readonly searchPath: readonly string[] | null
+  /** False: the open transaction has changed it, so that it may be another once the transaction ends. */
+  readonly searchPathSettled: boolean
   /** False: standard_conforming_strings is off, or the client's encoding is unsafe (DESIGN §4 "Sessions not understood"). */
   readonly understood: boolean
   /** client_encoding is UTF8. Else text beyond ASCII may have been decoded wrongly, so it is no shard key. */

@@ -21,6 +21,7 @@ export type GivenParameter =
 export interface GivenSession {
   readonly user?: string
   readonly searchPath?: readonly string[] | null
+  readonly searchPathSettled?: false
   readonly understood?: false
   readonly unicode?: false
   readonly temporary?: readonly string[]
@@ -212,6 +213,7 @@ const relations: Readonly<Record<string, readonly (readonly [string, RelationInf
     relation('public.users', 'table', 'id name email country karma created_at'),
     relation('public.accounts', 'table', 'id user_id balance'),
     relation('public.audited', 'table', 'id note', { triggers: true }),
+    relation('public.defaulted', 'table', 'id note', { onWrite: [{ schema: 'public', name: 'touch' }] }),
     relation('public.audited_view', 'view', 'id note', { behind: behind(['public.audited']) }),
     relation('public.guarded', 'table', 'id owner_id', { behind: behind(['public.accounts'], ['pg_catalog.current_setting']) }),
     relation('public.touchy', 'table', 'id', { behind: behind([], ['public.touch']) }),
@@ -243,6 +245,7 @@ const relations: Readonly<Record<string, readonly (readonly [string, RelationInf
     relation('public.image_overview', 'view', 'id n', { behind: behind(['public.images', 'public.media_internal'], ['pg_catalog.count']) }),
     relation('public.image_stats', 'materialized', 'day n'),
     relation('public.media_internal', 'table', 'id'),
+    relation('public.images_user_id', 'index', 'user_id', { partitionRoot: 'public.images' }),
     relation('public.images_id_seq', 'sequence', 'last_value'),
   ],
   comments_0: commentRelations(),
@@ -253,6 +256,7 @@ function commentRelations(): (readonly [string, RelationInfo])[] {
   return [
     countries,
     relation('public.comments', 'table', 'image_id id user_id body created_at'),
+    relation('public.comments_user_id', 'index', 'user_id', { partitionRoot: 'public.comments' }),
     relation('public.comment_votes', 'table', 'image_id comment_id user_id'),
     relation('public.comment_overview', 'view', 'image_id n', { behind: behind(['public.comments'], ['pg_catalog.count']) }),
     relation('public.prices', 'table', 'region amount'),
@@ -310,6 +314,7 @@ export function givenSession(given: GivenSession = {}): SessionView {
       overrides: given.overrides ?? {},
     },
     searchPath: given.searchPath === undefined ? ['app', 'public'] : given.searchPath,
+    searchPathSettled: given.searchPathSettled ?? true,
     understood: given.understood ?? true,
     unicode: given.unicode ?? true,
     local: given.local ?? {},

@@ -102,6 +102,8 @@ t.test('batches of the extended protocol', (t) => {
   t.match(batch('SELECT * FROM users', 'SELECT * FROM images'), { kind: 'refuse', error: 'feature_not_supported' })
   t.match(batch('SELECT * FROM users', 'SELEC'), { kind: 'one', role: 'primary', writes: true }, 'not understood')
   t.match(batch('SELECT * FROM users', '/* pointsman: nonsense=1 */ SELECT 1'), { kind: 'refuse', error: 'hint_contradiction' })
+  t.match(batch('/* pointsman: cluster=nowhere */ SELECT 1', 'SELECT 1'), { kind: 'refuse', error: 'hint_contradiction' })
+  t.match(batch('/* pointsman: explain */ DELETE FROM users', 'SELECT 1'), { kind: 'refuse' }, 'nothing runs that was to be explained')
   const keys = (...all: readonly string[]): Plan =>
     planBatch(all.map((key) => input('INSERT INTO comments (image_id) VALUES ($1)', { parameters: [key] })))
   t.match(keys('7', '7'), { kind: 'one', cluster: 'comments_0', shard: 23 })

@@ -1,6 +1,7 @@
 // Settings of a session: what PostgreSQL would have after every SET, ROLLBACK and RESET, and how they are said again.
 import fc from 'fast-check'
 import t from 'tap'
+import { Session } from '../../src/session/session.js'
 import { fit, replayChanges, replaySql } from '../../src/session/replay.js'
 import {
   connectionSettings,
@@ -102,4 +103,21 @@ t.test('the replay makes any connection into what the client has, and is one sta
     return /^[\x20-\x7e]*$/.test(replaySql(changes))
   })
   fc.assert(property, { numRuns: 500 })
+})
+
+t.test('a view tells whether the end of the transaction may change search_path', async (t) => {
+  const settled = (...events: SettingsEvent[]): boolean => {
+    const greeting = { parameters: new Map(), searchPath: 'public', role: 'app', isolation: 'read committed', readOnly: false }
+    const session = new Session({ database: 'app', user: 'app', settings: new Map([['search_path', 'app']]), greeting })
+    session.settings = after(session.settings, ...events)
+    return session.view.searchPathSettled
+  }
+  const begin: SettingsEvent = { kind: 'begin' }
+  t.equal(settled(), true)
+  t.equal(settled(set('search_path', 'hr')), true)
+  t.equal(settled(set('search_path', 'hr'), begin, set('work_mem', '1MB')), true)
+  t.equal(settled(begin, set('search_path', 'hr')), false, 'ROLLBACK brings it back')
+  t.equal(settled(begin, set('search_path', 'hr', true)), false, 'COMMIT ends SET LOCAL')
+  t.equal(settled(begin, set('role', 'other')), false, '$user is another')
+  t.equal(settled(begin, set('search_path', 'hr'), { kind: 'commit' }), true)
 })
