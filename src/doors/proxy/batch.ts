@@ -82,17 +82,22 @@ export class Batch {
   }
 
   async flush(): Promise<void> {
+    // Nothing to flush, and nothing begins: psycopg flushes after its Sync, and may send a simple query next.
+    if (!this.open) return
     if (!this.#failed) await this.#step()
     const hold = this.#hold
     if (hold !== null && !hold.lost && !hold.send([flushFrame], [])) await hold.drained()
   }
 
-  /** A Query or FunctionCall before the batch's Sync: nothing tells what should become of the batch. */
-  async interrupted(): Promise<void> {
-    if (this.#failed) return
-    this.#request ??= this.#begin()
+  /**
+   * A Query or FunctionCall before the batch's Sync: nothing tells what should become of the batch. Whoever sends one waits
+   * for a ReadyForQuery that no Sync will bring, so the client is sent away rather than left waiting.
+   */
+  interrupted(): Promise<void> {
     const what = 'a simple query within a batch of the extended protocol is not supported'
-    await this.#refuse(new PointsmanError('feature_not_supported', { values: { what }, hint: 'Send Sync first.' }))
+    const error = new PointsmanError('feature_not_supported', { values: { what }, hint: 'Send Sync first.' })
+    if (!this.#failed) this.#conversation.endWith(error)
+    return Promise.resolve()
   }
 
   /** The server connection that waits for this batch's CopyData, if one does. */

@@ -1,0 +1,70 @@
+// What drivers do that a specification would not think of, and what one client may leave for the next: pools of one
+// connection, so that whatever was left behind would be met.
+import t from 'tap'
+import type pg from 'pg'
+import { WireClient, names } from '../support/wire-client.js'
+import { withProxy } from '../support/proxy.js'
+import { withTopology } from '../support/topology.js'
+
+const running = await withTopology(t, {
+  clusters: {
+    main: { seed: 'CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL); INSERT INTO items SELECT g, 0 FROM generate_series(1, 100) g' },
+  },
+})
+const { port, connect } = await withProxy(t, {
+  version: 1,
+  auth: { method: 'trust', users: [{ name: 'app' }] },
+  clusters: {
+    main: {
+      dbname: 'app',
+      user: 'app',
+      password: 'app',
+      tls: { mode: 'disable' },
+      nodes: running.cluster('main').nodes.map((node) => node.address),
+      pool: { max: 1, wait: '5s' },
+    },
+  },
+  databases: { app: { default: 'main' } },
+})
+
+t.test('a Flush after the Sync begins no batch: psycopg sends one, and then a simple query', async (t) => {
+  const client = await WireClient.login(t, port)
+  client.send('Parse "" "SELECT 1" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Sync', 'Sync', 'Flush', 'Query "SELECT 2"')
+  t.equal(names(await client.until('ReadyForQuery', 3)).filter((name) => name === 'DataRow').length, 2)
+})
+
+t.test('a simple query within a batch ends the client, which would wait for ever', async (t) => {
+  const client = await WireClient.login(t, port)
+  client.send('Parse "" "SELECT 1" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Flush', 'Query "SELECT 2"')
+  t.match((await client.closed()).join(), /FATAL.*0A000.*simple query within a batch/)
+})
+
+const leaves: readonly (readonly [string, string])[] = [
+  ['EXPLAIN ANALYZE of set_config()', "EXPLAIN ANALYZE SELECT set_config('my.left', 'x', false)"],
+  ['an UPDATE of pg_settings', "UPDATE pg_settings SET setting = '66s' WHERE name = 'statement_timeout'"],
+  ['a built-in function that runs SQL', "SELECT query_to_xml($q$SELECT set_config('my.left', 'x', false)$q$, true, true, '')"],
+  ['a cursor', "BEGIN; DECLARE c CURSOR FOR SELECT set_config('my.left', 'x', false); FETCH c; COMMIT"],
+]
+for (const [what, sql] of leaves) {
+  t.test(`settings made by ${what} do not reach the next client`, async (t) => {
+    const first = await connect()
+    await first.query(sql)
+    // A client that keeps the connection must leave first; one that does not is still there.
+    const kept = (await pids(first)).kept
+    if (kept) await first.end()
+    const second = await connect()
+    const { rows } = await second.query<{ left: string | null; timeout: string }>(
+      "/* second */ SELECT current_setting('my.left', true) AS left, current_setting('statement_timeout') AS timeout",
+    )
+    t.notOk(rows[0]?.left)
+    t.equal(rows[0]?.timeout, '0')
+    await second.end()
+    await first.end()
+  })
+}
+
+/** Whether the session keeps its connection. */
+async function pids(client: pg.Client): Promise<{ kept: boolean }> {
+  const { rows } = await client.query<Record<string, string>>('SELECT 1; SELECT 2').then(() => client.query('SHOW pointsman.last_route'))
+  return { kept: /pinned/.test(rows[0]?.['pointsman.last_route'] ?? '') }
+}
