@@ -230,6 +230,26 @@ t.test('portals stay open in a transaction', async (t) => {
   await client.until('ReadyForQuery')
 })
 
+t.test('portals that SQL has declared, and what is asked of a portal alone', async (t) => {
+  const client = await WireClient.login(t, port)
+  client.query('BEGIN')
+  await client.until('ReadyForQuery')
+  client.query('DECLARE c CURSOR FOR SELECT id FROM items ORDER BY id')
+  await client.until('ReadyForQuery')
+  client.send('Describe P "c"', 'Sync')
+  t.same(names(await client.until('ReadyForQuery')), ['RowDescription', 'ReadyForQuery'])
+  client.send('Execute "c" 2', 'Sync')
+  t.same(await client.until('ReadyForQuery'), ['DataRow 1 "1"', 'DataRow 1 "2"', 'PortalSuspended', 'ReadyForQuery T'])
+  client.send('Close P "c"', 'Sync')
+  t.same(await client.until('ReadyForQuery'), ['CloseComplete', 'ReadyForQuery T'])
+  client.send('Execute "c" 1', 'Sync')
+  t.match(await client.until('ReadyForQuery'), [/ErrorResponse .*34000/, 'ReadyForQuery E'])
+  client.query('ROLLBACK')
+  await client.until('ReadyForQuery')
+  client.send('Execute "c" 1', 'Sync')
+  t.match(await client.until('ReadyForQuery'), [/ErrorResponse .*34000/, 'ReadyForQuery I'])
+})
+
 t.test('COPY in both directions', async (t) => {
   const client = await WireClient.login(t, port)
   client.query('COPY images FROM STDIN')

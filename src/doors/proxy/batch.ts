@@ -159,7 +159,7 @@ export class Batch {
     const request = (this.#request ??= this.#begin())
     try {
       if (this.#conversation.ending !== null) return
-      const problem = messages.map(problemOf).find((found) => found !== null)
+      const problem = messages.map((message, at) => this.#problemOf(message, at)).find((found) => found !== null)
       const sound = problem === undefined ? messages : messages.slice(0, problem.at)
       const runs = sound.some((message) => message.kind === 'execute')
       if (problem === undefined || runs) await this.#take(sound, request, last && problem === undefined)
@@ -292,13 +292,17 @@ export class Batch {
     request.shape = shape?.statement?.understood.shape.id ?? request.shape
     const failed = conversation.failedPlan()
     if (failed !== null) return { messages, plan: failed, replies: new Map(), runs: true }
-    const [first, ...others] = executed.map(plannedExecute)
-    if (first === undefined) return this.#routeDescriptions(messages, request)
+    const known = executed.filter((message) => message.statement !== null)
+    const [first, ...others] = known.map(plannedExecute)
+    if (first === undefined) {
+      if (executed.length === 0) return this.#routeDescriptions(messages, request)
+      return { messages, plan: this.#hold === null ? conversation.homePlan(true) : null, replies: new Map(), runs: true }
+    }
     const plan = conversation.plan([first, ...others], this.#view())
     request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
     if (plan.kind === 'one') return { messages, plan, replies: this.#strangers(messages, plan), runs: true }
-    return this.#answered(messages, executed[0] as Message, plan)
+    return this.#answered(messages, known[0] as Message, plan)
   }
 
   /** Once the batch runs somewhere, what follows in it finds itself in that server's implicit transaction. */
@@ -334,6 +338,7 @@ export class Batch {
     for (const message of messages) {
       if (message.statement === null) {
         if (!this.#needsServer(message)) replies.set(message, [emptyMessages.closeComplete])
+        else if (this.#hold === null) plan ??= this.#conversation.homePlan(false)
         continue
       }
       const planned =
@@ -365,9 +370,14 @@ export class Batch {
     return true
   }
 
-  /** A portal can be closed only where it is open: in the batch at hand, or in the open transaction. */
+  /** A portal can be closed or described only where it is open. */
   #needsServer(message: Message): boolean {
-    return message.kind === 'close' && message.of === 'portal' && (this.#hold !== null || this.#conversation.home !== null)
+    return (message.kind === 'close' || message.kind === 'describe') && message.of === 'portal' && this.#onServer
+  }
+
+  /** Portals may be open, in the batch at hand or in the open transaction; DECLARE makes such as no Bind has named. */
+  get #onServer(): boolean {
+    return this.#hold !== null || this.#conversation.home !== null
   }
 
   /** A Parse that is not used in its step, of a statement that belongs elsewhere, is left until it is. */
@@ -382,6 +392,11 @@ export class Batch {
       if (planned.kind !== 'one' || planned.cluster !== plan.cluster) replies.set(message, [emptyMessages.parseComplete])
     }
     return replies
+  }
+
+  #problemOf(message: Message, at: number): ReturnType<typeof problemOf> {
+    const portal = message.kind === 'execute' || (message.kind === 'describe' && message.of === 'portal')
+    return portal && this.#onServer ? null : problemOf(message, at)
   }
 
   // ---- effects and failures

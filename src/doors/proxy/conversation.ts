@@ -157,6 +157,15 @@ export class Conversation implements HoldOwner {
     return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
   }
 
+  /** The plan of what can only mean the open transaction; null when none is open on a server. `runs`: it may change data. */
+  homePlan(runs: boolean): OnePlan | null {
+    const { transaction } = this.session
+    if (transaction.kind !== 'open') return null
+    const { cluster, role } = transaction.home
+    const writes = runs && role === 'primary'
+    return one({ cluster, role, writes, readsData: runs, why: [why('transaction', 'a portal of the open transaction')] })
+  }
+
   /** The server connection that this client already has on a cluster. */
   held(cluster: string): Hold | undefined {
     return this.#holds.get(cluster)
