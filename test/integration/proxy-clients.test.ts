@@ -11,6 +11,8 @@ const running = await withTopology(t, {
     main: { seed: 'CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL); INSERT INTO items SELECT g, 0 FROM generate_series(1, 100) g' },
   },
 })
+const run = (sql: string): string[] => [`Parse "" ${JSON.stringify(sql)} 0`, 'Bind "" "" 0 0 0', 'Execute "" 0']
+
 const { port, connect } = await withProxy(t, {
   version: 1,
   auth: { method: 'trust', users: [{ name: 'app' }] },
@@ -37,6 +39,30 @@ t.test('a simple query within a batch ends the client, which would wait for ever
   const client = await WireClient.login(t, port)
   client.send('Parse "" "SELECT 1" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Flush', 'Query "SELECT 2"')
   t.match((await client.closed()).join(), /FATAL.*0A000.*simple query within a batch/)
+})
+
+t.test('a simple query may follow what was only described: asyncpg prepares without a Sync', async (t) => {
+  const client = await WireClient.login(t, port)
+  client.send('Parse "a" "SELECT n FROM items WHERE id = $1" 0', 'Describe S "a"', 'Flush', 'Query "BEGIN"')
+  t.match((await client.until('ReadyForQuery')).join(), /RowDescription.*CommandComplete "BEGIN",ReadyForQuery T/)
+  client.send('Bind "" "a" 0 1 "1" 0', 'Execute "" 0', 'Sync')
+  t.same(names(await client.until('ReadyForQuery')), ['BindComplete', 'DataRow', 'CommandComplete', 'ReadyForQuery'])
+  client.send('Parse "b" "SELECT 1" 0', 'Query "COMMIT"')
+  t.match((await client.until('ReadyForQuery')).join(), /ParseComplete,CommandComplete "COMMIT",ReadyForQuery I/)
+  client.send('Parse "c" "SELECT nothing" 0', 'Flush', 'Query "SELECT 1"', 'Sync')
+  t.same(names(await client.until('ReadyForQuery')), ['ErrorResponse', 'ReadyForQuery'], 'after an error all up to Sync is skipped')
+})
+
+t.test('after a flushed read on a replica the write of the same batch goes to the primary', async (t) => {
+  const client = await WireClient.login(t, port)
+  client.query("SET pointsman.consistency = 'any'")
+  await client.until('ReadyForQuery')
+  client.send(...run('SELECT n FROM items WHERE id = 7'), 'Flush')
+  await client.until('CommandComplete')
+  client.send(...run('UPDATE items SET n = n + 1 WHERE id = 7'), 'Flush')
+  t.match(await client.until('CommandComplete'), ['ParseComplete', 'BindComplete', 'CommandComplete "UPDATE 1"'])
+  client.send(...run('SELECT n FROM items WHERE id = 7'), 'Sync')
+  t.ok((await client.until('ReadyForQuery')).includes('DataRow 1 "1"'), 'and what follows reads it')
 })
 
 const leaves: readonly (readonly [string, string])[] = [

@@ -90,14 +90,28 @@ export class Batch {
   }
 
   /**
-   * A Query or FunctionCall before the batch's Sync: nothing tells what should become of the batch. Whoever sends one waits
-   * for a ReadyForQuery that no Sync will bring, so the client is sent away rather than left waiting.
+   * A Query or FunctionCall before the batch's Sync. True: it may run, for the batch has only prepared and described (asyncpg
+   * ends that with a Flush) and has ended unseen. After a failure everything up to Sync is skipped. Where something ran,
+   * nothing tells what should become of it; whoever sends a Query waits for a ReadyForQuery that no Sync will bring, so the
+   * client is sent away rather than left waiting.
    */
-  interrupted(): Promise<void> {
-    const what = 'a simple query within a batch of the extended protocol is not supported'
-    const error = new PointsmanError('feature_not_supported', { values: { what }, hint: 'Send Sync first.' })
-    if (!this.#failed) this.#conversation.endWith(error)
-    return Promise.resolve()
+  async interrupted(): Promise<boolean> {
+    if (!this.#failed) await this.#step()
+    if (this.#failed) return false
+    const conversation = this.#conversation
+    if (!this.#onlyDescribed) {
+      const what = 'a simple query within a batch of the extended protocol that has run something is not supported'
+      conversation.endWith(new PointsmanError('feature_not_supported', { values: { what }, hint: 'Send Sync first.' }))
+      return false
+    }
+    const request = (this.#request ??= this.#begin())
+    if (this.#hold === null) conversation.endLocal(false)
+    else await this.#endUnseen(this.#hold, request)
+    if (this.#failed || conversation.ending !== null) return false
+    if (conversation.session.transaction.kind === 'idle') this.#reader.forgetPortals()
+    this.#reset()
+    conversation.finish(request)
+    return true
   }
 
   /** The server connection that waits for this batch's CopyData, if one does. */
@@ -178,6 +192,11 @@ export class Batch {
       return
     }
     await this.#moveIfNeeded(step)
+    if (this.#failed) {
+      // What was moved away from had failed: all up to Sync is skipped.
+      if (last) this.#endLocal()
+      return
+    }
     this.#onlyDescribed &&= !step.runs
     this.#steps.push(step)
     this.#sentBytes += messages.reduce((sum, message) => sum + message.frame.length, 0)
@@ -190,13 +209,26 @@ export class Batch {
   async #moveIfNeeded(step: Step): Promise<void> {
     const hold = this.#hold
     if (hold === null || step.plan === null || fits(hold, step.plan)) return
-    if (!this.#onlyDescribed || this.#conversation.session.transaction.kind !== 'idle') throw elsewhere(hold, step.plan)
+    if (!this.#movable(hold)) throw elsewhere(hold, step.plan)
+    await this.#endUnseen(hold, this.#request as Request)
+  }
+
+  /** Outside a transaction what only described, or has only read on a replica, can go on elsewhere: it holds no lock and nothing to take back. */
+  #movable(hold: Hold): boolean {
+    return this.#conversation.session.transaction.kind === 'idle' && (this.#onlyDescribed || hold.route.role === 'replica')
+  }
+
+  /** Ends what was sent so far with a Sync of ours. */
+  async #endUnseen(hold: Hold, request: Request): Promise<void> {
     const expect: ExpectReply = { act: 'swallow', reply: 'sync' }
     const ended = hold.end(expect)
     hold.send([syncFrame], [expect])
     const end = await ended
-    const plan = this.#plan ?? step.plan
-    this.#conversation.settle(hold, plan, this.#request as Request, end)
+    request.repeatable = false
+    request.attempts = Number.POSITIVE_INFINITY
+    this.#conversation.settle(hold, this.#plan as OnePlan, request, end)
+    request.attempts = 0
+    if (end.kind === 'lost') this.#failed = true
     this.#hold = null
     this.#plan = null
     this.#steps = []
@@ -309,7 +341,7 @@ export class Batch {
   #view(): Session['view'] {
     const { view } = this.#conversation.session
     const hold = this.#hold
-    if (hold === null || this.#onlyDescribed || view.transaction.home !== null) return view
+    if (hold === null || view.transaction.home !== null || this.#movable(hold)) return view
     const { cluster, node, role } = hold.route
     return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role } } }
   }

@@ -96,9 +96,9 @@ export class Client {
   async #handle({ type, bytes }: ClientFrame): Promise<void> {
     switch (type) {
       case Frontend.Query:
-        return this.#batch.open ? this.#batch.interrupted() : runQuery(this.#conversation, bytes)
+        return this.#batch.open ? this.#interrupt(type, bytes) : runQuery(this.#conversation, bytes)
       case Frontend.FunctionCall:
-        return this.#batch.open ? this.#batch.interrupted() : runFunctionCall(this.#conversation, bytes)
+        return this.#batch.open ? this.#interrupt(type, bytes) : runFunctionCall(this.#conversation, bytes)
       case Frontend.Parse:
       case Frontend.Bind:
       case Frontend.Describe:
@@ -117,6 +117,12 @@ export class Client {
       default:
         throw violation('a message out of place')
     }
+  }
+
+  /** A Query or FunctionCall before the Sync of a batch. */
+  async #interrupt(type: number, bytes: Uint8Array): Promise<void> {
+    if (!(await this.#batch.interrupted())) return
+    await (type === Frontend.Query ? runQuery(this.#conversation, bytes) : runFunctionCall(this.#conversation, bytes))
   }
 
   async #copy(hold: Hold | null, { type, bytes }: ClientFrame): Promise<void> {
