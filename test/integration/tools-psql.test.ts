@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { main as command } from '../../src/doors/cli/main.js'
 import { until } from '../../src/embedded/until.js'
-import { skipWithout } from '../support/commands.js'
+import { findCommand, skipWithout } from '../support/commands.js'
 import { programEnvironment, psql } from '../support/program.js'
 import { lastRoute, withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
@@ -232,7 +232,7 @@ class Terminal {
   #ended = false
 
   constructor(t: Test, port: number) {
-    this.#child = spawn('script', ['-qec', 'exec psql -X', '/dev/null'], {
+    this.#child = spawn(findCommand('script') ?? '', ['-qec', 'exec psql -X', '/dev/null'], {
       env: programEnvironment(port),
       stdio: ['pipe', 'pipe', 'ignore'],
     })
