@@ -3,8 +3,9 @@
 import t from 'tap'
 import type pg from 'pg'
 import { WireClient, names } from '../support/wire-client.js'
-import { withProxy } from '../support/proxy.js'
+import { lastRoute, withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
+import { until } from '../../src/embedded/until.js'
 
 const running = await withTopology(t, {
   clusters: {
@@ -65,6 +66,29 @@ t.test('after a flushed read on a replica the write of the same batch goes to th
   t.ok((await client.until('ReadyForQuery')).includes('DataRow 1 "1"'), 'and what follows reads it')
 })
 
+t.test('a write whose client left at once is not cancelled; one in a transaction is taken back', async (t) => {
+  const { primary } = running.cluster('main')
+  const isActive = async (text: string): Promise<boolean> =>
+    (await primary.sql(`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%${text}%' AND pid <> pg_backend_pid()`))
+      .length > 0
+  const gone = await WireClient.login(t, port)
+  gone.query('INSERT INTO items SELECT 500, 0 FROM pg_sleep(0.5) /* orphan */')
+  await until('the write runs', () => isActive('orphan'))
+  gone.destroy()
+  await until('the write has ended', async () => (await primary.sql('SELECT 1 FROM items WHERE id = 500')).length > 0)
+  const broken = await WireClient.login(t, port)
+  broken.query('BEGIN')
+  await broken.until('ReadyForQuery')
+  broken.query('INSERT INTO items SELECT 501, 0 FROM pg_sleep(60) /* taken back */')
+  await until('the second write runs', () => isActive('taken back'))
+  broken.destroy()
+  // With one connection the next client gets in only when that one is free again.
+  const next = await connect()
+  t.equal((await next.query('SELECT 1 FROM items WHERE id = 501 FOR UPDATE')).rowCount, 0)
+  t.equal((await next.query<{ n: string }>('SELECT count(*) AS n FROM items WHERE id = 500')).rows[0]?.n, '1')
+  await next.end()
+})
+
 const leaves: readonly (readonly [string, string])[] = [
   ['EXPLAIN ANALYZE of set_config()', "EXPLAIN ANALYZE SELECT set_config('my.left', 'x', false)"],
   ['an UPDATE of pg_settings', "UPDATE pg_settings SET setting = '66s' WHERE name = 'statement_timeout'"],
@@ -76,8 +100,7 @@ for (const [what, sql] of leaves) {
     const first = await connect()
     await first.query(sql)
     // A client that keeps the connection must leave first; one that does not is still there.
-    const kept = (await pids(first)).kept
-    if (kept) await first.end()
+    if (await keeps(first)) await first.end()
     const second = await connect()
     const { rows } = await second.query<{ left: string | null; timeout: string }>(
       "/* second */ SELECT current_setting('my.left', true) AS left, current_setting('statement_timeout') AS timeout",
@@ -90,7 +113,7 @@ for (const [what, sql] of leaves) {
 }
 
 /** Whether the session keeps its connection. */
-async function pids(client: pg.Client): Promise<{ kept: boolean }> {
-  const { rows } = await client.query<Record<string, string>>('SELECT 1; SELECT 2').then(() => client.query('SHOW pointsman.last_route'))
-  return { kept: /pinned/.test(rows[0]?.['pointsman.last_route'] ?? '') }
+async function keeps(client: pg.Client): Promise<boolean> {
+  await client.query('SELECT 1; SELECT 2')
+  return (await lastRoute(client)).includes('pinned')
 }

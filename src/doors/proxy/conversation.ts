@@ -56,6 +56,8 @@ export interface ConversationParts {
   readonly now: () => number
 }
 
+/** A write whose client has left is given this long to end. */
+const orphanMs = 60_000
 /** A read may be sent to this many servers in turn. */
 const maxAttempts = 4
 
@@ -97,6 +99,8 @@ export class Conversation implements HoldOwner {
   #abort = new AbortController()
   #waiting = false
   #gone = false
+  /** The server connection on which the last write of a client that has left is being ended. */
+  #finishing: { readonly hold: Hold; readonly timer: NodeJS.Timeout } | null = null
   #mode: TransactionMode | null = null
   #overrides: PolicyOverride = {}
 
@@ -358,7 +362,10 @@ export class Conversation implements HoldOwner {
    * or prepared anew; the connection has been given back where it must not be used for that.
    */
   settle(hold: Hold, plan: OnePlan, request: Request, end: End): boolean {
-    if (this.#gone) return false
+    if (this.#gone) {
+      this.#orphanEnded(hold, end)
+      return false
+    }
     if (end.kind === 'lost') return this.#settleLost(hold, request, end.loss)
     this.#settleFloors(hold, plan, request, end.status)
     const again = request.rerun !== null && end.withheld
@@ -596,6 +603,10 @@ export class Conversation implements HoldOwner {
 
   #abandon(hold: Hold): void {
     if (hold.owed) {
+      if (this.#finishes(hold)) {
+        this.#orphan(hold)
+        return
+      }
       // A server notices a closed socket only when it writes to it: tell it to stop first.
       void this.#cancel(hold).then(() => hold.lease.destroy('its client left while it was busy'))
       this.#holds.delete(hold.cluster)
@@ -614,6 +625,33 @@ export class Conversation implements HoldOwner {
       () => hold.lease.release('its client left in a transaction'),
       () => hold.lease.destroy('its client left in a transaction'),
     )
+  }
+
+  /** A whole write was sent: PostgreSQL would end it for a client that has left, and so do we. In a transaction nothing of it could stand, COMMIT aside. */
+  #finishes(hold: Hold): boolean {
+    const request = this.#request
+    if (request?.hold !== hold || !request.complete) return false
+    return hold.writing && !hold.copying && (this.session.transaction.kind === 'idle' || request.commits)
+  }
+
+  #orphan(hold: Hold): void {
+    this.#holds.delete(hold.cluster)
+    hold.discard()
+    const giveUp = (): void => {
+      this.#finishing = null
+      void this.#cancel(hold).then(() => hold.lease.destroy('its client left while it was busy'))
+      hold.detach()
+    }
+    this.#finishing = { hold, timer: setTimeout(giveUp, orphanMs) }
+  }
+
+  #orphanEnded(hold: Hold, end: End): void {
+    if (this.#finishing?.hold !== hold) return
+    clearTimeout(this.#finishing.timer)
+    this.#finishing = null
+    hold.detach()
+    if (end.kind === 'ready' && end.status === 'I') hold.lease.release('its client left while it was busy')
+    else hold.lease.destroy('its client left while it was busy')
   }
 
   // ---- generations and reports

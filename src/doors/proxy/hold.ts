@@ -126,6 +126,12 @@ export class Hold implements ReplySink {
     this.#conclude({ reason: 'given up', error: null, written: true, forwarded: true, owed: true })
   }
 
+  /** Nobody reads the replies any more: they must not wait for anybody. */
+  discard(): void {
+    this.#owner.output.onDrain = null
+    this.#exchange.resume()
+  }
+
   bytes(chunk: Uint8Array): boolean {
     if (this.#owner.output.write(chunk)) return true
     this.#owner.output.onDrain = () => {
