@@ -1,6 +1,7 @@
 // routing/shard-demands.ts — what must be known before a statement on sharded tables can run: one demand for every
 // range-table entry of a sharded table and for every row that INSERT brings. Independent of values, so it is part of
 // the cached template. What can never run on one shard is refused here.
+import type { RelationInfo } from '../catalog/catalog.js'
 import type { Sharded } from '../sharding/sharded.js'
 import type { InsertFacts, Operand, RangeEntry, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
@@ -15,12 +16,16 @@ export interface Demand {
   readonly column: string
   /** Lists of operands, each of which alone says which rows are meant; none: the key is missing. */
   readonly alternatives: readonly (readonly Operand[])[]
+  /** The value is stored, in a column that may cut off blanks at its end. */
+  readonly trims?: boolean
 }
 
 export interface ShardNeed {
   readonly sharded: Sharded
   readonly demands: readonly Demand[]
   readonly writes: boolean
+  /** Parameters that also stand where no key is: without a declared type, the server may take it from there. */
+  readonly elsewhere: ReadonlySet<number>
 }
 
 /** `touched`: the sharded relations of `statement`, all of one `sharded`. */
@@ -43,7 +48,16 @@ export function shardNeed(context: Context, statement: Statement, sharded: Shard
     const alternatives = ownEquals ? [] : entry.bindings.filter((binding) => binding.column === column).map((binding) => binding.values)
     demands.push({ table: relation.key, column, alternatives })
   }
-  return { sharded, demands, writes: statement.writes }
+  return { sharded, demands, writes: statement.writes, elsewhere: usedElsewhere(statement, demands) }
+}
+
+function usedElsewhere(statement: Statement, demands: readonly Demand[]): ReadonlySet<number> {
+  const asKeys = [...statement.paramUses].fill(0)
+  // An unqualified column binds several entries with one and the same list.
+  for (const operands of new Set(demands.flatMap((demand) => demand.alternatives))) {
+    for (const operand of operands) if (operand.kind === 'param') asKeys[operand.number - 1] = (asKeys[operand.number - 1] ?? 0) + 1
+  }
+  return new Set(statement.paramUses.flatMap((uses, index) => (uses > (asKeys[index] ?? 0) ? [index + 1] : [])))
 }
 
 /** A user's own `=` in the search_path binds nothing, wherever pg_catalog stands in it: the better match of types wins. */
@@ -155,19 +169,27 @@ function insertDemands(context: Context, insert: InsertFacts, target: Touched, s
       hint: 'Write the column list: INSERT INTO t (a, b) VALUES …',
     })
   }
+  const trims = columnsOf(context, target, sharded).some((columns) =>
+    columns.some(({ name, type }) => name === column && type.endsWith(')')),
+  )
   return insert.rows.map((row) => {
     const operand = position === -1 ? undefined : row[position]
-    return operand === undefined ? missing : { table: target.key, column, alternatives: [[operand]] }
+    return operand === undefined ? missing : { table: target.key, column, alternatives: [[operand]], trims }
   })
 }
 
-function columnPosition(context: Context, target: Touched, sharded: Sharded, column: string): number | null {
-  for (const cluster of sharded.clusters) {
+function columnsOf(context: Context, target: Touched, sharded: Sharded): readonly RelationInfo['columns'][] {
+  return sharded.clusters.flatMap((cluster) => {
     const info = context.catalogs.get(cluster)?.relations.get(target.key)
-    const position = info?.columns.findIndex((one) => one.name === column) ?? -1
-    if (position !== -1) return position
-  }
-  return null
+    return info === undefined ? [] : [info.columns]
+  })
+}
+
+/** null: unknown, or not the same on every cluster. */
+function columnPosition(context: Context, target: Touched, sharded: Sharded, column: string): number | null {
+  const positions = new Set(columnsOf(context, target, sharded).map((columns) => columns.findIndex((one) => one.name === column)))
+  const [position] = positions
+  return positions.size === 1 && position !== undefined && position !== -1 ? position : null
 }
 
 export function refuseSharded(rule: Rule, sharded: Sharded, touched: readonly Touched[], refusal: Refusal): RefusePlan {

@@ -48,7 +48,7 @@ export function evaluate(need: ShardNeed, values: Values): Evaluated {
   let provisional = false
   let missing: Demand | null = null
   for (const demand of need.demands) {
-    const found = findShard(sharded, demand, values)
+    const found = findShard(need, demand, values)
     if (found.kind === 'problem')
       return refused('shard-key-unreadable', sharded, demand, `the shard key ${demand.column} of ${demand.table} ${found.words}`)
     if (found.kind === 'several') return severalShards(sharded, demand)
@@ -110,10 +110,10 @@ function refused(rule: Rule, sharded: Sharded, demand: Demand, message: string):
 const preference: Readonly<Record<Found['kind'], number>> = { shard: 0, empty: 1, unknown: 2, several: 3, problem: 4, missing: 5 }
 
 /** The best that any alternative gives: each of them alone holds for every row. */
-function findShard(sharded: Sharded, demand: Demand, values: Values): Found {
+function findShard(need: ShardNeed, demand: Demand, values: Values): Found {
   let best: Found = { kind: 'missing' }
   for (const operands of demand.alternatives) {
-    const found = findInList(sharded, operands, values)
+    const found = findInList(need, demand, operands, values)
     if (found.kind === 'shard') return found
     if (preference[found.kind] < preference[best.kind]) best = found
   }
@@ -125,20 +125,21 @@ function place(sharded: Sharded, key: Key, values: Values): Placement | KeyProbl
   return beyond ? problem('is not ASCII, and the client_encoding of the session is not UTF8') : shardOf(sharded, key)
 }
 
-function findInList(sharded: Sharded, operands: readonly Operand[], values: Values): Found {
+function findInList(need: ShardNeed, demand: Demand, operands: readonly Operand[], values: Values): Found {
+  const { sharded } = need
   let shard: number | null = null
   let unknown = false
   let nulls = 0
   let several = false
   for (const operand of operands) {
-    const keys = readOperand(sharded.keyType, operand, values)
+    const keys = readOperand(need, operand, values)
     if (keys === 'missing') return { kind: 'missing' }
     if (keys === 'unknown') unknown = true
     else if (keys === 'null') nulls++
     else if ('problem' in keys) return { kind: 'problem', words: keys.problem }
     else {
       for (const key of keys) {
-        const placed = place(sharded, key, values)
+        const placed = demand.trims === true && endsBlank(key) ? cutOff : place(sharded, key, values)
         if (placed.kind === 'problem') return { kind: 'problem', words: placed.problem }
         several ||= shard !== null && shard !== placed.shard
         shard = placed.shard
@@ -152,9 +153,16 @@ function findInList(sharded: Sharded, operands: readonly Operand[], values: Valu
   return nulls > 0 ? { kind: 'problem', words: 'is NULL' } : { kind: 'empty' }
 }
 
+function endsBlank(key: Key): boolean {
+  return key.kind === 'bytes' && key.text.endsWith(' ')
+}
+
+const cutOff = problem('ends with blanks, which its column may cut off')
+
 type Read = readonly Key[] | KeyProblem | 'missing' | 'unknown' | 'null'
 
-function readOperand(keyType: KeyType, operand: Operand, values: Values): Read {
+function readOperand(need: ShardNeed, operand: Operand, values: Values): Read {
+  const { keyType } = need.sharded
   switch (operand.kind) {
     case 'null':
       return 'null'
@@ -166,7 +174,7 @@ function readOperand(keyType: KeyType, operand: Operand, values: Values): Read {
     case 'arrayLiteral':
       return readArrayLiteral(keyType, operand, values.understood)
     case 'param':
-      return readParameter(keyType, operand, values.parameters?.get(operand.number))
+      return readParameter(need, operand, values.parameters?.get(operand.number))
   }
 }
 
@@ -220,9 +228,25 @@ function readArrayLiteral(keyType: KeyType, operand: Extract<Operand, { kind: 'a
   return text === null ? problem('is not an array literal') : readKeyArray(type, text)
 }
 
-function readParameter(keyType: KeyType, operand: Extract<Operand, { kind: 'param' }>, value: ParameterValue | null | undefined): Read {
+function readParameter(need: ShardNeed, operand: Extract<Operand, { kind: 'param' }>, value: ParameterValue | null | undefined): Read {
   if (value === undefined) return 'unknown'
   if (value === null) return 'null'
+  const keys = readValue(need.sharded.keyType, operand, value)
+  const declared = value.oid !== undefined && value.oid !== 0 && value.oid !== 705
+  if ('problem' in keys || declared || !need.elsewhere.has(operand.number)) return keys
+  return 'text' in value && keys.every(sameInAnyType) ? keys : typeFromElsewhere
+}
+
+const typeFromElsewhere = problem(
+  'is a parameter without a declared type that stands in other places too, one of which may decide its type: use a parameter of its own',
+)
+
+/** What numeric, double precision, char(n) and name would all compare as the key's own type does. */
+function sameInAnyType(key: Key): boolean {
+  return key.kind === 'bytes' ? !key.text.endsWith(' ') && key.bytes.length < 64 : Math.abs(key.high) < 0x200000
+}
+
+function readValue(keyType: KeyType, operand: Extract<Operand, { kind: 'param' }>, value: ParameterValue): readonly Key[] | KeyProblem {
   const cast = castType(keyType, operand.cast, operand.array)
   if (cast === null) return wrongCast(keyType)
   const oid = value.oid ?? 0

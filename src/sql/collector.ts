@@ -19,7 +19,7 @@ const lockOrder: readonly Locks[] = ['none', 'transaction-advisory-lock', 'sessi
 export class Collector {
   writes = false
   locks = false
-  params = 0
+  readonly #paramUses: number[] = []
   /** Calls of set_config(). */
   settingCalls = 0
   temporary = false
@@ -57,6 +57,11 @@ export class Collector {
     this.relation(name, access)
   }
 
+  param(number: number): void {
+    while (this.#paramUses.length < number) this.#paramUses.push(0)
+    this.#paramUses[number - 1] = (this.#paramUses[number - 1] ?? 0) + 1
+  }
+
   advisory(locks: Locks): void {
     if (lockOrder.indexOf(locks) > lockOrder.indexOf(this.#advisory)) this.#advisory = locks
   }
@@ -73,7 +78,8 @@ export class Collector {
       attributes: Object.freeze([...this.#attributes]),
       entries: Object.freeze(this.entries.map(closed)),
       sequences: values(this.#sequences),
-      params: this.params,
+      params: this.#paramUses.length,
+      paramUses: Object.freeze(this.#paramUses),
       cursorsOrLocks: this.#advisory,
     }
   }

@@ -107,7 +107,7 @@ export class Walk {
       case 'ColumnRef':
         return this.#column(inner)
       case 'ParamRef':
-        this.facts.params = Math.max(this.facts.params, integer(inner['number']))
+        this.facts.param(integer(inner['number']))
         return
       case 'FuncCall':
         this.#function(inner)

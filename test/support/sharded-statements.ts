@@ -28,7 +28,7 @@ interface Item {
 export const statements: fc.Arbitrary<Generated> = fc.gen().map((gen) => {
   const pick: Pick = (...choices) => choices[gen(fc.nat, { max: choices.length - 1 })] as never
   const world: World = { pick, parameters: [], words: pick(false, false, true), depth: 0 }
-  const make = pick(select, select, select, withCte, setOperation, insert, update, remove, merge)
+  const make = pick(simple, simple, simple, joined, joined, select, select, select, withCte, setOperation, insert, update, remove, merge)
   const sql = make(world)
   return { sql, parameters: world.parameters, writes: /\b(INSERT|UPDATE|DELETE|MERGE)\b/.test(sql) }
 })
@@ -44,7 +44,7 @@ function number(world: World): string {
 }
 
 function word(world: World): string {
-  return world.pick('a', 'a', 'a', 'a', 'A', 'a ', 'b', 'ab', 'é')
+  return world.pick('a', 'a', 'a', 'a', 'A', 'a ', 'a ', 'a     ', 'b', 'ab', 'é')
 }
 
 function value(world: World): string {
@@ -281,7 +281,7 @@ function join(world: World): Item {
   const right = from(world)
   const names = [...left.names, ...right.names]
   const kind = world.pick('JOIN', 'JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN')
-  const how = world.pick(0, 0, 0, 1) === 1 ? `USING (${key(world)})` : `ON ${condition(world, names)}`
+  const how = world.pick(0, 0, 0, 1) === 1 ? `USING (${key(world)})` : `ON ${both(world, names)}`
   const text = `${left.text} ${kind} ${right.text} ${how}`
   const alias = world.pick('', '', '', 'j', 'a')
   return alias === '' ? { text, names } : { text: `(${text}) AS ${alias}`, names: [alias, ...(world.pick(true, false) ? names : [])] }
@@ -306,6 +306,34 @@ function nested(world: World): Item {
 
 // ---- statements
 
+/** Two or three tables, of which some are bound, here or there. */
+function joined(world: World): string {
+  const { pick } = world
+  const literal = world.words ? `'a'` : '7'
+  const bound = (): string => pick('a', 'b', 'a', 'b', 'c').concat(`.${key(world)} = ${literal}`)
+  const on = pick(bound(), `${bound()} AND ${bound()}`, `a.${key(world)} = b.${key(world)}`, 'true')
+  const other = pick(table(world), table(world), 'countries')
+  const join = `${table(world)} a ${pick('JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN')} ${other} b ON ${on}`
+  const all = pick(join, join, `(${join}) AS j, ${table(world)} a`, `(${join}) CROSS JOIN ${table(world)} c`)
+  const where = pick('', ` WHERE ${bound()}`, ` WHERE ${bound()}`, ` WHERE ${bound()} AND ${bound()}`)
+  return `SELECT count(*) FROM ${all}${where}`
+}
+
+/** One table and one condition, so that every odd value gets its turn. */
+function simple(world: World): string {
+  const item = one(world)
+  const column = ref(world, item.names)
+  const odd = world.words ? oddWord(world, word(world)) : oddNumber(world, number(world))
+  const other = world.pick(odd, odd, parameter(world))
+  const where = world.pick(
+    `${column} = ${other}`,
+    `${other} = ${column}`,
+    `${column} IN (${other}, ${value(world)})`,
+    keyed(world, item.names),
+  )
+  return `SELECT ${world.pick('count(*)', '*')} FROM ${item.text} WHERE ${where}`
+}
+
 function select(world: World): string {
   const { pick } = world
   const item = pick(false, false, false, true) ? commas(world) : from(world)
@@ -328,11 +356,13 @@ function select(world: World): string {
 function both(world: World, names: readonly string[]): string {
   const { pick } = world
   const literal = world.words ? `'a'` : '7'
-  const all = names.map((name) => `${name}.${key(world)} = ${literal}`).join(' AND ')
+  const bound = (some: readonly string[]): string => some.map((name) => `${name}.${key(world)} = ${literal}`).join(' AND ')
   return pick(
     () => condition(world, names),
-    () => `${all} AND ${condition(world, names)}`,
-    () => all,
+    () => `${bound(names)} AND ${condition(world, names)}`,
+    () => bound(names),
+    () => bound(names.filter((_, i) => i === 0 || pick(true, false))),
+    () => bound([pick(...names)]),
   )()
 }
 
