@@ -34,9 +34,38 @@ ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 ALTER TABLE guarded FORCE ROW LEVEL SECURITY;
 INSERT INTO users VALUES (1, 'ada'), (2, 'bea');
 INSERT INTO guarded VALUES (1);
+CREATE FUNCTION with_default(bigint DEFAULT nextval('tickets')) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE FUNCTION sets(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM set_config(''app.seen'', ''yes'', false); RETURN $1; END';
+CREATE DOMAIN setting AS bigint CHECK (sets(VALUE) > 0);
+CREATE TABLE by_default (id bigint, n bigint DEFAULT sets(1));
+CREATE TABLE by_check (id bigint CHECK (sets(id) > 0));
+CREATE TABLE by_index (id bigint);
+CREATE INDEX ON by_index (sets(id));
+CREATE TABLE by_column (id bigint, n bigint GENERATED ALWAYS AS (sets(id)) STORED);
+CREATE TABLE by_domain (id setting);
+CREATE TABLE by_policy (id bigint);
+CREATE POLICY sets ON by_policy FOR INSERT WITH CHECK (sets(id) > 0);
+ALTER TABLE by_policy ENABLE ROW LEVEL SECURITY;
+ALTER TABLE by_policy FORCE ROW LEVEL SECURITY;
+CREATE TABLE parent (id bigint PRIMARY KEY);
+CREATE TABLE child (id bigint REFERENCES parent ON DELETE SET DEFAULT DEFAULT sets(1));
+CREATE FUNCTION same(varchar, varchar) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT lower($1::text) OPERATOR(pg_catalog.=) lower($2::text)';
+CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = same);
+CREATE SCHEMA places;
+CREATE FUNCTION places.same(point, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE OPERATOR places.= (LEFTARG = point, RIGHTARG = text, FUNCTION = places.same);
+`
+const prepare = `
+GRANT pg_monitor TO app;
+CREATE SEQUENCE hidden;
+GRANT ALL ON SEQUENCE hidden TO app;
+CREATE VIEW information_schema.added AS SELECT nextval('hidden');
+GRANT SELECT ON information_schema.added TO app;
+CREATE FUNCTION seen() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM set_config(''app.seen'', ''yes'', false); END';
+CREATE EVENT TRIGGER seen ON ddl_command_end EXECUTE FUNCTION seen();
 `
 
-const running = await withTopology(t, { clusters: { main: { seed, prepare: 'GRANT pg_monitor TO app' } } })
+const running = await withTopology(t, { clusters: { main: { seed, prepare } } })
 const { primary, dbname } = running.cluster('main')
 const watched = watch(t, clusterConfigs(running))
 await watched.until('the catalog is loaded', () => watched.monitor.catalogs().has('main'))
@@ -131,6 +160,10 @@ const writes = [
   'SELECT * FROM noting',
   'SELECT * FROM guarded',
   "SELECT nextval('tickets')",
+  'SELECT with_default()',
+  "SELECT ('tickets'::regclass).nextval",
+  'SELECT * FROM information_schema.added',
+  "SELECT pg_input_is_valid('x', 'checked')",
   'SELECT u.name.note FROM users u',
   "WITH w AS (INSERT INTO log (note) VALUES ('x') RETURNING id) SELECT id FROM w",
   'SELECT * FROM users FOR KEY SHARE',
@@ -145,5 +178,26 @@ t.test('what could write is planned for the primary', async (t) => {
     t.equal(made.role, 'primary', `${sql}: ${printRoute(made, null)}`)
     t.equal(made.writes, true, sql)
   }
-  for (const sql of writes.slice(0, 9)) t.equal(await readOnly(sql), '25006', `it does write: ${sql}`)
+  for (const sql of writes.slice(0, 13)) t.equal(await readOnly(sql), '25006', `it does write: ${sql}`)
+})
+
+t.test('what defaults, checks, indexes, policies and event triggers run leaves a connection that is scrubbed', async (t) => {
+  const tables = ['by_default', 'by_check', 'by_index', 'by_column', 'by_domain', 'by_policy']
+  const writes = [...tables.map((table) => `INSERT INTO ${table} (id) VALUES (1)`), 'DELETE FROM parent', 'CREATE TABLE made (id bigint)']
+  for (const sql of writes) t.not(route(sql).taints, null, sql)
+  for (const sql of writes.filter((text) => !text.startsWith('DELETE'))) {
+    await client.query("BEGIN; SET app.seen = 'no'")
+    await client.query(sql)
+    const { rows } = await client.query<{ seen: string }>("SELECT current_setting('app.seen') AS seen")
+    t.equal(rows[0]?.seen, 'yes', `it does leave something: ${sql}`)
+    await client.query('ROLLBACK')
+  }
+  t.equal(route('INSERT INTO users (id) VALUES (3)').taints, null)
+})
+
+t.test('indexes belong to their tables, a = of users is known where keys could mean it', (t) => {
+  const catalog = watched.monitor.catalogs().get('main')
+  t.equal(catalog?.relations.get('public.users_pkey')?.partitionRoot, 'public.users')
+  t.same(catalog?.keyEquals, ['public'], 'not that of points')
+  t.end()
 })
