@@ -1,7 +1,7 @@
 // What drivers do that a specification would not think of, and what one client may leave for the next: pools of one
 // connection, so that whatever was left behind would be met.
 import t from 'tap'
-import type pg from 'pg'
+import pg from 'pg'
 import { WireClient, names } from '../support/wire-client.js'
 import { lastRoute, withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
@@ -87,6 +87,23 @@ t.test('a write whose client left at once is not cancelled; one in a transaction
   t.equal((await next.query('SELECT 1 FROM items WHERE id = 501 FOR UPDATE')).rowCount, 0)
   t.equal((await next.query<{ n: string }>('SELECT count(*) AS n FROM items WHERE id = 500')).rows[0]?.n, '1')
   await next.end()
+})
+
+t.test('a client that left while it waited for a lock keeps no connection', async (t) => {
+  const { primary } = running.cluster('main')
+  const holder = new pg.Client({ connectionString: running.url(primary) })
+  await holder.connect()
+  t.teardown(() => holder.end())
+  await holder.query('BEGIN; UPDATE items SET n = n WHERE id = 9')
+  const waiting = await WireClient.login(t, port)
+  waiting.query('SELECT n FROM items WHERE id = 9 FOR UPDATE')
+  const isWaiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+  await until('it waits', async () => (await primary.sql(isWaiting)).length > 0)
+  waiting.destroy()
+  const next = await connect()
+  t.equal((await next.query('UPDATE items SET n = n WHERE id = 10')).rowCount, 1)
+  await next.end()
+  await holder.query('ROLLBACK')
 })
 
 const leaves: readonly (readonly [string, string])[] = [

@@ -107,11 +107,16 @@ export class Batch {
     const request = (this.#request ??= this.#begin())
     if (this.#hold === null) conversation.endLocal(false)
     else await this.#endUnseen(this.#hold, request)
-    if (this.#failed || conversation.ending !== null) return false
+    if (this.#skips()) return false
     if (conversation.session.transaction.kind === 'idle') this.#reader.forgetPortals()
     this.#reset()
     conversation.finish(request)
     return true
+  }
+
+  /** A method, because the compiler believes that what was false before an await stays so. */
+  #skips(): boolean {
+    return this.#failed || this.#conversation.ending !== null
   }
 
   /** The server connection that waits for this batch's CopyData, if one does. */

@@ -631,6 +631,8 @@ export class Conversation implements HoldOwner {
   #finishes(hold: Hold): boolean {
     const request = this.#request
     if (request?.hold !== hold || !request.complete) return false
+    // What only takes locks lets go of them at its end, so nobody misses it.
+    if (request.plan?.why.at(-1)?.rule === 'lock') return false
     return hold.writing && !hold.copying && (this.session.transaction.kind === 'idle' || request.commits)
   }
 
