@@ -219,8 +219,8 @@ function opaqueVerdict(key: string, reason: 'writes' | 'unknown'): Verdict {
  */
 function behindCrosses(context: Context, touched: readonly Touched[], expanded: Expanded): RefusePlan | null {
   for (const [key, via] of expanded.behind) {
-    if (isSystemSchema(schemaOf(key))) continue
-    const { home, root } = homeOf(context, key, false)
+    if (isSystemSchema(schemaOf(key)) || isSequence(context, key)) continue
+    const { home, root } = homeOf(context, key)
     const first = touched.find((one) => leadsTo(expanded, one.key, key))
     if (first === undefined || fits(context, first.home, home)) continue
     const other: Touched = { name: { schema: null, name: key }, access: 'read', key, root, home, known: true }
@@ -229,12 +229,17 @@ function behindCrosses(context: Context, touched: readonly Touched[], expanded: 
   return null
 }
 
+/** A view's sequence is where the view is; the config has no line for it. */
+function isSequence(context: Context, key: string): boolean {
+  return context.clusters.some((cluster) => context.catalogs.get(cluster)?.relations.get(key)?.kind === 'sequence')
+}
+
 /** A view that is written may stand before a reference table. */
 function referenceBehind(context: Context, touched: readonly Touched[], expanded: Expanded): RefusePlan | null {
   if (context.clusters.length === 1 || suppliedCluster(context) !== null) return null
   for (const key of expanded.behind.keys()) {
     const written = touched.some((one) => one.access === 'write' && leadsTo(expanded, one.key, key))
-    if (written && homeOf(context, key, false).home.kind === 'reference') return writesReference(context, key)
+    if (written && homeOf(context, key).home.kind === 'reference') return writesReference(context, key)
   }
   return null
 }

@@ -41,7 +41,7 @@ export function touch(context: Context, statement: Statement): readonly Touched[
   const touched: Touched[] = []
   const created = createdName(statement)
   for (const use of statement.relations) {
-    const found = touchOne(context, use, use === created, statement.sequences)
+    const found = touchOne(context, use, use === created)
     if ('kind' in found) return found
     touched.push(found)
   }
@@ -73,7 +73,7 @@ function createdName(statement: Statement): RelationUse | undefined {
   return makes ? statement.relations.find((use) => use.access === 'define') : undefined
 }
 
-function touchOne(context: Context, use: RelationUse, created: boolean, sequences: readonly Name[]): Touched | RefusePlan {
+function touchOne(context: Context, use: RelationUse, created: boolean): Touched | RefusePlan {
   const resolved = created ? resolveCreated(use.name, context.names) : resolveRelation(use.name, context.names)
   const { key } = resolved
   const base = { name: use.name, access: use.access, key, root: key, known: true }
@@ -87,8 +87,7 @@ function touchOne(context: Context, use: RelationUse, created: boolean, sequence
       return { ...base, known: false, home: defaultHome(context) }
     case 'known':
     case 'unknown': {
-      const isSequence = sequences.some((name) => name.schema === use.name.schema && name.name === use.name.name)
-      const { root, home } = homeOf(context, key, isSequence)
+      const { root, home } = homeOf(context, key)
       return { ...base, root, home, known: resolved.kind === 'known' }
     }
   }
@@ -117,7 +116,7 @@ function defaultHome(context: Context): Home {
 }
 
 /** The home of a relation by its key: as configured, as its partition root is, or the default. */
-export function homeOf(context: Context, key: string, isSequence: boolean): { readonly root: string; readonly home: Home } {
+export function homeOf(context: Context, key: string): { readonly root: string; readonly home: Home } {
   const own = context.database.homes.get(key)
   if (own !== undefined) return { root: key, home: own }
   for (const cluster of context.clusters) {
@@ -127,7 +126,7 @@ export function homeOf(context: Context, key: string, isSequence: boolean): { re
     if (home !== undefined) return { root, home }
     if (info !== undefined && cluster === context.database.default) return { root, home: defaultHome(context) }
   }
-  return { root: key, home: (isSequence ? sequenceHome(context, key) : null) ?? defaultHome(context) }
+  return { root: key, home: sequenceHome(context, key) ?? defaultHome(context) }
 }
 
 /** Sequences have no line in the config: one that exists on a single cluster, and not on the default one, lives there. */
