@@ -1,9 +1,10 @@
 // metrics/metrics.ts — Prometheus metrics, fed by events; gauges are read from snapshots when somebody scrapes, so that
 // nothing is counted twice and nodes that are gone vanish. One registry per runtime. Every label is bounded: databases
 // that only `*` takes count as `*`, and no label holds a user, a table or a text.
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Events, Observer } from '../observe/events.js'
 import type { RuntimeSnapshot } from '../runtime/contract.js'
+import { Durations, type Tally } from './durations.js'
 import { replicaStaleness } from './staleness.js'
 
 /** Where gauges are read at scrape. */
@@ -49,57 +50,87 @@ type Stop = () => void
 
 function countQueries(registry: Registry, observer: Observer, sources: MetricSources): readonly Stop[] {
   const registers = [registry]
-  const queries = new Counter({
+  const known = new Counts()
+  new Counter({
     name: 'pointsman_queries_total',
     help: 'Statements or batches that ended.',
     labelNames: ['database', 'cluster', 'role', 'owner', 'outcome'],
     registers,
+    collect() {
+      this.reset()
+      for (const { query, count } of known.all) this.inc(query, count)
+    },
   })
-  const seconds = new Histogram({
-    name: 'pointsman_query_seconds',
-    help: 'From the arrival of a statement to its last reply.',
-    labelNames: ['cluster', 'role'],
-    buckets: secondsBuckets,
-    registers,
-  })
-  const reasons = new Counter({
+  const seconds = new Durations(
+    { name: 'pointsman_query_seconds', help: 'From the arrival of a statement to its last reply.', bounds: secondsBuckets },
+    registry,
+  )
+  new Counter({
     name: 'pointsman_route_reasons_total',
     help: 'Routes by the rule that decided.',
     labelNames: ['why'],
     registers,
+    collect() {
+      this.reset()
+      for (const { why, count } of known.all) if (why !== null) this.inc({ why }, count)
+    },
   })
-  // Looking up a metric by its labels costs more than routing a known statement does; the labels are few, so keep what they lead to.
-  const known = new Map<string, Counted>()
-  const counted = (event: Events['query.end'], database: string, why: string | undefined): Counted => {
-    const cluster = event.cluster ?? 'none'
-    const { role, outcome } = event
-    return {
-      query: queries.labels({ database, cluster, role, owner: event.owner ?? 'none', outcome }),
-      seconds: seconds.labels({ cluster, role }),
-      reason: why === undefined ? null : reasons.labels({ why }),
-    }
-  }
   return [
     observer.on('query.end', (event) => {
       const database = sources.databases().has(event.database) ? event.database : '*'
-      const why = event.why.at(-1)?.rule
-      const key = [database, event.cluster, event.role, event.owner, event.outcome, why].join('\n')
-      let found = known.get(key)
-      if (found === undefined) {
-        found = counted(event, database, why)
-        known.set(key, found)
-      }
-      found.query.inc()
-      found.seconds.observe(event.seconds)
-      found.reason?.inc()
+      const counted = known.of(event, database, seconds)
+      counted.count++
+      counted.seconds.observe(event.seconds)
     }),
   ]
 }
 
+/** Statements that share all their labels. */
 interface Counted {
-  readonly query: Counter.Internal
-  readonly seconds: Histogram.Internal<'cluster' | 'role'>
-  readonly reason: Counter.Internal | null
+  readonly query: Readonly<Record<'database' | 'cluster' | 'role' | 'owner' | 'outcome', string>>
+  readonly why: string | null
+  readonly seconds: Tally
+  count: number
+}
+
+/** Found without making a key: by the reasons of a plan, which statements of one shape share, then by the few labels seen with them. */
+class Counts {
+  readonly all: Counted[] = []
+  readonly #byReasons = new WeakMap<Events['query.end']['why'], Counted[]>()
+  readonly #byLabels = new Map<string, Counted>()
+
+  of(event: Events['query.end'], database: string, seconds: Durations): Counted {
+    let seen = this.#byReasons.get(event.why)
+    if (seen === undefined) {
+      seen = []
+      this.#byReasons.set(event.why, seen)
+    }
+    const cluster = event.cluster ?? 'none'
+    const owner = event.owner ?? 'none'
+    for (const counted of seen) {
+      const { query } = counted
+      const same = query.cluster === cluster && query.role === event.role && query.outcome === event.outcome
+      if (same && query.database === database && query.owner === owner) return counted
+    }
+    const counted = this.#labelled(
+      { database, cluster, role: event.role, owner, outcome: event.outcome },
+      event.why.at(-1)?.rule ?? null,
+      seconds,
+    )
+    seen.push(counted)
+    return counted
+  }
+
+  #labelled(query: Counted['query'], why: string | null, seconds: Durations): Counted {
+    const key = JSON.stringify([query, why])
+    const known = this.#byLabels.get(key)
+    if (known !== undefined) return known
+    const { cluster, role } = query
+    const counted: Counted = { query, why, seconds: seconds.tally({ cluster, role }), count: 0 }
+    this.#byLabels.set(key, counted)
+    this.all.push(counted)
+    return counted
+  }
 }
 
 function countEvents(registry: Registry, observer: Observer): readonly Stop[] {
@@ -121,12 +152,10 @@ function countEvents(registry: Registry, observer: Observer): readonly Stop[] {
     help: 'Statements taken for reads that a server found to write.',
     registers,
   })
-  const waits = new Histogram({
-    name: 'pointsman_pool_wait_seconds',
-    help: 'Waiting for a server connection.',
-    buckets: secondsBuckets,
-    registers,
-  })
+  const waits = new Durations(
+    { name: 'pointsman_pool_wait_seconds', help: 'Waiting for a server connection.', bounds: secondsBuckets },
+    registry,
+  ).tally({})
   const reloads = new Counter({ name: 'pointsman_config_reload_failures_total', help: 'Configs that were refused on reload.', registers })
   const clients = new Gauge({ name: 'pointsman_clients', help: 'Clients connected.', registers })
   return [
