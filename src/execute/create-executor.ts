@@ -10,7 +10,7 @@ import { admits, mayAdmit, requirement, usablePosition, type Requirement } from 
 import { boundOf } from '../consistency/series.js'
 import { formatLsn } from '../consistency/lsn.js'
 import type { LadderStep } from '../consistency/policy.js'
-import type { ClusterConfig, Config } from '../config/config.js'
+import type { ClusterConfig, Config, NodeConfig } from '../config/config.js'
 import type { Monitor } from '../monitor/contract.js'
 import type { Observer } from '../observe/events.js'
 import type { Lease, PooledConnection } from '../pool/contract.js'
@@ -38,13 +38,17 @@ export interface ExecutorParts<C extends PooledConnection> {
 
 /** The executor of one generation. */
 export function createExecutor<C extends PooledConnection>(parts: ExecutorParts<C>): Executor<C> {
+  const clusterOf = ({ plan }: AcquireRequest<C>): ClusterConfig => {
+    const cluster = parts.config.clusters.get(plan.cluster)
+    if (cluster === undefined) throw new RangeError(`no cluster ${plan.cluster} in the configuration`)
+    return cluster
+  }
   return {
     acquire: async (request) => {
       request.signal.throwIfAborted()
-      const cluster = parts.config.clusters.get(request.plan.cluster)
-      if (cluster === undefined) throw new RangeError(`no cluster ${request.plan.cluster} in the configuration`)
-      return new Acquisition(parts, cluster, request).run()
+      return new Acquisition(parts, clusterOf(request), request).run()
     },
+    tryAcquire: (request) => new Acquisition(parts, clusterOf(request), request).atOnce(),
   }
 }
 
@@ -64,14 +68,14 @@ class Acquisition<C extends PooledConnection> {
   readonly #cluster: ClusterConfig
   readonly #request: AcquireRequest<C>
   /** Replicas that could not be reached, or were lost by the caller. */
-  readonly #lost: Set<string>
+  #lost: ReadonlySet<string>
   #lastError: unknown = null
 
   constructor(parts: ExecutorParts<C>, cluster: ClusterConfig, request: AcquireRequest<C>) {
     this.#parts = parts
     this.#cluster = cluster
     this.#request = request
-    this.#lost = new Set(request.avoid)
+    this.#lost = request.avoid ?? nowhere
   }
 
   async run(): Promise<Grant<C>> {
@@ -82,6 +86,37 @@ class Acquisition<C extends PooledConnection> {
     if (grant !== null) return grant
     // A primary all by itself is no spill: there is nobody to spare it, or to wait for.
     return this.#onlyPrimaries() ? this.#primaryOrFail('first', []) : this.#ladder()
+  }
+
+  /** run() without anything that waits. */
+  atOnce(): Grant<C> | null {
+    const { plan } = this.#request
+    const asked = this.#asked()
+    if (plan.role === 'primary' || asked.kind === 'primary') return this.#primaryAtOnce()
+    if (plan.policy.consistency !== 'any' || plan.policy.maxStalenessMs !== null) this.#parts.monitor.wanted(this.#cluster.id)
+    if (this.#onlyPrimaries()) return this.#primaryAtOnce()
+    const node = this.#pick((it) => mayAdmit(asked, it), this.#lost)
+    if (node === null) return null
+    const lease = this.#leaseAtOnce(node, replicaFits(asked))
+    return lease === null ? null : this.#admitted(lease, asked, 'first')
+  }
+
+  #primaryAtOnce(): Grant<C> | null {
+    const { primary, timeline } = this.#snapshot()
+    if (primary === null) return null
+    const fits = (it: C): boolean => isPrimary(it, timeline)
+    const lease = this.#leaseAtOnce(primary, fits)
+    if (lease === null) return null
+    if (fits(lease.connection)) return this.#grant(lease, 'primary', 'first', [])
+    lease.destroy('opened while its server had another role')
+    return null
+  }
+
+  #leaseAtOnce(node: NodeSnapshot, fits: (connection: C) => boolean): Lease<C> | null {
+    const { load, pools } = this.#parts
+    const config = this.#config(node)
+    const lease = config === undefined ? null : pools.pool(this.#cluster, config, this.#request.identity).tryLease(this.#score(fits))
+    return lease === null ? null : countedLease(lease, [load.begin(node.id)])
   }
 
   // ---- replicas
@@ -101,12 +136,14 @@ class Acquisition<C extends PooledConnection> {
 
   /** Null: the node could not be reached, or none of its connections is proved to meet `asked`. */
   async #tryReplica(node: NodeSnapshot, asked: Requirement, step: Step): Promise<Grant<C> | null> {
-    const same = asked.kind === 'floor' ? asked.same : null
-    const fits = (it: C): boolean => it.evidence.inRecovery && (same === null || it.evidence.openedAt <= same.openedBefore)
-    const lease = await this.#lease(node, fits)
-    if (lease === null) return null
+    const lease = await this.#lease(node, replicaFits(asked))
+    return lease === null ? null : this.#admitted(lease, asked, step)
+  }
+
+  /** The second check, on the leased connection itself. */
+  #admitted(lease: Lease<C>, asked: Requirement, step: Step): Grant<C> | null {
     const { evidence } = lease.connection
-    const latest = this.#node(node.id)?.position ?? null
+    const latest = this.#node(lease.node)?.position ?? null
     if (evidence.inRecovery && admits(asked, evidence, latest)) return this.#grant(lease, 'replica', step, [])
     this.#pass(lease)
     return null
@@ -132,8 +169,8 @@ class Acquisition<C extends PooledConnection> {
 
   /** What the monitor knows of this generation's nodes; it may already measure those of the next. */
   #nodes(): readonly NodeSnapshot[] {
-    const { nodes } = this.#cluster
-    return this.#snapshot().nodes.filter(({ id }) => nodes.some((node) => node.id === id))
+    const { nodes } = this.#snapshot()
+    return nodes.every((node) => this.#config(node) !== undefined) ? nodes : nodes.filter((node) => this.#config(node) !== undefined)
   }
 
   #pick(admissible: (node: NodeSnapshot) => boolean, avoid: ReadonlySet<string>): NodeSnapshot | null {
@@ -300,24 +337,30 @@ class Acquisition<C extends PooledConnection> {
   /** Null where the node could not be reached: the pool has reported that, and it is not tried again. */
   async #lease(node: NodeSnapshot, fits: (connection: C) => boolean): Promise<Lease<C> | null> {
     const { load, pools } = this.#parts
-    const { identity, prefer, signal } = this.#request
-    const config = this.#cluster.nodes.find(({ id }) => id === node.id)
+    const { identity, signal } = this.#request
+    const config = this.#config(node)
     if (config === undefined) return null
     const end = load.begin(node.id)
     try {
-      const lease = await pools.pool(this.#cluster, config, identity).lease({
-        prefer: (it) => (fits(it) ? 1e9 : 0) + (prefer === undefined ? 0 : prefer(it)),
-        signal,
-      })
+      const lease = await pools.pool(this.#cluster, config, identity).lease({ prefer: this.#score(fits), signal })
       return countedLease(lease, [end])
     } catch (error) {
       end()
       signal.throwIfAborted()
       if (isFinal(error)) throw error
       this.#lastError = error
-      this.#lost.add(node.id)
+      this.#lost = new Set(this.#lost).add(node.id)
       return null
     }
+  }
+
+  #config({ id }: NodeSnapshot): NodeConfig | undefined {
+    return this.#cluster.nodes.find((node) => node.id === id)
+  }
+
+  #score(fits: (connection: C) => boolean): (connection: C) => number {
+    const { prefer } = this.#request
+    return (it) => (fits(it) ? 1e9 : 0) + (prefer === undefined ? 0 : prefer(it))
   }
 
   #grant(lease: Lease<C>, role: 'primary' | 'replica', step: Step, ended: readonly (() => void)[]): Grant<C> {
@@ -351,6 +394,13 @@ class Acquisition<C extends PooledConnection> {
   #node(id: string): NodeSnapshot | null {
     return this.#snapshot().nodes.find((node) => node.id === id) ?? null
   }
+}
+
+const nowhere: ReadonlySet<string> = new Set()
+
+function replicaFits(asked: Requirement): (connection: PooledConnection) => boolean {
+  const same = asked.kind === 'floor' ? asked.same : null
+  return ({ evidence }) => evidence.inRecovery && (same === null || evidence.openedAt <= same.openedBefore)
 }
 
 function isPrimary({ evidence }: PooledConnection, timeline: number | null): boolean {

@@ -14,4 +14,10 @@ export interface Executor<C extends PooledConnection> {
    * rejection no lease is held.
    */
   acquire(request: AcquireRequest<C>): Promise<Grant<C>>
+
+  /**
+   * What acquire() would grant without waiting for anything, within the call: the same choice and the same two checks.
+   * null: only acquire() can tell. Throws RangeError where the plan names no cluster of the configuration.
+   */
+  tryAcquire(request: AcquireRequest<C>): Grant<C> | null
 }

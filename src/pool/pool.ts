@@ -3,12 +3,13 @@
 //  · while one connection lives, a failed opening costs nobody: they get the next one that comes free;
 //  · a connection that dies while idle leaves at once (it is borrowed to be buried), so lending needs no round trip;
 //  · a tainted connection is scrubbed while still on loan, so nobody can get it meanwhile.
+import { setMaxListeners } from 'node:events'
 import { PointsmanError } from '../errors/error.js'
 import type { NodeConfig } from '../config/config.js'
 import type { Observer } from '../observe/events.js'
 import type { Connect, Identity, Lease, PooledConnection } from './contract.js'
 import { speaksOfNode } from './failure.js'
-import { createGenericPool, type GenericPool, type Resource } from './generic.js'
+import { createGenericPool, takeIdle, type GenericPool, type Resource } from './generic.js'
 import { WaitQueue, type Ticket } from './queue.js'
 import { Shelf } from './shelf.js'
 
@@ -74,6 +75,12 @@ export class Pool<C extends PooledConnection> {
   readonly #generic: GenericPool<C>
   readonly #entries = new Map<C, Entry>()
   readonly #stop = new AbortController()
+  /** Signals whose end is heard; for as long as they live, since adding and removing a listener costs more than a lease. */
+  readonly #heard = new WeakSet<AbortSignal>()
+  readonly #ends: LeaseEnds<C> = {
+    release: (connection, taint) => this.#returned(connection, taint),
+    destroy: (connection, reason) => this.#discard(connection, reason),
+  }
   #opening = 0
   #scrubbing = 0
   #failures = 0
@@ -86,6 +93,8 @@ export class Pool<C extends PooledConnection> {
   constructor(parts: PoolParts<C>) {
     this.#parts = parts
     const { settings } = parts
+    // Every connection that is being opened listens.
+    setMaxListeners(0, this.#stop.signal)
     this.#generic = createGenericPool<C>(
       { create: () => this.#open(), destroy: (connection) => this.#bury(connection) },
       this.#shelf,
@@ -102,6 +111,11 @@ export class Pool<C extends PooledConnection> {
 
   get identity(): Identity {
     return this.#parts.identity
+  }
+
+  /** It was closed, or is closing: it lends nothing any more. */
+  get draining(): boolean {
+    return this.#draining
   }
 
   counts(): PoolCounts {
@@ -129,10 +143,27 @@ export class Pool<C extends PooledConnection> {
    * reason of the failed opening where no connection is left, with `signal.reason`, or with `shutting_down`.
    */
   async lease(request: LeaseRequest<C>): Promise<Lease<C>> {
+    request.signal.throwIfAborted()
+    const idle = this.tryLease(request.prefer)
+    if (idle !== null) return idle
     const since = this.#parts.now()
     for (;;) {
       const connection = await this.#take(request, since)
       if (connection.usable) return this.#lend(connection)
+      this.#discard(connection)
+    }
+  }
+
+  /** Lends an idle connection within the call: no promise, no timer. null: none is idle, or others wait, or the pool takes nobody. */
+  tryLease(prefer?: (connection: C) => number): Lease<C> | null {
+    if (this.#draining) return null
+    for (;;) {
+      const connection = takeIdle(this.#generic, this.#queue, { prefer: prefer ?? null, take: null, signal: null, since: 0 })
+      if (connection === null) return null
+      if (connection.usable) {
+        this.#waited(0, 'ok')
+        return this.#lend(connection)
+      }
       this.#discard(connection)
     }
   }
@@ -152,9 +183,8 @@ export class Pool<C extends PooledConnection> {
     signal.throwIfAborted()
     if (this.#draining) throw new PointsmanError('shutting_down')
     if (this.#barred()) throw this.#lastError
-    const ticket: Ticket<C> = { prefer: prefer ?? null, take: null, since }
-    const cancel = (): void => void this.#queue.cancel(ticket, signal.reason)
-    signal.addEventListener('abort', cancel, { once: true })
+    const ticket: Ticket<C> = { prefer: prefer ?? null, take: null, signal, since }
+    this.#hear(signal)
     try {
       const connection = await this.#generic.acquire(ticket)
       if (isOver(signal)) {
@@ -162,20 +192,24 @@ export class Pool<C extends PooledConnection> {
         this.#giveBack(connection)
         throw signal.reason
       }
-      this.#waited(since, 'ok')
+      this.#waited(this.#parts.now() - since, 'ok')
       return connection
     } catch (error) {
       this.#queue.forget(ticket)
       this.#sweep()
       throw this.#refusal(error, since)
-    } finally {
-      signal.removeEventListener('abort', cancel)
     }
+  }
+
+  #hear(signal: AbortSignal): void {
+    if (this.#heard.has(signal)) return
+    this.#heard.add(signal)
+    signal.addEventListener('abort', () => this.#queue.cancelOf(signal), { once: true })
   }
 
   #refusal(error: unknown, since: number): unknown {
     const timedOut = error instanceof Error && error.name === 'TimeoutError' && error.message === 'ResourceRequest timed out'
-    this.#waited(since, timedOut ? 'timeout' : 'failed')
+    this.#waited(this.#parts.now() - since, timedOut ? 'timeout' : 'failed')
     if (!timedOut) return error
     const { node, identity, settings } = this.#parts
     const { busy, opening, waiting } = this.counts()
@@ -191,18 +225,15 @@ export class Pool<C extends PooledConnection> {
     })
   }
 
-  #waited(since: number, outcome: 'ok' | 'timeout' | 'failed'): void {
-    const { identity, node, now, observer } = this.#parts
-    observer.emit('pool.wait', { cluster: identity.cluster, node: node.id, seconds: (now() - since) / 1000, outcome })
+  #waited(ms: number, outcome: 'ok' | 'timeout' | 'failed'): void {
+    const { identity, node, observer } = this.#parts
+    observer.emit('pool.wait', { cluster: identity.cluster, node: node.id, seconds: ms / 1000, outcome })
   }
 
   #lend(connection: C): Lease<C> {
     const entry = this.#entries.get(connection)
     if (entry !== undefined) entry.phase = 'lent'
-    return new PoolLease(connection, this.#parts, {
-      release: (taint) => this.#returned(connection, taint),
-      destroy: (reason) => this.#discard(connection, reason),
-    })
+    return new PoolLease(connection, this.#parts, this.#ends)
   }
 
   #returned(connection: C, taint: string | null): void {
@@ -273,7 +304,7 @@ export class Pool<C extends PooledConnection> {
 
   #evictIdle(connection: C, reason: string): void {
     if (!this.#shelf.has((item) => item.obj === connection)) return // on its way to somebody, who will look at `usable`
-    const ticket: Ticket<C> = { prefer: null, take: connection, since: this.#parts.now() }
+    const ticket: Ticket<C> = { prefer: null, take: connection, signal: null, since: this.#parts.now() }
     const taken = this.#generic.acquire(ticket)
     // Where a connection is idle nobody waits, so generic-pool has served this within the call, or never will.
     if (this.#queue.cancel(ticket, null)) taken.catch(() => undefined)
@@ -396,18 +427,18 @@ export class Pool<C extends PooledConnection> {
   }
 }
 
-interface LeaseEnds {
-  release(taint: string | null): void
-  destroy(reason: string): void
+interface LeaseEnds<C> {
+  release(connection: C, taint: string | null): void
+  destroy(connection: C, reason: string): void
 }
 
 class PoolLease<C extends PooledConnection> implements Lease<C> {
   readonly connection: C
   readonly node: string
   readonly cluster: string
-  #ends: LeaseEnds | null
+  #ends: LeaseEnds<C> | null
 
-  constructor(connection: C, parts: PoolParts<C>, ends: LeaseEnds) {
+  constructor(connection: C, parts: PoolParts<C>, ends: LeaseEnds<C>) {
     this.connection = connection
     this.node = parts.node.id
     this.cluster = parts.identity.cluster
@@ -415,14 +446,14 @@ class PoolLease<C extends PooledConnection> implements Lease<C> {
   }
 
   release(taint: string | null): void {
-    this.#end().release(taint)
+    this.#end().release(this.connection, taint)
   }
 
   destroy(reason: string): void {
-    this.#end().destroy(reason)
+    this.#end().destroy(this.connection, reason)
   }
 
-  #end(): LeaseEnds {
+  #end(): LeaseEnds<C> {
     const ends = this.#ends
     if (ends === null) throw new Error(`the lease of a connection to ${this.node} was ended twice`)
     this.#ends = null
@@ -433,10 +464,12 @@ class PoolLease<C extends PooledConnection> implements Lease<C> {
 function indexOfBest<C>(items: readonly Resource<C>[], score: (connection: C) => number): number {
   let best = 0
   let bestScore = -Infinity
-  items.forEach((item, index) => {
+  for (const [index, item] of items.entries()) {
     const value = score(item.obj)
-    if (value > bestScore) [best, bestScore] = [index, value]
-  })
+    if (value <= bestScore) continue
+    best = index
+    bestScore = value
+  }
   return best
 }
 

@@ -5,7 +5,7 @@
 /** What generic-pool makes for each acquire(): a promise with its own timeout. */
 export interface Waiting {
   readonly state: string
-  readonly promise: Promise<unknown>
+  resolve(connection: unknown): void
   reject(reason: unknown): void
 }
 
@@ -15,6 +15,8 @@ export interface Ticket<C> {
   readonly prefer: ((connection: C) => number) | null
   /** Exactly this idle connection: it is taken out to be destroyed. */
   readonly take: C | null
+  /** Its end ends the wait. */
+  readonly signal: AbortSignal | null
   readonly since: number
 }
 
@@ -62,6 +64,11 @@ export class WaitQueue<C> {
   /** A wait that generic-pool ended by its own timeout. */
   forget(ticket: Ticket<C>): void {
     this.#waiting.delete(ticket)
+  }
+
+  /** Ends the waits that go with `signal`, which has fired. */
+  cancelOf(signal: AbortSignal): void {
+    for (const ticket of [...this.#waiting.keys()]) if (ticket.signal === signal) this.cancel(ticket, signal.reason)
   }
 
   cancelAll(reason: unknown): void {

@@ -35,6 +35,8 @@ const scrubMs = 5_000
 export class PoolSet<C extends PooledConnection> {
   readonly #parts: PoolSetParts<C>
   readonly #members = new Map<string, Member<C>>()
+  /** Pools found before, by the very objects they were asked for with: naming one costs more than lending from it. */
+  readonly #found = new WeakMap<NodeConfig, WeakMap<Identity, { readonly cluster: ClusterConfig; readonly pool: Pool<C> }>>()
   readonly #leaving = new Set<Member<C>>()
   #closed = false
 
@@ -44,6 +46,15 @@ export class PoolSet<C extends PooledConnection> {
 
   /** The pool for this node and login, made if there is none. */
   pool(cluster: ClusterConfig, node: NodeConfig, identity: Identity): Pool<C> {
+    const known = this.#found.get(node)?.get(identity)
+    if (known?.cluster === cluster && !known.pool.draining) return known.pool
+    const pool = this.#named(cluster, node, identity)
+    const found = this.#found.get(node) ?? new WeakMap<Identity, { cluster: ClusterConfig; pool: Pool<C> }>()
+    this.#found.set(node, found.set(identity, { cluster, pool }))
+    return pool
+  }
+
+  #named(cluster: ClusterConfig, node: NodeConfig, identity: Identity): Pool<C> {
     const source = sourceOf(cluster, node)
     const key = `${source}\n${identity.key}`
     const found = this.#members.get(key)
