@@ -37,6 +37,7 @@ export class Connection implements ServerConnection {
   readonly #replies: ReplyReader
   readonly #frames: FrameReader
   readonly #parameters = new Map<string, string>()
+  #parametersKey: string | null = null
   readonly #closedListeners: ((reason: string) => void)[] = []
   #sink: ReplySink | null = null
   #transaction: TransactionStatus = 'I'
@@ -78,6 +79,11 @@ export class Connection implements ServerConnection {
 
   get parameters(): ReadonlyMap<string, string> {
     return this.#parameters
+  }
+
+  get parametersKey(): string {
+    this.#parametersKey ??= JSON.stringify([...this.#parameters])
+    return this.#parametersKey
   }
 
   get backend(): BackendKey {
@@ -217,7 +223,10 @@ export class Connection implements ServerConnection {
       status: (status) => {
         this.#transaction = status
       },
-      parameter: (name, value) => void this.#parameters.set(name, value),
+      parameter: (name, value) => {
+        this.#parameters.set(name, value)
+        this.#parametersKey = null
+      },
       fatal: (fields) => {
         this.#fatal = fields
       },

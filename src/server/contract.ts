@@ -141,6 +141,8 @@ export interface ServerConnection extends PooledConnection {
   readonly node: NodeConfig
   /** Live ParameterStatus values. */
   readonly parameters: ReadonlyMap<string, string>
+  /** Equal wherever `parameters` are equal, and only there. */
+  readonly parametersKey: string
   readonly backend: BackendKey
   /** The last ReadyForQuery's byte. */
   readonly transaction: TransactionStatus

@@ -10,9 +10,11 @@ export interface Replayed {
   readonly value: string | null
 }
 
+const none: readonly Replayed[] = []
+
 /** The changes that make `actual` into `wanted`; [] if nothing differs. The router's own settings never reach a server. */
 export function replayChanges(wanted: Settings, actual: Settings): readonly Replayed[] {
-  if (wanted === actual) return []
+  if (wanted === actual || (wanted.size === 0 && actual.size === 0)) return none
   const changes: Replayed[] = []
   for (const [name, value] of wanted) if (!isOwn(name) && actual.get(name) !== value) changes.push({ name, value })
   for (const name of actual.keys()) if (isOwn(name) || !wanted.has(name)) changes.push({ name, value: null })

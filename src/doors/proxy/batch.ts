@@ -72,13 +72,13 @@ export class Batch {
   }
 
   /** Takes Parse, Bind, Describe, Execute or Close. Throws 08P01 on a malformed one. */
-  async add(type: number, frame: Uint8Array): Promise<void> {
-    if (this.#failed) return
+  add(type: number, frame: Uint8Array): Promise<void> | null {
+    if (this.#failed) return null
     const { message, undo } = this.#reader.read(type, frame, this.#count++)
     if (undo !== null) this.#undo.push({ index: message.index, undo })
     this.#fresh.push(message)
     this.#freshBytes += frame.length
-    if (this.#freshBytes > stepBytes) await this.#step()
+    return this.#freshBytes > stepBytes ? this.#step() : null
   }
 
   async flush(): Promise<void> {
@@ -125,22 +125,74 @@ export class Batch {
   }
 
   /** Sync: the end of the batch, whatever became of it. */
-  async sync(): Promise<void> {
-    const conversation = this.#conversation
+  sync(): Promise<void> | null {
     const request = (this.#request ??= this.#begin())
+    const unusual = this.#failed || this.#hold !== null || this.#conversation.ending !== null
+    if (unusual || this.#fresh.some((message) => errorOf(message) !== null)) return this.#through(request, () => this.#syncUnusual(request))
     try {
-      if (!this.#failed) await this.#step(true)
-      else if (this.#hold !== null) await this.#finish(this.#hold, request)
-      else this.#endLocal()
+      return this.#syncUsual(request)
     } catch (error) {
+      return this.#broken(request, error)
+    }
+  }
+
+  /** All of the batch has come, it goes to one server, and nothing but its end is waited for. null: it was answered here. */
+  #syncUsual(request: Request): Promise<void> | null {
+    const messages = this.#fresh
+    this.#fresh = []
+    this.#freshBytes = 0
+    const step = this.#route(messages, request)
+    if (step.plan === null) {
+      this.#answerHere(step, true)
+      this.#close(request)
+      return null
+    }
+    this.#enter(step)
+    const hold = this.#attach(request)
+    if (hold instanceof Promise) return this.#through(request, () => this.#runToSync(step, request, hold))
+    return this.#sendToSync(hold, [step]).then((end) => this.#concluded(hold, request, end))
+  }
+
+  #concluded(hold: Hold, request: Request, end: End): Promise<void> | undefined {
+    try {
+      if (this.#ended(hold, request, end)) return this.#through(request, () => this.#repeat(request))
+    } catch (error) {
+      return this.#broken(request, error)
+    }
+    this.#close(request)
+    return undefined
+  }
+
+  async #syncUnusual(request: Request): Promise<void> {
+    if (!this.#failed) await this.#step(true)
+    else if (this.#hold !== null) await this.#finish(this.#hold, request)
+    else this.#endLocal()
+  }
+
+  /** Whatever `work` meets: the client hears of it, and the batch ends. */
+  async #through(request: Request, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      return this.#broken(request, error)
+    }
+    this.#close(request)
+  }
+
+  async #broken(request: Request, error: unknown): Promise<void> {
+    try {
       await this.#refuse(error)
       if (this.#hold !== null) await this.#finish(this.#hold, request)
       else this.#endLocal()
     } finally {
-      if (conversation.session.transaction.kind === 'idle') this.#reader.forgetPortals()
-      this.#reset()
-      conversation.finish(request)
+      this.#close(request)
     }
+  }
+
+  #close(request: Request): void {
+    if (this.#conversation.session.transaction.kind === 'idle') this.#reader.forgetPortals()
+    this.#reset()
+    this.#conversation.finish(request)
   }
 
   /** What the client prepared in a batch that never came to its end is forgotten with it. */
@@ -164,6 +216,7 @@ export class Batch {
     const request = this.#conversation.begin()
     request.running = (label) => this.#running(label)
     request.onFailed = (label) => this.#undoFrom(label)
+    request.onStalePlan = () => this.#stalePlan()
     request.onDescribed = (oids, label) => this.#described(oids, label)
     return request
   }
@@ -192,8 +245,7 @@ export class Batch {
   async #take(messages: readonly Message[], request: Request, last: boolean): Promise<void> {
     const step = this.#route(messages, request)
     if (step.plan === null && this.#hold === null) {
-      for (const message of messages) for (const frame of step.replies.get(message) ?? []) this.#conversation.output.write(frame)
-      if (last) this.#endLocal()
+      this.#answerHere(step, last)
       return
     }
     await this.#moveIfNeeded(step)
@@ -202,12 +254,21 @@ export class Batch {
       if (last) this.#endLocal()
       return
     }
-    this.#onlyDescribed &&= !step.runs
-    this.#steps.push(step)
-    this.#sentBytes += messages.reduce((sum, message) => sum + message.frame.length, 0)
-    if (step.plan !== null) this.#plan = this.#plan === null ? step.plan : joined(this.#plan, step.plan)
+    this.#enter(step)
     if (last) await this.#runToSync(step, request)
     else await this.#sendStep(step, request)
+  }
+
+  #answerHere({ messages, replies }: Step, last: boolean): void {
+    for (const message of messages) for (const frame of replies.get(message) ?? []) this.#conversation.output.write(frame)
+    if (last) this.#endLocal()
+  }
+
+  #enter(step: Step): void {
+    this.#onlyDescribed &&= !step.runs
+    this.#steps.push(step)
+    for (const message of step.messages) this.#sentBytes += message.frame.length
+    if (step.plan !== null) this.#plan = this.#plan === null ? step.plan : joined(this.#plan, step.plan)
   }
 
   /** A batch that has only asked for descriptions ends unseen where it is, and goes on where it must run. */
@@ -246,16 +307,16 @@ export class Batch {
   }
 
   /** Sends the step with its Sync and waits for the end; again, from the batch's beginning, while that is allowed. */
-  async #runToSync(step: Step, request: Request): Promise<void> {
-    let steps: readonly Step[] = [step]
-    for (;;) {
-      const hold = await this.#attach(request)
-      const expect: ExpectReply = { act: 'forward', reply: 'sync' }
-      const ended = hold.end(expect)
-      this.#compileAndSend(hold, steps, expect)
-      if (!this.#ended(hold, request, await ended)) return
-      steps = this.#steps
-    }
+  async #runToSync(step: Step, request: Request, attached: Hold | Promise<Hold> = this.#attach(request)): Promise<void> {
+    const hold = await attached
+    if (this.#ended(hold, request, await this.#sendToSync(hold, [step]))) await this.#repeat(request)
+  }
+
+  #sendToSync(hold: Hold, steps: readonly Step[]): Promise<End> {
+    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+    const ended = hold.end(expect)
+    this.#compileAndSend(hold, steps, expect)
+    return ended
   }
 
   /** A Sync for what was sent in earlier steps. */
@@ -269,10 +330,7 @@ export class Batch {
 
   async #repeat(request: Request): Promise<void> {
     const hold = await this.#attach(request)
-    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
-    const ended = hold.end(expect)
-    this.#compileAndSend(hold, this.#steps, expect)
-    if (this.#ended(hold, request, await ended)) await this.#repeat(request)
+    if (this.#ended(hold, request, await this.#sendToSync(hold, this.#steps))) await this.#repeat(request)
   }
 
   /** True: to be sent again. */
@@ -291,10 +349,14 @@ export class Batch {
   }
 
   /** The server connection for the batch, taken at its first need. */
-  async #attach(request: Request): Promise<Hold> {
+  #attach(request: Request): Hold | Promise<Hold> {
     const plan = this.#plan as OnePlan
     request.plan = plan
-    const hold = this.#hold ?? (await this.#conversation.holdFor(plan, request))
+    const hold = this.#hold ?? this.#conversation.holdFor(plan, request)
+    return hold instanceof Promise ? hold.then((held) => this.#attached(held, plan, request)) : this.#attached(hold, plan, request)
+  }
+
+  #attached(hold: Hold, plan: OnePlan, request: Request): Hold {
     this.#hold = hold
     this.#conversation.starting(hold, plan, request)
     if (this.#sentBytes > repeatBytes) request.repeatable = false
@@ -313,6 +375,16 @@ export class Batch {
     return hold.send(sending.frames, sending.expects)
   }
 
+  /**
+   * Who asks for the columns in this batch may get other ones. Who does not (asyncpg) would take the new rows for the old: it
+   * hears PostgreSQL's error, which tells it to prepare anew, and the statement is forgotten here so that it can.
+   */
+  #stalePlan(): boolean {
+    if (this.#steps.some((step) => step.messages.some((message) => message.kind === 'describe'))) return true
+    if (this.#hold !== null) this.#forgetPrepared(this.#hold)
+    return false
+  }
+
   #forgetPrepared(hold: Hold): void {
     for (const step of this.#steps) {
       for (const message of step.messages) if (message.statement !== null) hold.connection.statements.forget(message.statement.key)
@@ -323,7 +395,7 @@ export class Batch {
 
   #route(messages: readonly Message[], request: Request): Step {
     const conversation = this.#conversation
-    for (const message of messages) this.#labels.set(String(message.index), message)
+    for (const message of messages) this.#labels.set(labelOf(message.index), message)
     const executed = messages.filter((message) => message.kind === 'execute')
     const [shape] = executed.length > 0 ? executed : messages
     request.shape = shape?.statement?.understood.shape.id ?? request.shape
@@ -505,7 +577,7 @@ class Sending {
       for (const bytes of reply) this.expects.push({ act: 'synthesize', bytes })
       return
     }
-    const label = String(message.index)
+    const label = labelOf(message.index)
     switch (message.kind) {
       case 'parse':
         return this.#parse(message.statement, message.frame, label)
@@ -559,6 +631,12 @@ class Sending {
     const name = message.statement === null ? '' : this.#known(message.statement, label)
     this.put([encodeDescribe({ of: 'statement', name })], { act: 'forward', reply: 'describe-statement', label })
   }
+}
+
+const labels: readonly string[] = Array.from({ length: 64 }, (_, index) => String(index))
+
+function labelOf(index: number): string {
+  return labels[index] ?? String(index)
 }
 
 /** What PostgreSQL would raise for a message by itself, and at which of them it stands. */

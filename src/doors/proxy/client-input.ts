@@ -32,6 +32,8 @@ export class ClientInput implements FrameHandler {
   #ended = false
   #problem: Error | null = null
   #wake: (() => void)[] = []
+  /** Called when something came, or ended. */
+  onInput: (() => void) | null = null
   /** Called when the client's end of the connection is gone. */
   onGone: (() => void) | null = null
   readonly #onData = (chunk: Buffer): void => this.#take(chunk)
@@ -127,9 +129,9 @@ export class ClientInput implements FrameHandler {
     return new Promise((resolve) => this.#wake.push(resolve))
   }
 
-  /** Ends every wait(), though nothing came. */
+  /** Ends every wait(), though nothing came. Not within the call: whoever nudges is in the middle of something. */
   nudge(): void {
-    this.#awake()
+    queueMicrotask(() => this.#awake())
   }
 
   collect(type: number, length: number): number {
@@ -184,9 +186,11 @@ export class ClientInput implements FrameHandler {
   }
 
   #awake(): void {
-    if (this.#wake.length === 0) return
-    const waiting = this.#wake
-    this.#wake = []
-    for (const resolve of waiting) resolve()
+    if (this.#wake.length > 0) {
+      const waiting = this.#wake
+      this.#wake = []
+      for (const resolve of waiting) resolve()
+    }
+    this.onInput?.()
   }
 }

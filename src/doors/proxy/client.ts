@@ -22,6 +22,18 @@ export class Client {
   #turn = 0
   #dispatching = false
   #draining = false
+  /** Something is awaited before the next frame is looked at. */
+  #waiting = false
+  #done: ((reason: string) => void) | null = null
+  readonly #next = (): void => {
+    this.#dispatching = false
+    this.#waiting = false
+    this.#advance()
+  }
+  readonly #failed = (error: unknown): void => {
+    this.#dispatching = false
+    this.#finish(this.#sendAway(error))
+  }
 
   constructor(conversation: Conversation) {
     this.#conversation = conversation
@@ -33,27 +45,51 @@ export class Client {
   }
 
   /** Serves the client until it leaves or is sent away; resolves with the reason. */
-  async run(): Promise<string> {
-    const { input, output } = this.#conversation
+  run(): Promise<string> {
+    const { input } = this.#conversation
     input.onGone = (): void => this.#conversation.leave()
+    return new Promise((resolve) => {
+      this.#done = resolve
+      input.onInput = (): void => this.#advance()
+      this.#advance()
+    })
+  }
+
+  /** Takes frames until something must be waited for. Entered again by what is waited for, never by itself. */
+  #advance(): void {
+    if (this.#waiting || this.#done === null) return
+    this.#waiting = true
     try {
       for (;;) {
-        const end = this.#ending()
-        if (end !== null) return end
-        // Nothing new is begun for a client that does not read what it asked for before.
-        if (output.behind) await output.caughtUp()
-        const frame = input.shift()
-        if (frame === undefined) {
-          if (input.ended) return 'the client closed the connection'
-          await input.wait()
-        } else if (frame.type === Frontend.Terminate) return 'the client said goodbye'
-        else await this.#dispatch(frame)
+        const step = this.#step()
+        if (step === undefined) break
+        if (typeof step === 'string') return this.#finish(step)
+        if (step !== null) return void step.then(this.#next, this.#failed)
       }
     } catch (error) {
-      return this.#sendAway(error)
-    } finally {
-      this.#conversation.close()
+      return this.#failed(error)
     }
+    this.#waiting = false
+  }
+
+  /** null: go on at once; undefined: there is nothing to do; a text: why this is the end. */
+  #step(): Promise<void> | string | null | undefined {
+    const { input, output } = this.#conversation
+    const end = this.#ending()
+    if (end !== null) return end
+    // Nothing new is begun for a client that does not read what it asked for before.
+    if (output.behind) return output.caughtUp()
+    const frame = input.shift()
+    if (frame === undefined) return input.ended ? 'the client closed the connection' : undefined
+    return frame.type === Frontend.Terminate ? 'the client said goodbye' : this.#dispatch(frame)
+  }
+
+  #finish(reason: string): void {
+    const done = this.#done
+    this.#done = null
+    this.#conversation.input.onInput = null
+    this.#conversation.close()
+    done?.(reason)
   }
 
   /** Told to go as soon as nothing of its is open. */
@@ -83,17 +119,15 @@ export class Client {
     return fields.message
   }
 
-  async #dispatch(frame: ClientFrame): Promise<void> {
+  #dispatch(frame: ClientFrame): Promise<void> | null {
     this.#dispatching = true
     this.#turn += 1
-    try {
-      await this.#handle(frame)
-    } finally {
-      this.#dispatching = false
-    }
+    const pending = this.#handle(frame)
+    if (pending === null) this.#dispatching = false
+    return pending
   }
 
-  async #handle({ type, bytes }: ClientFrame): Promise<void> {
+  #handle({ type, bytes }: ClientFrame): Promise<void> | null {
     switch (type) {
       case Frontend.Query:
         return this.#batch.open ? this.#interrupt(type, bytes) : runQuery(this.#conversation, bytes)

@@ -14,7 +14,8 @@ import type { PlanInput } from '../../routing/input.js'
 import { one } from '../../routing/make.js'
 import type { OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
-import type { RouteTaken } from '../../execute/contract.js'
+import type { AcquireRequest, Grant, RouteTaken } from '../../execute/contract.js'
+import type { Identity } from '../../pool/contract.js'
 import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
 import { settleStatement, Session, type ClientStatement, type Greeting } from '../../session/session.js'
@@ -102,7 +103,14 @@ export class Conversation implements HoldOwner {
   /** The server connection on which the last write of a client that has left is being ended. */
   #finishing: { readonly hold: Hold; readonly timer: NodeJS.Timeout } | null = null
   #mode: TransactionMode | null = null
+  /** Number of the generation that this client had last. */
+  #adopted = 0
   #overrides: PolicyOverride = {}
+  /** Logins of this client, by cluster, as the generation at hand has them. */
+  readonly #identities = new Map<string, Identity>()
+  /** What the client was last told parameters from; telling them again would tell nothing. */
+  #toldFrom: Told | null = null
+  readonly #prefer = (connection: ServerConnection): number => fit(this.session.settings.values, connection.settings)
 
   constructor(parts: ConversationParts) {
     const { login, greeting } = parts
@@ -135,17 +143,15 @@ export class Conversation implements HoldOwner {
 
   /** The plan of statements that go together. `view`: the session as they will find it, where that is not as it is now. */
   plan(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Plan {
-    const [first, ...others] = statements
-    const base = this.#planBase(view)
-    if (others.length === 0) return this.core.plan({ ...base, ...first })
-    return this.core.planBatch(statements.map((each) => ({ ...base, ...each })))
+    if (statements.length === 1) return this.core.plan(this.#planInput(statements[0], view))
+    return this.core.planBatch(statements.map((each) => this.#planInput(each, view)))
   }
 
-  #planBase(session: Session['view']): Omit<PlanInput, 'understood' | 'parameters'> {
-    const { config, catalogs } = { config: this.generation.config, catalogs: this.generation.catalogs() }
+  #planInput({ understood, parameters }: Planned, session: Session['view']): PlanInput {
+    const { config } = this.generation
     const database = databaseOf(config, this.session.database)
     if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.session.database } })
-    return { session, config, database, catalogs }
+    return { understood, parameters, session, config, database, catalogs: this.generation.catalogs() }
   }
 
   get generation(): Generation<ServerConnection> {
@@ -246,14 +252,31 @@ export class Conversation implements HoldOwner {
 
   // ---- server connections
 
-  /** A connection for `plan`, ready for the client's own frames: settings replayed, BEGIN sent. Rejects with what the client is to be told. */
-  async holdFor(plan: OnePlan, request: Request): Promise<Hold> {
+  /**
+   * A connection for `plan`, ready for the client's own frames: settings replayed, BEGIN sent. Within the call where
+   * nothing has to be waited for. Throws or rejects with what the client is to be told.
+   */
+  holdFor(plan: OnePlan, request: Request): Hold | Promise<Hold> {
+    const kept = this.#holds.get(plan.cluster)
+    const hold = kept ?? this.#acquireAtOnce(plan, request)
+    if (hold === null || !this.#isPrepared(hold)) return this.#holdLater(plan, request, kept === undefined ? hold : null)
+    request.attempts += 1
+    request.before ??= this.session.settings
+    request.route = routeOf(hold, plan)
+    this.#tellParameters(hold)
+    return hold
+  }
+
+  /** `fresh`: acquired just now, for the first attempt. */
+  async #holdLater(plan: OnePlan, request: Request, fresh: Hold | null): Promise<Hold> {
+    let acquired = fresh
     for (;;) {
       request.attempts += 1
       request.before ??= this.session.settings
-      const kept = this.#holds.get(plan.cluster)
-      const hold = kept ?? (await this.#acquire(plan, request))
-      request.route = { ...hold.route, why: plan.why }
+      const kept = acquired === null ? this.#holds.get(plan.cluster) : undefined
+      const hold = kept ?? acquired ?? (await this.#acquire(plan, request))
+      acquired = null
+      request.route = routeOf(hold, plan)
       try {
         await this.#prepare(hold)
         return hold
@@ -274,34 +297,61 @@ export class Conversation implements HoldOwner {
   }
 
   async #acquire(plan: OnePlan, request: Request): Promise<Hold> {
-    const { generation } = this
-    const wanted = this.session.settings.values
     this.#requirePresent()
     this.#waiting = true
     try {
-      const grant = await generation.executor.acquire({
-        plan,
-        identity: generation.identityFor(plan.cluster, this.#login),
-        floors: this.floors,
-        invokedAt: request.startedAt,
-        prefer: (connection) => fit(wanted, connection.settings),
-        avoid: request.avoid,
-        signal: this.#abort.signal,
-      })
+      const grant = await this.generation.executor.acquire(this.#acquireRequest(plan, request))
       if (this.#gone) {
         grant.lease.release(null)
         throw new PointsmanError('canceled')
       }
-      const hold = new Hold(grant, this, this.now())
-      this.#holds.set(plan.cluster, hold)
-      return hold
+      return this.#taken(grant)
     } finally {
       this.#waiting = false
     }
   }
 
+  /** null: it takes waiting. */
+  #acquireAtOnce(plan: OnePlan, request: Request): Hold | null {
+    this.#requirePresent()
+    const grant = this.generation.executor.tryAcquire(this.#acquireRequest(plan, request))
+    return grant === null ? null : this.#taken(grant)
+  }
+
+  #acquireRequest(plan: OnePlan, request: Request): AcquireRequest<ServerConnection> {
+    return {
+      plan,
+      identity: this.#identityOn(plan.cluster),
+      floors: this.floors,
+      invokedAt: request.startedAt,
+      prefer: this.#prefer,
+      avoid: request.avoid,
+      signal: this.#abort.signal,
+    }
+  }
+
+  #identityOn(cluster: string): Identity {
+    const known = this.#identities.get(cluster)
+    if (known !== undefined) return known
+    const identity = this.generation.identityFor(cluster, this.#login)
+    this.#identities.set(cluster, identity)
+    return identity
+  }
+
+  #taken(grant: Grant<ServerConnection>): Hold {
+    const hold = new Hold(grant, this, this.now())
+    this.#holds.set(hold.cluster, hold)
+    return hold
+  }
+
   #requirePresent(): void {
     if (this.#gone) throw new PointsmanError('canceled')
+  }
+
+  /** True: #prepare would send nothing. */
+  #isPrepared(hold: Hold): boolean {
+    const { transaction, settings } = this.session
+    return transaction.kind !== 'deferred' && replayChanges(settings.values, hold.settings.values).length === 0
   }
 
   /** Brings the connection to where the client believes to be. */
@@ -513,6 +563,7 @@ export class Conversation implements HoldOwner {
 
   #sendAgain(hold: Hold, fields: ErrorFields, expect: ExpectReply, request: Request): boolean {
     const rerun = rerunFor(fields, expect, hold)
+    if (rerun === 'prepare' && fields.code !== '26000' && request.onStalePlan?.() === false) return false
     const allowed = rerun === 'prepare' ? this.session.transaction.kind === 'idle' && request.attempts < maxAttempts : request.repeatable
     if (rerun === null || !allowed) return false
     request.rerun = rerun
@@ -548,6 +599,7 @@ export class Conversation implements HoldOwner {
   parameterChanged(hold: Hold, name: string, value: string): void {
     if (this.told.get(name) === value || !this.#tellable(hold, name)) return
     this.told.set(name, value)
+    this.#toldFrom = null
     this.output.write(encodeParameterStatus(name, value))
   }
 
@@ -664,6 +716,8 @@ export class Conversation implements HoldOwner {
     const current = this.#parts.runtime.current()
     current.enter()
     this.#generation = current
+    if (this.#adopted !== current.number) this.#identities.clear()
+    this.#adopted = current.number
     if (databaseOf(current.config, this.session.database) === undefined) {
       this.endWith(
         new PointsmanError('shutting_down', { detail: `The database "${this.session.database}" was taken out of the configuration.` }),
@@ -677,7 +731,13 @@ export class Conversation implements HoldOwner {
   }
 
   #tellParameters(hold: Hold): void {
+    const { parametersKey } = hold.connection
+    const { role } = hold.route
+    const { values } = this.session.settings
+    const last = this.#toldFrom
+    if (last?.key === parametersKey && last.cluster === hold.cluster && last.role === role && last.values === values) return
     for (const [name, value] of hold.connection.parameters) this.parameterChanged(hold, name, value)
+    this.#toldFrom = { key: parametersKey, cluster: hold.cluster, role, values }
   }
 
   #tellable(hold: Hold, name: string): boolean {
@@ -708,6 +768,18 @@ export class Conversation implements HoldOwner {
     const fields = { error: error instanceof Error ? `${error.message}\n${error.stack ?? ''}` : String(error) }
     this.#parts.observer.emit('log', { level: 'error', message: 'a request failed for a reason no rule foresaw', fields })
   }
+}
+
+/** Everything that decides which of a connection's parameters a client is told. */
+interface Told {
+  readonly key: string
+  readonly cluster: string
+  readonly role: 'primary' | 'replica'
+  readonly values: Settings
+}
+
+function routeOf(hold: Hold, { why: reasons }: OnePlan): RouteTaken {
+  return hold.route.why === reasons ? hold.route : { ...hold.route, why: reasons }
 }
 
 /** There is but one primary: a lost connection to it is simply opened again. */

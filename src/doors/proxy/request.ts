@@ -43,6 +43,8 @@ export class Request {
   onFailed: ((label: string | undefined) => void) | null = null
   /** The statement that was to fail the group has failed: the client is told the real reason now. */
   onPoisoned: (() => void) | null = null
+  /** A prepared statement gives other columns than before. False: the client would not hear of them. */
+  onStalePlan: (() => boolean) | null = null
   onDescribed: ((oids: readonly number[], label: string | undefined) => void) | null = null
 
   constructor(startedAt: number) {

@@ -7,22 +7,32 @@ import type { ParameterText } from '../../session/settings.js'
 import type { Understood } from '../../sql/statement.js'
 import { answer, describeFrames, executeFrames, type Answer } from './answer.js'
 import type { Conversation } from './conversation.js'
+import type { End, Hold } from './hold.js'
 import type { Request, Running } from './request.js'
 
 const noParameter: ParameterText = () => undefined
 
-/** Runs one Query to its ReadyForQuery. Throws 08P01 only. */
-export async function runQuery(conversation: Conversation, frame: Uint8Array): Promise<void> {
+/** Runs one Query to its ReadyForQuery; null: it is there already. Throws or rejects with 08P01 only. */
+export function runQuery(conversation: Conversation, frame: Uint8Array): Promise<void> | null {
   const text = decodeQuery(frame, conversation.session.decoder)
   const request = conversation.begin()
   try {
-    if (conversation.ending !== null) return
+    if (conversation.ending !== null) {
+      conversation.finish(request)
+      return null
+    }
     const understood = conversation.core.understand(text)
     request.shape = understood.shape.id
     // The protocol says so: a simple query destroys the unnamed statement.
     conversation.session.prepared.delete('')
-    if (await route(conversation, request, understood, frame)) conversation.ready()
+    return new SimpleQuery(conversation, request, understood, frame).run()
   } catch (error) {
+    return refused(conversation, request, error)
+  }
+}
+
+async function refused(conversation: Conversation, request: Request, error: unknown): Promise<void> {
+  try {
     await conversation.refuse(request, error)
     conversation.ready()
   } finally {
@@ -30,18 +40,82 @@ export async function runQuery(conversation: Conversation, frame: Uint8Array): P
   }
 }
 
-/** True: the client is still owed its ReadyForQuery. */
-async function route(conversation: Conversation, request: Request, understood: Understood, frame: Uint8Array): Promise<boolean> {
-  const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood, parameters: null }])
-  request.plan = plan
-  switch (plan.kind) {
-    case 'answer':
-      reply(conversation, answer(conversation, plan, understood, noParameter))
-      return true
-    case 'refuse':
-      throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
-    case 'one':
-      return send(conversation, request, plan, understood, frame)
+/** One Query on its way. The usual one waits for a single thing, its end on the server. */
+class SimpleQuery {
+  readonly #conversation: Conversation
+  readonly #request: Request
+  readonly #understood: Understood
+  readonly #frame: Uint8Array
+
+  constructor(conversation: Conversation, request: Request, understood: Understood, frame: Uint8Array) {
+    this.#conversation = conversation
+    this.#request = request
+    this.#understood = understood
+    this.#frame = frame
+  }
+
+  run(): Promise<void> | null {
+    const conversation = this.#conversation
+    const request = this.#request
+    const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood: this.#understood, parameters: null }])
+    request.plan = plan
+    switch (plan.kind) {
+      case 'answer':
+        reply(conversation, answer(conversation, plan, this.#understood, noParameter))
+        conversation.ready()
+        conversation.finish(request)
+        return null
+      case 'refuse':
+        throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+      case 'one':
+        return this.#runOn(plan)
+    }
+  }
+
+  #runOn(plan: OnePlan): Promise<void> {
+    const hold = this.#conversation.holdFor(plan, this.#request)
+    return hold instanceof Promise ? this.#runLater(plan, hold) : this.#send(plan, hold).then((end) => this.#ended(plan, hold, end))
+  }
+
+  async #runLater(plan: OnePlan, held: Promise<Hold>): Promise<void> {
+    try {
+      const hold = await held
+      return await this.#ended(plan, hold, await this.#send(plan, hold))
+    } catch (error) {
+      await refused(this.#conversation, this.#request, error)
+    }
+  }
+
+  /** Sends the frame as it came. */
+  #send(plan: OnePlan, hold: Hold): Promise<End> {
+    const request = this.#request
+    this.#conversation.starting(hold, plan, request)
+    request.complete = true
+    request.running = counted(this.#understood)
+    request.commits = this.#understood.shape.statements?.some(endsTransaction) ?? true
+    hold.unnamed = null
+    const expect: ExpectReply = { act: 'forward', reply: 'query' }
+    const ended = hold.end(expect)
+    hold.send([this.#frame], [expect])
+    return ended
+  }
+
+  /** Done, or sent again elsewhere while that is allowed. Never throws: what goes wrong is told to the client. */
+  #ended(plan: OnePlan, hold: Hold, end: End): Promise<void> | undefined {
+    const conversation = this.#conversation
+    const request = this.#request
+    try {
+      if (conversation.settle(hold, plan, request, end)) {
+        const next = request.rerun === 'primary' ? asWrite(plan) : plan
+        request.plan = next
+        return this.#runOn(next)
+      }
+      if (end.kind === 'lost' || end.withheld) conversation.ready()
+    } catch (error) {
+      return refused(conversation, request, error)
+    }
+    conversation.finish(request)
+    return undefined
   }
 }
 
@@ -49,32 +123,6 @@ function reply(conversation: Conversation, given: Answer): void {
   const { output } = conversation
   if (given.columns !== null) output.write(describeFrames(given.columns))
   for (const frame of executeFrames(given)) output.write(frame)
-}
-
-/** Sends the frame as it came; again elsewhere while that is allowed. */
-async function send(
-  conversation: Conversation,
-  request: Request,
-  plan: OnePlan,
-  understood: Understood,
-  frame: Uint8Array,
-): Promise<boolean> {
-  let current = plan
-  for (;;) {
-    const hold = await conversation.holdFor(current, request)
-    conversation.starting(hold, current, request)
-    request.complete = true
-    request.running = counted(understood)
-    request.commits = understood.shape.statements?.some(endsTransaction) ?? true
-    hold.unnamed = null
-    const expect: ExpectReply = { act: 'forward', reply: 'query' }
-    const ended = hold.end(expect)
-    hold.send([frame], [expect])
-    const end = await ended
-    if (!conversation.settle(hold, current, request, end)) return end.kind === 'lost' || end.withheld
-    if (request.rerun === 'primary') current = asWrite(current)
-    request.plan = current
-  }
 }
 
 /** A read that turned out to write: the primary, and no second try. */
