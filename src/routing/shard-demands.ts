@@ -52,12 +52,12 @@ export function shardNeed(context: Context, statement: Statement, sharded: Shard
 }
 
 function usedElsewhere(statement: Statement, demands: readonly Demand[]): ReadonlySet<number> {
-  const asKeys = [...statement.paramUses].fill(0)
+  const asKeys = new Map<number, number>()
   // An unqualified column binds several entries with one and the same list.
   for (const operands of new Set(demands.flatMap((demand) => demand.alternatives))) {
-    for (const operand of operands) if (operand.kind === 'param') asKeys[operand.number - 1] = (asKeys[operand.number - 1] ?? 0) + 1
+    for (const operand of operands) if (operand.kind === 'param') asKeys.set(operand.number, (asKeys.get(operand.number) ?? 0) + 1)
   }
-  return new Set(statement.paramUses.flatMap((uses, index) => (uses > (asKeys[index] ?? 0) ? [index + 1] : [])))
+  return new Set(statement.repeatedParams.filter(({ number, uses }) => uses > (asKeys.get(number) ?? 0)).map(({ number }) => number))
 }
 
 /** A user's own `=` in the search_path binds nothing, wherever pg_catalog stands in it: the better match of types wins. */

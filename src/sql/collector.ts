@@ -19,7 +19,7 @@ const lockOrder: readonly Locks[] = ['none', 'transaction-advisory-lock', 'sessi
 export class Collector {
   writes = false
   locks = false
-  readonly #paramUses: number[] = []
+  readonly #params = new Map<number, number>()
   /** Calls of set_config(). */
   settingCalls = 0
   temporary = false
@@ -58,8 +58,7 @@ export class Collector {
   }
 
   param(number: number): void {
-    while (this.#paramUses.length < number) this.#paramUses.push(0)
-    this.#paramUses[number - 1] = (this.#paramUses[number - 1] ?? 0) + 1
+    this.#params.set(number, (this.#params.get(number) ?? 0) + 1)
   }
 
   advisory(locks: Locks): void {
@@ -78,8 +77,8 @@ export class Collector {
       attributes: Object.freeze([...this.#attributes]),
       entries: Object.freeze(this.entries.map(closed)),
       sequences: values(this.#sequences),
-      params: this.#paramUses.length,
-      paramUses: Object.freeze(this.#paramUses),
+      params: [...this.#params.keys()].reduce((a, b) => Math.max(a, b), 0),
+      repeatedParams: Object.freeze([...this.#params].flatMap(([number, uses]) => (uses > 1 ? [Object.freeze({ number, uses })] : []))),
       cursorsOrLocks: this.#advisory,
     }
   }

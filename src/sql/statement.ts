@@ -180,8 +180,8 @@ export interface Statement {
   readonly sequences: readonly Name[]
   /** Highest parameter number. */
   readonly params: number
-  /** How often `$1`, `$2`, … stand in the text: the server may take the type of one from another place than ours. */
-  readonly paramUses: readonly number[]
+  /** Parameters that stand in the text more than once, with how often: the server may take their type from any place. */
+  readonly repeatedParams: readonly { readonly number: number; readonly uses: number }[]
   /** set_config() is called in a way that cannot be followed: settings of the connection are unknown afterwards. */
   readonly hiddenSettings: boolean
   /** Cannot run in a transaction block, or not always (CALL and DO may commit): nothing may share its group. */

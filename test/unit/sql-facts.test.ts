@@ -457,5 +457,7 @@ t.test('parameters', (t) => {
   t.equal(only('SELECT $3 FROM t WHERE x = $1 AND y IN ($2)').params, 3)
   t.equal(only('INSERT INTO t VALUES ($1, $12)').params, 12)
   t.equal(only('SELECT 1').params, 0)
+  t.equal(only('SELECT $2147483647').params, 2147483647, 'a large number costs nothing')
+  t.same(only('SELECT $3, $1 FROM t WHERE x = $1 AND y IN ($2, $1)').repeatedParams, [{ number: 1, uses: 3 }])
   t.end()
 })
