@@ -171,6 +171,15 @@ t.test('BEGIN without a statement never reaches a server', async (t) => {
   t.match(notices, ['there is no transaction in progress'])
 })
 
+t.test('each word for the beginning of a transaction is answered with its own tag', async (t) => {
+  const client = await one.connect()
+  const tags: string[] = []
+  const { connection } = client as unknown as { connection: NodeJS.EventEmitter }
+  connection.on('commandComplete', ({ text }: { text: string }) => tags.push(text))
+  for (const sql of ['BEGIN', 'COMMIT', '/* a */ start transaction READ ONLY', 'COMMIT']) await client.query(sql)
+  t.same(tags, ['BEGIN', 'COMMIT', 'START TRANSACTION', 'COMMIT'])
+})
+
 t.test('a statement refused before anything was sent fails the transaction all the same', async (t) => {
   const client = await one.connect()
   await client.query('BEGIN')
@@ -263,9 +272,9 @@ t.test('what a client left open is gone when it is', async (t) => {
   })
 })
 
-t.test('a client that leaves while its query runs does not leave the query', async (t) => {
+t.test('a client that leaves while its read runs does not leave the read', async (t) => {
   const client = await one.connect()
-  client.query('UPDATE items SET n = n WHERE id = (SELECT 3 FROM pg_sleep(600))').catch(() => undefined)
+  client.query('SELECT 3 FROM pg_sleep(600)').catch(() => undefined)
   const running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()"
   await until('it runs', async () => (await primary.sql(running)).length === 1)
   ;(client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()

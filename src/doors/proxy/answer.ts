@@ -83,7 +83,9 @@ function begin(conversation: Conversation, understood: Understood): Answer {
     session.settings = settle(session.settings, { kind: 'begin' })
   }
   const notice = already ? warning('25001', 'there is already a transaction in progress') : null
-  return { ...nothing, notice, tag: 'BEGIN' }
+  // Two words for the same, and PostgreSQL answers each with its own. It stands alone here, so its shape begins with it.
+  const tag = understood.shape.key.startsWith('start') ? 'START TRANSACTION' : 'BEGIN'
+  return { ...nothing, notice, tag }
 }
 
 function end(conversation: Conversation, tag: 'COMMIT' | 'ROLLBACK'): Answer {
