@@ -106,6 +106,24 @@ t.test('a client that left while it waited for a lock keeps no connection', asyn
   await holder.query('ROLLBACK')
 })
 
+t.test('columns that changed are never given to a client that does not ask for them again', async (t) => {
+  const { primary } = running.cluster('main')
+  const client = await WireClient.login(t, port)
+  await primary.sql('ALTER TABLE items ADD extra int')
+  client.send('Parse "s" "SELECT * FROM items WHERE id = 1 FOR UPDATE" 0', 'Describe S "s"', 'Sync')
+  await client.until('ReadyForQuery')
+  const execute = ['Bind "" "s" 0 0 0', 'Execute "" 0', 'Sync']
+  client.send(...execute)
+  t.match((await client.until('ReadyForQuery')).join(), /DataRow 3/)
+  await primary.sql('ALTER TABLE items DROP extra')
+  client.send(...execute)
+  t.match((await client.until('ReadyForQuery')).join(), /ErrorResponse.*0A000.*cached plan/)
+  client.send('Parse "again" "SELECT * FROM items WHERE id = 1 FOR UPDATE" 0', 'Describe S "again"', 'Sync')
+  await client.until('ReadyForQuery')
+  client.send('Bind "" "again" 0 0 0', 'Execute "" 0', 'Sync')
+  t.match((await client.until('ReadyForQuery')).join(), /DataRow 2/)
+})
+
 const leaves: readonly (readonly [string, string])[] = [
   ['EXPLAIN ANALYZE of set_config()', "EXPLAIN ANALYZE SELECT set_config('my.left', 'x', false)"],
   ['an UPDATE of pg_settings', "UPDATE pg_settings SET setting = '66s' WHERE name = 'statement_timeout'"],

@@ -274,6 +274,7 @@ t.test('what a client left open is gone when it is', async (t) => {
 
 t.test('a client that leaves while its read runs does not leave the read', async (t) => {
   const client = await one.connect()
+  await client.query("SET pointsman.consistency = 'strong'")
   client.query('SELECT 3 FROM pg_sleep(600)').catch(() => undefined)
   const running = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()"
   await until('it runs', async () => (await primary.sql(running)).length === 1)
