@@ -47,6 +47,11 @@ export class FrameReader {
     return this.#missing === 0 && this.#passing === 0 && this.#headerBytes === 0
   }
 
+  /** Bytes still to come of the frame that is being passed on; as of now, also within part(). */
+  get passing(): number {
+    return this.#passing
+  }
+
   /** Takes what the socket gave; it must not be overwritten afterwards. Throws 08P01 and what collect() throws. */
   push(chunk: Uint8Array): void {
     let at = 0

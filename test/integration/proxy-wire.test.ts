@@ -297,6 +297,22 @@ t.test('COPY by the extended protocol, with the Sync before the data and after i
   t.match(await client.until('ReadyForQuery', 2), [/ErrorResponse .*23505/, 'ReadyForQuery I', /RowDescription/, 'DataRow 1 "1"'])
 })
 
+t.test('a copy that fails in the middle of a frame swallows nothing of what comes next', async (t) => {
+  for (const length of [300_000, 3_000_000]) {
+    const [client, next] = [await WireClient.login(t, port), await WireClient.login(t, port)]
+    client.query('COPY images FROM STDIN')
+    await client.until('CopyInResponse')
+    const frame = encodeCopyData(Buffer.alloc(length, 'x'))
+    client.raw(Buffer.concat([encodeCopyData(Buffer.from('not a number\n')), frame.subarray(0, 1000)]))
+    t.match(await client.until('ReadyForQuery'), [/ErrorResponse .*22P02/, 'ReadyForQuery I'])
+    next.query('SELECT 1 FROM images WHERE id = 1000000')
+    t.match((await next.until('ReadyForQuery')).at(-2), 'CommandComplete "SELECT 0"', 'the next client of that connection is answered')
+    client.raw(frame.subarray(1000))
+    client.send('CopyDone', 'Query "SELECT 1 FROM images WHERE id = 1000000"')
+    t.match((await client.until('ReadyForQuery')).at(-2), 'CommandComplete "SELECT 0"')
+  }
+})
+
 t.test('cancel ends what runs, and what waits for a server', async (t) => {
   const [client, waiting] = [await WireClient.login(t, port), await WireClient.login(t, port)]
   client.query('SELECT pg_sleep(600)')
@@ -322,7 +338,7 @@ t.test('cancel ends what runs, and what waits for a server', async (t) => {
 
 t.test('an unsound message ends the connection, a broken request does not', async (t) => {
   const client = await WireClient.login(t, port)
-  client.send('Parse "" "SELECT 1" 0', 'Query "SELECT 1"', 'Sync')
+  client.send(...run('SELECT 1'), 'Query "SELECT 1"', 'Sync')
   t.match(await client.closed(), [/ErrorResponse .*FATAL.*0A000/], 'no Sync would end the batch for it')
   const long = await WireClient.login(t, port)
   long.raw(Buffer.concat([Buffer.from('Q'), Buffer.from([0x7f, 0xff, 0xff, 0xff]), Buffer.from('SELECT')]))

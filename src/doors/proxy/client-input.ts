@@ -17,6 +17,8 @@ export interface ClientFrame {
   readonly type: number
   /** A whole frame; for CopyData a piece of one or of several. */
   readonly bytes: Uint8Array
+  /** Bytes of the last frame in `bytes` that are still to come: only a piece of CopyData leaves any. */
+  readonly rest: number
 }
 
 export class ClientInput implements FrameHandler {
@@ -142,11 +144,11 @@ export class ClientInput implements FrameHandler {
   }
 
   frame(type: number, chunk: Uint8Array, start: number, end: number): void {
-    this.#push({ type, bytes: chunk.subarray(start, end) })
+    this.#push({ type, bytes: chunk.subarray(start, end), rest: 0 })
   }
 
   part(chunk: Uint8Array, start: number, end: number): void {
-    this.#push({ type: Frontend.CopyData, bytes: chunk.subarray(start, end) })
+    this.#push({ type: Frontend.CopyData, bytes: chunk.subarray(start, end), rest: this.#reader.passing })
   }
 
   #push(frame: ClientFrame): void {

@@ -127,7 +127,8 @@ export class Client {
     return pending
   }
 
-  #handle({ type, bytes }: ClientFrame): Promise<void> | null {
+  #handle(frame: ClientFrame): Promise<void> | null {
+    const { type, bytes } = frame
     switch (type) {
       case Frontend.Query:
         return this.#batch.open ? this.#interrupt(type, bytes) : runQuery(this.#conversation, bytes)
@@ -147,7 +148,7 @@ export class Client {
       case Frontend.CopyDone:
       case Frontend.CopyFail:
         // Outside of a copy they are what a failed copy left behind, and mean nothing.
-        return this.#copy(this.#batch.copying, { type, bytes })
+        return this.#copy(this.#batch.copying, frame)
       default:
         throw violation('a message out of place')
     }
@@ -159,10 +160,10 @@ export class Client {
     await (type === Frontend.Query ? runQuery(this.#conversation, bytes) : runFunctionCall(this.#conversation, bytes))
   }
 
-  async #copy(hold: Hold | null, { type, bytes }: ClientFrame): Promise<void> {
+  async #copy(hold: Hold | null, { type, bytes, rest }: ClientFrame): Promise<void> {
     if (hold?.copying !== true) return
     if (type === Frontend.CopyData) {
-      if (!hold.write(bytes)) await hold.drained()
+      if (!hold.copyData(bytes, rest)) await hold.drained()
       return
     }
     hold.copying = false

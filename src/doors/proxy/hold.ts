@@ -27,6 +27,9 @@ export interface HoldOwner {
   lostIdle(hold: Hold, loss: Loss): void
 }
 
+/** Of a frame that nobody wants any more, so much is made up; for more, a new connection is cheaper. */
+const fillUpTo = 1024 * 1024
+
 interface Waiter {
   readonly expect: ExpectReply
   readonly resolve: (end: End) => void
@@ -62,6 +65,8 @@ export class Hold implements ReplySink {
   #lost: Loss | null = null
   #drained: (() => void)[] = []
   #ended = false
+  /** What the server still waits for of the CopyData frame that it was given the beginning of. */
+  #copyRest = 0
 
   constructor(grant: Grant<ServerConnection>, owner: HoldOwner, since: number) {
     this.lease = grant.lease
@@ -101,7 +106,9 @@ export class Hold implements ReplySink {
     return this.#exchange.send(frames, expects)
   }
 
-  write(bytes: Uint8Array): boolean {
+  /** Passes on a piece of CopyData; `rest` bytes of its last frame are still to come. False: wait for drained(). */
+  copyData(bytes: Uint8Array, rest: number): boolean {
+    this.#copyRest = rest
     return this.#exchange.write(bytes)
   }
 
@@ -155,8 +162,21 @@ export class Hold implements ReplySink {
     const verdict = this.#owner.failed(this, fields, expect)
     this.#error = fields
     this.copying = false
+    this.#completeCopyData()
     if (verdict === 'withhold') this.#withheld = true
     return verdict
+  }
+
+  /**
+   * The copy failed in the middle of a frame. The server ignores what is left of it, but takes it for that: were it not
+   * sent, the next messages on this connection, the next client's perhaps, would be swallowed in its place.
+   */
+  #completeCopyData(): void {
+    const rest = this.#copyRest
+    this.#copyRest = 0
+    // Not within the reading of the very chunk that told of the error.
+    if (rest > fillUpTo) queueMicrotask(() => this.connection.close())
+    else if (rest > 0) this.#exchange.write(Buffer.alloc(rest))
   }
 
   commandComplete(tag: string, expect: ExpectReply): void {
