@@ -2,6 +2,7 @@
 // connection, so that whatever was left behind would be met.
 import t from 'tap'
 import pg from 'pg'
+import { encodeCopyData } from '../../src/protocol/query.js'
 import { WireClient, names } from '../support/wire-client.js'
 import { lastRoute, withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
@@ -122,6 +123,23 @@ t.test('columns that changed are never given to a client that does not ask for t
   await client.until('ReadyForQuery')
   client.send('Bind "" "again" 0 0 0', 'Execute "" 0', 'Sync')
   t.match((await client.until('ReadyForQuery')).join(), /DataRow 2/)
+})
+
+t.test('a COPY that fails within a message leaves no half message for the next client to be swallowed by', async (t) => {
+  const client = await WireClient.login(t, port)
+  for (const cut of [300_000, 3, 1]) {
+    client.query('COPY items FROM STDIN')
+    await client.until('CopyInResponse')
+    const torn = encodeCopyData(Buffer.alloc(400_000, 'x'))
+    client.raw(Buffer.concat([encodeCopyData(Buffer.from('not a number\n')), torn.subarray(0, cut)]))
+    await client.until('ReadyForQuery')
+    const next = await connect()
+    t.equal((await next.query('UPDATE items SET n = n WHERE id = 11')).rowCount, 1)
+    await next.end()
+    client.raw(torn.subarray(cut))
+    client.send('CopyDone', 'Query "SELECT 1"')
+    t.match((await client.until('ReadyForQuery')).join(), /DataRow 1 "1"/)
+  }
 })
 
 const leaves: readonly (readonly [string, string])[] = [
