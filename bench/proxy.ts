@@ -54,8 +54,13 @@ async function main(): Promise<void> {
       { name: 'direct', port: primary.port, modes: ['simple', 'extended', 'prepared'] },
       { name: 'pipe', port: await startPipe(primary.port, children), modes: ['simple', 'extended', 'prepared'] },
     ]
-    if (bouncer !== null) peers.push({ name: 'pgbouncer', port: bouncer.port, modes: ['simple', 'extended', ...(bouncer.prepared ? ['prepared'] : [])] })
-    peers.push({ name: 'pointsman', port: await startPointsman(topology, primary.address, dir, children), modes: ['simple', 'extended', 'prepared'] })
+    if (bouncer !== null)
+      peers.push({ name: 'pgbouncer', port: bouncer.port, modes: ['simple', 'extended', ...(bouncer.prepared ? ['prepared'] : [])] })
+    peers.push({
+      name: 'pointsman',
+      port: await startPointsman(topology, primary.address, dir, children),
+      modes: ['simple', 'extended', 'prepared'],
+    })
     console.log(heading(bouncer))
     console.log(table(await measureAll(peers)))
   } finally {
@@ -68,7 +73,10 @@ async function main(): Promise<void> {
 }
 
 function heading(bouncer: Bouncer | null): string {
-  const peer = bouncer === null ? 'no PgBouncer at hand' : `PgBouncer ${bouncer.version}${bouncer.prepared ? '' : ' (no prepared statements before 1.21)'}`
+  const peer =
+    bouncer === null
+      ? 'no PgBouncer at hand'
+      : `PgBouncer ${bouncer.version}${bouncer.prepared ? '' : ' (no prepared statements before 1.21)'}`
   return [
     `\npgbench ${(scripts[options.load] ?? []).join(' ')}, ${options.rounds} rounds of ${options.seconds} s each, scale ${options.scale}; ${peer}; ${String(poolSize)} server connections.`,
     'Throughput as a ratio to a direct connection in the same run; ± is half the spread between rounds.\n',
@@ -87,7 +95,15 @@ type Rounds = ReadonlyMap<string, readonly Measured[]>
 
 async function measure(peers: readonly Peer[], mode: Load['mode'], clients: number): Promise<Rounds> {
   const found = new Map<string, Measured[]>(peers.map(({ name }) => [name, []]))
-  const load: Load = { mode, clients, seconds: Number(options.seconds), database: 'app', user: 'app', password: 'app', script: scripts[options.load] ?? ['-S'] }
+  const load: Load = {
+    mode,
+    clients,
+    seconds: Number(options.seconds),
+    database: 'app',
+    user: 'app',
+    password: 'app',
+    script: scripts[options.load] ?? ['-S'],
+  }
   for (let round = 0; round < Number(options.rounds); round++) {
     for (const peer of peers) {
       if (!peer.modes.includes(mode)) continue
@@ -109,7 +125,10 @@ function row(mode: string, clients: number, rounds: Rounds): string[] {
 }
 
 async function startPipe(target: number, children: ChildProcess[]): Promise<number> {
-  const child = spawn(process.execPath, ['--import=./scripts/typescript.mjs', 'bench/pipe.ts', '0', String(target)], { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--import=./scripts/typescript.mjs', 'bench/pipe.ts', '0', String(target)], {
+    cwd: root,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   children.push(child)
   const [printed] = (await once(child.stdout, 'data')) as [Buffer]
   return Number(printed.toString())

@@ -27,7 +27,9 @@ export async function measureUnderstanding(): Promise<string> {
   for (const [name, text] of cases) {
     const texts = Array.from({ length: calls }, (_, i) => text(i + 1_000_000))
     const understood = perCall(texts, (it) => understanding.understand(it))
-    const planned = perCall(texts, (it) => plan({ understood: understanding.understand(it), parameters, session, config, database, catalogs }))
+    const planned = perCall(texts, (it) =>
+      plan({ understood: understanding.understand(it), parameters, session, config, database, catalogs }),
+    )
     rows.push([name, understood.toFixed(2), planned.toFixed(2)])
   }
   return `\nCost of a known shape, median of 9 rounds of ${String(calls)} statements:\n\n${table(rows)}`

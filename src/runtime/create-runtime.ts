@@ -113,7 +113,8 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   }
 
   #told(result: ReloadResult): ReloadResult {
-    const problems = result.outcome === 'refused' ? result.problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)) : []
+    const problems =
+      result.outcome === 'refused' ? result.problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`)) : []
     this.#parts.observer.emit('config.reloaded', { outcome: result.outcome, generation: result.generation, problems })
     return result
   }
