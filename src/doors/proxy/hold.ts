@@ -27,8 +27,8 @@ export interface HoldOwner {
   lostIdle(hold: Hold, loss: Loss): void
 }
 
-/** Of a frame that nobody wants any more, so much is made up; for more, a new connection is cheaper. */
-const fillUpTo = 1024 * 1024
+/** What is made up of a frame that nobody wants any more; written as often as it takes, so its size costs no memory. */
+const filler = Buffer.alloc(256 * 1024)
 
 interface Waiter {
   readonly expect: ExpectReply
@@ -172,11 +172,9 @@ export class Hold implements ReplySink {
    * sent, the next messages on this connection, the next client's perhaps, would be swallowed in its place.
    */
   #completeCopyData(): void {
-    const rest = this.#copyRest
-    this.#copyRest = 0
-    // Not within the reading of the very chunk that told of the error.
-    if (rest > fillUpTo) queueMicrotask(() => this.connection.close())
-    else if (rest > 0) this.#exchange.write(Buffer.alloc(rest))
+    for (; this.#copyRest > 0; this.#copyRest -= Math.min(this.#copyRest, filler.length)) {
+      this.#exchange.write(filler.subarray(0, this.#copyRest))
+    }
   }
 
   commandComplete(tag: string, expect: ExpectReply): void {
