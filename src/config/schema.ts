@@ -36,6 +36,7 @@ function oneOf<const T extends readonly [string, ...string[]]>(
   later: readonly string[] = [],
 ): z.ZodType<T[number]> {
   return noted(
+    // zod types an enum by an object of its values; what comes out is one of `values` all the same.
     z.enum(values) as unknown as z.ZodType<T[number]>,
     { allowed: `one of: ${values.join(', ')}`, later: (value) => typeof value === 'string' && later.includes(value) },
     description,

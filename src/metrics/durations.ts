@@ -64,6 +64,7 @@ export class Durations {
     this.name = name
     this.help = help
     this.#bounds = bounds
+    // A registry asks a metric for name, type, aggregator, get() and reset(); prom-client's own type names its whole class.
     registry.registerMetric(this as unknown as Metric)
   }
 

@@ -196,6 +196,7 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
       this.ended = true
     }
   }
+  // public.ts has the overloads of @types/pg; one implementation cannot be typed as all of them.
   return new PointsmanPool(parts) as unknown as RoutedPool
 }
 
