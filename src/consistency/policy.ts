@@ -16,6 +16,14 @@ export interface ReadPolicy {
   readonly maxStalenessMs: number | null
   /** Tried in order; past the end the answer is an error. Never empty: the default is [primary]. */
   readonly onUnmet: readonly LadderStep[]
+  /** Whether a replica that is cut off from its primary may answer. Bounds and floors count all the same. */
+  readonly cutOff: 'serve' | 'refuse'
+  /** A result may be given again for so many milliseconds, as long as its age meets this policy; null: never. */
+  readonly cacheMs: number | null
+  /** A READ ONLY transaction on a replica ends with an error when it is older than this, in milliseconds; null: no limit. */
+  readonly maxTxAgeMs: number | null
+  /** A table said `enforce`: neither hints nor the operators' switches weaken it. */
+  readonly enforced: boolean
 }
 
 /** What one level of the precedence says; undefined leaves it to the next level. */
@@ -23,4 +31,36 @@ export interface PolicyOverride {
   readonly consistency?: Consistency
   readonly maxStalenessMs?: number
   readonly onUnmet?: readonly LadderStep[]
+  readonly cutOff?: 'serve' | 'refuse'
+  /** 0: not from the cache. */
+  readonly cacheMs?: number
+  readonly maxTxAgeMs?: number
+}
+
+const toPrimary: readonly LadderStep[] = Object.freeze([Object.freeze({ step: 'primary', limit: null } as const)])
+
+/** The policy that nobody said anything about, with `parts` in place of the defaults: strong, no bound, on_unmet [primary]. */
+export function readPolicy(parts: Partial<ReadPolicy> = {}): ReadPolicy {
+  return Object.freeze({
+    consistency: 'strong',
+    maxStalenessMs: null,
+    onUnmet: toPrimary,
+    cutOff: 'serve',
+    cacheMs: null,
+    maxTxAgeMs: null,
+    enforced: false,
+    ...parts,
+  })
+}
+
+/** What an open transaction's later statements take over from its first. */
+export function asOverride({ consistency, maxStalenessMs, onUnmet, cutOff, maxTxAgeMs }: ReadPolicy): PolicyOverride {
+  return {
+    consistency,
+    ...(maxStalenessMs === null ? {} : { maxStalenessMs }),
+    onUnmet,
+    cutOff,
+    cacheMs: 0,
+    ...(maxTxAgeMs === null ? {} : { maxTxAgeMs }),
+  }
 }

@@ -1,9 +1,7 @@
 // consistency/resolve-policy.ts — several levels of overrides → the one policy of a read (DESIGN §3 "Precedence").
 // Each field takes the first answer in the order given; what nobody says is strong, without bound, on_unmet [primary].
 // Everything here errs to the strict side: a policy that says `bounded` but nowhere a bound is strong.
-import type { Consistency, LadderStep, PolicyOverride, ReadPolicy } from './policy.js'
-
-const toPrimary: readonly LadderStep[] = Object.freeze([Object.freeze({ step: 'primary', limit: null } as const)])
+import { readPolicy, type Consistency, type LadderStep, type PolicyOverride, type ReadPolicy } from './policy.js'
 
 // How much a level promises by itself. A bound adds to any of them, so session with a bound covers bounded.
 const rank: Readonly<Record<Consistency, number>> = { any: 0, bounded: 1, session: 2, strong: 3 }
@@ -15,7 +13,7 @@ const rank: Readonly<Record<Consistency, number>> = { any: 0, bounded: 1, sessio
  */
 export function resolvePolicy(levels: readonly PolicyOverride[], enforcedFrom: number | null = null): ReadPolicy {
   const policy = firstAnswers(levels)
-  return enforcedFrom === null ? policy : strictest(policy, firstAnswers(levels.slice(enforcedFrom)))
+  return enforcedFrom === null ? policy : { ...strictest(policy, firstAnswers(levels.slice(enforcedFrom))), enforced: true }
 }
 
 function firstAnswers(levels: readonly PolicyOverride[]): ReadPolicy {
@@ -28,14 +26,32 @@ function firstAnswers(levels: readonly PolicyOverride[]): ReadPolicy {
   const meant = said === 'strong' && alone ? 'bounded' : said
   const consistency = meant === 'bounded' && maxStalenessMs === null ? 'strong' : meant
   const ladder = levels.find((level) => level.onUnmet !== undefined && level.onUnmet.length > 0)?.onUnmet
-  return Object.freeze({ consistency, maxStalenessMs, onUnmet: ladder ?? toPrimary })
+  const cacheMs = levels.find((level) => level.cacheMs !== undefined)?.cacheMs ?? 0
+  const cutOff = levels.find((level) => level.cutOff !== undefined)?.cutOff
+  return readPolicy({
+    consistency,
+    maxStalenessMs,
+    ...(ladder === undefined ? {} : { onUnmet: ladder }),
+    ...(cutOff === undefined ? {} : { cutOff }),
+    cacheMs: cacheMs === 0 ? null : cacheMs,
+    maxTxAgeMs: levels.find((level) => level.maxTxAgeMs !== undefined)?.maxTxAgeMs ?? null,
+  })
 }
 
 /** What satisfies both: the policy of a statement that reads several tables. */
 export function strictest(a: ReadPolicy, b: ReadPolicy): ReadPolicy {
   const [strict, other] = rank[b.consistency] > rank[a.consistency] ? [b, a] : [a, b]
   const maxStalenessMs = tighter(a.maxStalenessMs, b.maxStalenessMs)
-  return Object.freeze({ consistency: strict.consistency, maxStalenessMs, onUnmet: bothAllow(strict.onUnmet, other.onUnmet) })
+  return Object.freeze({
+    consistency: strict.consistency,
+    maxStalenessMs,
+    onUnmet: bothAllow(strict.onUnmet, other.onUnmet),
+    cutOff: a.cutOff === 'refuse' ? a.cutOff : b.cutOff,
+    // Cached only where both allow it.
+    cacheMs: a.cacheMs === null || b.cacheMs === null ? null : Math.min(a.cacheMs, b.cacheMs),
+    maxTxAgeMs: tighter(a.maxTxAgeMs, b.maxTxAgeMs),
+    enforced: a.enforced || b.enforced,
+  })
 }
 
 function tighter(a: number | null, b: number | null): number | null {

@@ -1,16 +1,12 @@
 // routing/make.ts — plans from their parts, frozen, with every field said. One place, so that a new field of OnePlan
 // breaks the build here and nowhere else.
-import type { ReadPolicy } from '../consistency/policy.js'
+import { readPolicy, type ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
 import type { AnswerPlan, OnePlan, RefusePlan, Why } from './plan.js'
 import { why, type Rule } from './rules.js'
 
-const anyServer: ReadPolicy = Object.freeze({
-  consistency: 'any',
-  maxStalenessMs: null,
-  onUnmet: Object.freeze([Object.freeze({ step: 'primary', limit: null } as const)]),
-})
-const primaryOnly: ReadPolicy = Object.freeze({ ...anyServer, consistency: 'strong' })
+const anyServer: ReadPolicy = readPolicy({ consistency: 'any' })
+const primaryOnly: ReadPolicy = readPolicy()
 
 type OneParts = Pick<OnePlan, 'cluster' | 'role' | 'why'> & Partial<Omit<OnePlan, 'kind'>>
 

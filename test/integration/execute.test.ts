@@ -3,7 +3,7 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { createFloors } from '../../src/consistency/floors.js'
-import type { LadderStep, ReadPolicy } from '../../src/consistency/policy.js'
+import { readPolicy, type LadderStep, type ReadPolicy } from '../../src/consistency/policy.js'
 import type { Config } from '../../src/config/config.js'
 import { validateConfig } from '../../src/config/validate.js'
 import { openConnections } from '../../src/doors/library/open-connection.js'
@@ -59,7 +59,7 @@ const reads = (policy: Partial<ReadPolicy>): OnePlan =>
     cluster: 'main',
     role: 'replica',
     readsData: true,
-    policy: { consistency: 'any', maxStalenessMs: null, onUnmet: [primaryStep], ...policy },
+    policy: readPolicy({ consistency: 'any', ...policy }),
     why: [],
   })
 const writes = one({ cluster: 'main', role: 'primary', writes: true, why: [] })

@@ -3,7 +3,7 @@
 import t from 'tap'
 import { createFloors } from '../../src/consistency/floors.js'
 import { parseLsn } from '../../src/consistency/lsn.js'
-import type { ReadPolicy } from '../../src/consistency/policy.js'
+import { readPolicy, type ReadPolicy } from '../../src/consistency/policy.js'
 import { admits, mayAdmit, requirement, usablePosition, type ConnectionEvidence } from '../../src/consistency/requirement.js'
 import { boundOf } from '../../src/consistency/series.js'
 import { positionQuery, readPosition } from '../../src/consistency/position-query.js'
@@ -13,12 +13,8 @@ import type { ConnectMonitor, MonitorConnection } from '../../src/monitor/connec
 import { withTopology } from '../support/topology.js'
 import { clusterConfigs, nodeConfig, now, watch } from '../support/watched.js'
 
-const bounded = (maxStalenessMs: number): ReadPolicy => ({
-  consistency: 'bounded',
-  maxStalenessMs,
-  onUnmet: [{ step: 'primary', limit: null }],
-})
-const session: ReadPolicy = { consistency: 'session', maxStalenessMs: null, onUnmet: [{ step: 'primary', limit: null }] }
+const bounded = (maxStalenessMs: number): ReadPolicy => readPolicy({ consistency: 'bounded', maxStalenessMs })
+const session: ReadPolicy = readPolicy({ consistency: 'session' })
 
 const running = await withTopology(t, {
   clusters: {

@@ -7,7 +7,7 @@
 import type { NodeConfig } from '../../src/config/config.js'
 import { createFloors, type SessionFloors } from '../../src/consistency/floors.js'
 import { normaliseInsertLsn } from '../../src/consistency/lsn.js'
-import type { ReadPolicy } from '../../src/consistency/policy.js'
+import { readPolicy, type ReadPolicy } from '../../src/consistency/policy.js'
 import type { Position } from '../../src/consistency/position.js'
 import { admits, mayAdmit, requirement, type ConnectionEvidence } from '../../src/consistency/requirement.js'
 import { newCluster, observe, snapshotOf, type ClusterState } from '../../src/topology/cluster-state.js'
@@ -377,12 +377,11 @@ class Simulation {
 
   #policy(): ReadPolicy {
     const maxStalenessMs = this.#between(20, 1_500)
-    const onUnmet = [] as const
     const choice = this.#random()
-    if (choice < 0.5) return { consistency: 'session', maxStalenessMs: null, onUnmet }
-    if (choice < 0.75) return { consistency: 'bounded', maxStalenessMs, onUnmet }
-    if (choice < 0.9) return { consistency: 'session', maxStalenessMs, onUnmet }
-    return { consistency: 'any', maxStalenessMs: null, onUnmet }
+    if (choice < 0.5) return readPolicy({ consistency: 'session' })
+    if (choice < 0.75) return readPolicy({ consistency: 'bounded', maxStalenessMs })
+    if (choice < 0.9) return readPolicy({ consistency: 'session', maxStalenessMs })
+    return readPolicy({ consistency: 'any' })
   }
 
   *#read(session: Session): Process {

@@ -1,7 +1,7 @@
 // Floors and requirements, one rule at a time.
 import t from 'tap'
 import { createFloors, type ReadEnd, type SessionFloors } from '../../src/consistency/floors.js'
-import type { ReadPolicy } from '../../src/consistency/policy.js'
+import { readPolicy, type ReadPolicy } from '../../src/consistency/policy.js'
 import type { ClusterView, Position } from '../../src/consistency/position.js'
 import {
   admits,
@@ -13,12 +13,7 @@ import {
 } from '../../src/consistency/requirement.js'
 import type { Sample } from '../../src/consistency/series.js'
 
-const policy = (over: Partial<ReadPolicy>): ReadPolicy => ({
-  consistency: 'session',
-  maxStalenessMs: null,
-  onUnmet: [{ step: 'primary', limit: null }],
-  ...over,
-})
+const policy = (over: Partial<ReadPolicy>): ReadPolicy => readPolicy({ consistency: 'session', ...over })
 const session = policy({})
 
 const position = (over: Partial<Position> = {}): Position => ({

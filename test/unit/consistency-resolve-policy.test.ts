@@ -1,11 +1,11 @@
 import t from 'tap'
 import { durationPattern, formatDuration, parseDuration } from '../../src/consistency/duration.js'
 import { firstUnreachable, formatLadderStep, parseLadderStep } from '../../src/consistency/ladder.js'
-import type { PolicyOverride, ReadPolicy } from '../../src/consistency/policy.js'
+import { readPolicy, type PolicyOverride, type ReadPolicy } from '../../src/consistency/policy.js'
 import { resolvePolicy, strictest } from '../../src/consistency/resolve-policy.js'
 
 t.test('unset anywhere is strong, unbounded, to the primary', async (t) => {
-  t.same(resolvePolicy([]), { consistency: 'strong', maxStalenessMs: null, onUnmet: [{ step: 'primary', limit: null }] })
+  t.same(resolvePolicy([]), readPolicy())
   t.same(resolvePolicy([{}, {}]).consistency, 'strong')
 })
 
@@ -15,7 +15,7 @@ t.test('the first answer wins, field by field', async (t) => {
     { consistency: 'session', maxStalenessMs: 9000 },
     { consistency: 'any', onUnmet: [{ step: 'stale' }] },
   ]
-  t.same(resolvePolicy(levels), { consistency: 'session', maxStalenessMs: 2000, onUnmet: [{ step: 'stale' }] })
+  t.same(resolvePolicy(levels), readPolicy({ consistency: 'session', maxStalenessMs: 2000, onUnmet: [{ step: 'stale' }] }))
 })
 
 t.test('max_staleness alone means bounded where strong is inherited', async (t) => {
@@ -35,7 +35,7 @@ t.test('enforce holds against what stands above it', async (t) => {
   const table: PolicyOverride = { consistency: 'session', maxStalenessMs: 1000 }
   const hint: PolicyOverride = { consistency: 'any', maxStalenessMs: 60_000, onUnmet: [{ step: 'stale' }] }
   t.same(resolvePolicy([hint, table], null).consistency, 'any')
-  t.same(resolvePolicy([hint, table], 1), { consistency: 'session', maxStalenessMs: 1000, onUnmet: [{ step: 'primary', limit: null }] })
+  t.same(resolvePolicy([hint, table], 1), readPolicy({ consistency: 'session', maxStalenessMs: 1000, enforced: true }))
   t.equal(resolvePolicy([{ consistency: 'strong' }, table], 1).consistency, 'strong', 'a hint may make it stricter')
 })
 
@@ -44,11 +44,7 @@ t.test('the strictest of two satisfies both', async (t) => {
     consistency: ReadPolicy['consistency'],
     maxStalenessMs: number | null,
     ...onUnmet: ReadPolicy['onUnmet']
-  ): ReadPolicy => ({
-    consistency,
-    maxStalenessMs,
-    onUnmet,
-  })
+  ): ReadPolicy => readPolicy({ consistency, maxStalenessMs, onUnmet })
   const primary = { step: 'primary', limit: null } as const
   t.same(strictest(policy('session', null, primary), policy('bounded', 5, primary)), policy('session', 5, primary))
   t.same(strictest(policy('any', 7, primary), policy('any', 5, primary)).maxStalenessMs, 5)

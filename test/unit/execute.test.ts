@@ -4,6 +4,7 @@ import t from 'tap'
 import { createFloors } from '../../src/consistency/floors.js'
 import { validateConfig } from '../../src/config/validate.js'
 import type { Grant } from '../../src/execute/contract.js'
+import { readPolicy } from '../../src/consistency/policy.js'
 import { createExecutor, type ExecutorParts } from '../../src/execute/create-executor.js'
 import { Load } from '../../src/execute/load.js'
 import { createObserver } from '../../src/observe/observer.js'
@@ -68,7 +69,7 @@ async function read(
     now: () => sampledAt,
     random: () => 0,
   })
-  const policy = { consistency: 'bounded', maxStalenessMs: 1000, onUnmet: [{ step: 'primary', limit: null }] } as const
+  const policy = readPolicy({ consistency: 'bounded', maxStalenessMs: 1000 })
   const grant = await executor.acquire({
     plan: one({ cluster: 'main', role: 'replica', readsData: true, policy, why: [] }),
     identity: { cluster: 'main', dbname: 'app', user: 'app', password: null, key: 'app' },

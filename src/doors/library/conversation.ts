@@ -8,7 +8,7 @@
 // scrubbed away, and BEGIN is refused, since its COMMIT could never find it.
 import type { EventEmitter } from 'node:events'
 import type { SessionFloors } from '../../consistency/floors.js'
-import type { PolicyOverride, ReadPolicy } from '../../consistency/policy.js'
+import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import { one } from '../../routing/make.js'
 import type { ParameterSource } from '../../routing/input.js'
@@ -537,7 +537,7 @@ export class Conversation {
         if (hold.values !== null) hold.values = ownless(session.settings.values)
       }
       const { cluster, node, role } = hold.route
-      session.transaction = afterReady(session.transaction, status, { cluster, node, role }, mode, overridesOf(plan.policy))
+      session.transaction = afterReady(session.transaction, status, { cluster, node, role }, mode, asOverride(plan.policy))
     }
     // Of several statements of which one failed nobody can say what the others set.
     if (failed && (request.understood.shape.statements?.length ?? 2) > 1) hold.values = null
@@ -648,10 +648,6 @@ function parameterText(parameters: ParameterSource | null): ParameterText {
 function ownless(values: Settings): Settings {
   for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
   return values
-}
-
-function overridesOf({ consistency, maxStalenessMs, onUnmet }: ReadPolicy): PolicyOverride {
-  return { consistency, ...(maxStalenessMs === null ? {} : { maxStalenessMs }), onUnmet }
 }
 
 /** Errors of a replica that say "not here" rather than "not at all". */

@@ -5,7 +5,7 @@
 //             ▲                                            │
 //             └──────────── once more elsewhere ◀──────────┘  only while nothing was forwarded and nothing written
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
-import type { PolicyOverride, ReadPolicy } from '../../consistency/policy.js'
+import { asOverride, type PolicyOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
 import { encodeParameterStatus, encodeReadyForQuery } from '../../protocol/backend-messages.js'
@@ -404,7 +404,7 @@ export class Conversation implements HoldOwner {
       this.floors.writeStarted(hold.cluster)
     }
     this.#mode = modeOf(this.session.transaction)
-    this.#overrides = overridesOf(plan.policy)
+    this.#overrides = asOverride(plan.policy)
   }
 
   /**
@@ -790,14 +790,6 @@ function avoid(request: Request, hold: Hold): void {
 function outcomeOf(error: unknown): Request['outcome'] {
   if (!(error instanceof PointsmanError)) return 'error'
   return error.key === 'canceled' ? 'canceled' : 'refused'
-}
-
-function overridesOf(policy: ReadPolicy): PolicyOverride {
-  return {
-    consistency: policy.consistency,
-    ...(policy.maxStalenessMs === null ? {} : { maxStalenessMs: policy.maxStalenessMs }),
-    onUnmet: policy.onUnmet,
-  }
 }
 
 /** The client's state as it stands on a connection on which all of it was said; our own settings were not. */
