@@ -29,6 +29,9 @@ export function buildCluster(context: Context, id: string, input: Partly<Cluster
     pool: { max: input.pool?.max ?? 20, waitMs: ms(input.pool?.wait, 5000), lifetimeMs: lifetime(context, path, input.pool?.lifetime) },
     failover: { waitMs: ms(input.failover?.wait, 10_000) },
     reset: input.reset ?? 'tainted',
+    lsnSource: 'insert',
+    position: { kind: 'wal' },
+    readOnly: null,
   }
 }
 
@@ -87,10 +90,10 @@ function buildNode(context: Context, path: Path, input: string | Partly<NodeInpu
   if (typeof input !== 'string') {
     if (input.host === undefined) return null
     const port = input.port ?? 5432
-    return { id: nodeId(input.host, port), host: input.host, port, weight: input.weight ?? 1, zone: input.zone ?? null }
+    return { id: nodeId(input.host, port), host: input.host, port, weight: input.weight ?? 1, zone: input.zone ?? null, subscriber: false }
   }
   const parsed = parseHostPort(input)
-  if (parsed !== null) return { id: nodeId(parsed.host, parsed.port), ...parsed, weight: 1, zone: null }
+  if (parsed !== null) return { id: nodeId(parsed.host, parsed.port), ...parsed, weight: 1, zone: null, subscriber: false }
   context.findings.problem({ path, allowed: '"host:port" with a port from 1 to 65535', message: 'this is not host:port' })
   return null
 }

@@ -21,6 +21,7 @@ export function buildListen(context: Context, input: Partly<ListenInput> = {}): 
     unix: input.unix ?? null,
     tls: tls === undefined ? null : { cert: cert ?? '', key: key ?? '', ca, mode: tls.mode ?? 'prefer' },
     maxClients: input.max_clients ?? 10_000,
+    clientLifetimeMs: null,
   }
 }
 

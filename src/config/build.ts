@@ -18,6 +18,9 @@ export function build(context: Context, input: Partly<ConfigInput>, clusterNames
     auth: buildAuth(context, input.auth, listen.host),
     clusters: mapped(input.clusters, (id, one) => buildCluster(context, id, one)),
     databases: mapped(input.databases, (name, one) => buildDatabase(context, name, one, clusterNames)),
+    tokens: { key: null },
+    cache: { maxBytes: 64 * 1024 * 1024, maxResultBytes: 1024 * 1024 },
+    chaos: null,
     limits: buildLimits(context, input.limits),
     log: buildLog(input.log),
   }

@@ -11,6 +11,10 @@ export interface Config {
   readonly clusters: ReadonlyMap<string, ClusterConfig>
   /** By the name clients connect to; `*` takes every other name. */
   readonly databases: ReadonlyMap<string, DatabaseConfig>
+  readonly tokens: TokensConfig
+  readonly cache: CacheConfig
+  /** null: nothing is broken on purpose. */
+  readonly chaos: ChaosConfig | null
   readonly limits: LimitsConfig
   readonly log: LogConfig
 }
@@ -23,6 +27,35 @@ export interface ListenConfig {
   /** PEM texts, not paths: files were read when the config was, so a renewed certificate shows as a change. */
   readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | null; readonly mode: 'prefer' | 'require' } | null
   readonly maxClients: number
+  /** A client is asked to connect anew after about this long, once it is outside a transaction; null: never. */
+  readonly clientLifetimeMs: number | null
+}
+
+export interface TokensConfig {
+  /** Signs consistency tokens, and only signed ones are read; null: not signed. */
+  readonly key: string | null
+}
+
+/** The deliberate cache of results. Which tables use it, and for how long, is said in `reads`. */
+export interface CacheConfig {
+  /** Memory for results, of all databases together. */
+  readonly maxBytes: number
+  /** A larger result is not kept. */
+  readonly maxResultBytes: number
+}
+
+/** Failures made on purpose, each at a mean rate with random intervals. null or 0: not this one. */
+export interface ChaosConfig {
+  /** Mean ms between two server connections closed at random. */
+  readonly killEveryMs: number | null
+  /** Share of monitor answers (0 to 1) that are held back by about `delayMs`. */
+  readonly delayShare: number
+  readonly delayMs: number
+  /** Mean ms between two pauses, in each of which one replica, drawn at random, is not used for `pauseMs`. */
+  readonly pauseEveryMs: number | null
+  readonly pauseMs: number
+  /** Seed of its random numbers, so that a run can be had again; null: a new one each start. */
+  readonly seed: number | null
 }
 
 export interface AdminConfig {
@@ -79,7 +112,15 @@ export interface ClusterConfig {
   readonly pool: PoolConfig
   readonly failover: { readonly waitMs: number }
   readonly reset: 'tainted' | 'always'
+  /** `insert`: always right. `flush`: reached earlier by replicas, right only where no commit is asynchronous. */
+  readonly lsnSource: 'insert' | 'flush'
+  readonly position: PositionConfig
+  /** Writes are refused with 25006 and this message; null: they are not. */
+  readonly readOnly: string | null
 }
+
+/** How positions are measured. `wal`: streaming replication. `heartbeat`: a row that each sample raises (CONSISTENCY §2.10). */
+export type PositionConfig = { readonly kind: 'wal' } | { readonly kind: 'heartbeat'; readonly schema: string; readonly table: string }
 
 export interface PoolConfig {
   /** Server connections per node and user. */
@@ -95,6 +136,8 @@ export interface NodeConfig {
   readonly port: number
   readonly weight: number
   readonly zone: string | null
+  /** A logical subscriber: always a replica, although it is not in recovery. Needs `position: heartbeat`. */
+  readonly subscriber: boolean
 }
 
 export interface DatabaseConfig {

@@ -34,6 +34,14 @@ export interface SessionFloors {
   readEnded(cluster: string, read: ReadEnd): void
   /** Resolves what the cluster's samples can resolve, and says what is asked of the next `session` read. */
   standing(cluster: ClusterView): Standing
+  /** Takes what a token says of this cluster, received at `now`. It only ever raises what is asked. */
+  imported(cluster: string, part: TokenPart, now: number): void
+  /** What a token must say of this cluster so that whoever brings it sees what this session has written and seen; null: nothing. */
+  exported(cluster: ClusterView): TokenPart | null
+  /** exported() could say it by position once the primary has been sampled again. */
+  unresolved(cluster: ClusterView): boolean
+  /** The clusters that it has written on; reads and imported tokens do not count. */
+  readonly written: ReadonlySet<string>
   /** The replica that answered last, to be preferred (monotonic reads are free there), or null. */
   lastReplica(cluster: string): string | null
 }
@@ -41,7 +49,13 @@ export interface SessionFloors {
 /** What a session asks of a replica, apart from its policy. */
 export type Standing =
   /** `lsn` 0 where nothing was written or read yet. `same`: a read is not resolved yet, so only its own server may answer. */
-  | { readonly kind: 'floor'; readonly timeline: number; readonly lsn: Lsn; readonly same: SameServer | null }
+  | {
+      readonly kind: 'floor'
+      readonly timeline: number
+      readonly lsn: Lsn
+      readonly same: SameServer | null
+      readonly claimed: boolean
+    }
   /** `impatient`: this session has been sent to the primary several times in a row because of it. */
   | { readonly kind: 'pending'; readonly reason: string; readonly impatient: boolean }
 
@@ -49,6 +63,15 @@ export type Standing =
 export interface SameServer {
   readonly node: string
   readonly openedBefore: number
+}
+
+/** One cluster's part of a token (token.ts). */
+export interface TokenPart {
+  /** systemKey(); '' where it was not known. */
+  readonly system: string
+  readonly timeline: number
+  /** null: whatever the primary has when the token is received. */
+  readonly lsn: Lsn | null
 }
 
 interface Floor {
@@ -66,6 +89,8 @@ interface ReplicaMark {
 
 interface ClusterFloors {
   floor: Floor | null
+  /** What a token said and no sample has confirmed; `mark`: when it was received. */
+  claim: (Floor & { readonly system: string }) | null
   writing: number
   /** The end of the last write or primary read that no sample has covered yet. */
   mark: number | null
@@ -77,6 +102,11 @@ interface ClusterFloors {
 
 /** After so many reads in a row on the primary, the next one is asked to wait for a sample instead (CONSISTENCY §2.3 W0). */
 const PATIENCE = 3
+/**
+ * A token of a newer timeline than the primary's may come from a process that saw a promotion earlier. If the same primary
+ * is still proved this much later, in ms (twice the time for which a role is believed), the token was wrong.
+ */
+const DOUBT_MS = 10_000
 
 /**
  * The floors of a new session: nothing written, nothing read. `shared`: the writes of all sessions that were made with it
@@ -85,10 +115,11 @@ const PATIENCE = 3
  */
 export function createFloors(shared: SessionFloors | null = null): SessionFloors {
   const clusters = new Map<string, ClusterFloors>()
+  const written = new Set<string>()
   const of = (cluster: string): ClusterFloors => {
     let state = clusters.get(cluster)
     if (state === undefined) {
-      state = { floor: null, writing: 0, mark: null, reads: new Map(), spills: 0, lastReplica: null }
+      state = { floor: null, claim: null, writing: 0, mark: null, reads: new Map(), spills: 0, lastReplica: null }
       clusters.set(cluster, state)
     }
     return state
@@ -96,11 +127,14 @@ export function createFloors(shared: SessionFloors | null = null): SessionFloors
   const own = (view: ClusterView): Standing => {
     if (view.timeline === null) return { kind: 'pending', reason: 'no primary has been seen yet', impatient: false }
     const state = clusters.get(view.id)
-    return state === undefined ? { kind: 'floor', timeline: view.timeline, lsn: 0n, same: null } : stand(state, view, view.timeline)
+    return state === undefined
+      ? { kind: 'floor', timeline: view.timeline, lsn: 0n, same: null, claimed: false }
+      : stand(state, view, view.timeline)
   }
   return {
     writeStarted: (cluster) => {
       of(cluster).writing += 1
+      written.add(cluster)
     },
     writeEnded: (cluster, now) => {
       const state = of(cluster)
@@ -119,6 +153,18 @@ export function createFloors(shared: SessionFloors | null = null): SessionFloors
       if (others.kind === 'pending') return others
       return others.lsn > standing.lsn ? { ...standing, lsn: others.lsn } : standing
     },
+    imported: (cluster, part, now) => {
+      claim(of(cluster), part, now)
+    },
+    exported: (view) => {
+      const state = clusters.get(view.id)
+      return state === undefined ? null : told(state, view)
+    },
+    unresolved: (view) => {
+      const state = clusters.get(view.id)
+      return state !== undefined && told(state, view)?.lsn === null
+    },
+    written,
     lastReplica: (cluster) => clusters.get(cluster)?.lastReplica ?? null,
   }
 }
@@ -151,12 +197,58 @@ function stand(state: ClusterFloors, view: ClusterView, timeline: number): Stand
   if (state.writing > 0) return pending(state, 'a write of this session is in flight')
   if (state.floor !== null && state.floor.timeline > timeline) return pending(state, 'this session has seen a newer timeline')
   if (!moveToTimeline(state, view, timeline)) return pending(state, 'the new primary has not been sampled yet')
+  const claimed = resolveClaim(state, view, timeline)
+  if (claimed === null) return pending(state, 'a token of this session speaks of another timeline, and no sample has settled it yet')
   if (!resolvePrimaryMark(state, view, timeline)) return pending(state, 'the last write or primary read of this session has no sample yet')
   resolveReplicaMarks(state, view, timeline)
   if (state.reads.size > 1) return pending(state, 'reads of this session on several replicas have no sample yet')
   const [unresolved] = state.reads
   const same = unresolved === undefined ? null : { node: unresolved[0], openedBefore: unresolved[1].since }
-  return { kind: 'floor', timeline, lsn: state.floor?.lsn ?? 0n, same }
+  const lsn = state.floor?.lsn ?? 0n
+  return { kind: 'floor', timeline, lsn: claimed > lsn ? claimed : lsn, same, claimed: claimed > lsn }
+}
+
+function claim(state: ClusterFloors, { system, timeline, lsn }: TokenPart, now: number): void {
+  const before = state.claim
+  const comparable = before === null || (before.system === system && before.timeline === timeline)
+  // What cannot be located, or compared with an earlier claim, is covered by the first sample from here on.
+  if (lsn === null || !comparable) state.mark = later(state.mark, now)
+  if (lsn === null) return
+  if (before === null || (comparable && lsn >= before.lsn)) state.claim = { system, timeline, lsn, mark: now }
+  else if (!comparable && timeline > before.timeline) state.claim = { system, timeline, lsn, mark: now }
+}
+
+/**
+ * The position that a claim asks for now, 0 for none; null: not known yet. The first sample after the token was received
+ * is at or after everything that a true token can speak of, so a claim beyond it is cut down to it.
+ */
+function resolveClaim(state: ClusterFloors, view: ClusterView, timeline: number): Lsn | null {
+  const { claim } = state
+  if (claim === null) return 0n
+  const foreign = view.system !== null && claim.system !== view.system
+  const sample = firstSampleAfter(view.series, claim.timeline > timeline && !foreign ? claim.mark + DOUBT_MS : claim.mark)
+  if (sample === null) return claim.timeline === timeline && !foreign ? claim.lsn : null
+  const known = claim.timeline === timeline && !foreign && claim.lsn < sample.lsn
+  raise(state, { timeline, lsn: known ? claim.lsn : sample.lsn, mark: claim.mark })
+  state.claim = null
+  return 0n
+}
+
+/** Everything this session has written and seen, as far as it can be located; what a replica showed, by the primary's samples. */
+function told(state: ClusterFloors, view: ClusterView): TokenPart | null {
+  const system = view.system ?? ''
+  const { timeline } = view
+  const nothing = state.floor === null && state.claim === null && state.writing === 0 && state.mark === null && state.reads.size === 0
+  if (nothing) return null
+  if (timeline === null) return { system, timeline: 0, lsn: null }
+  const standing = stand(state, view, timeline)
+  let lsn = standing.kind === 'floor' ? standing.lsn : null
+  for (const { endedAt } of state.reads.values()) {
+    const sample = firstSampleAfter(view.series, endedAt)
+    if (sample === null || lsn === null) lsn = null
+    else if (sample.lsn > lsn) lsn = sample.lsn
+  }
+  return { system, timeline, lsn }
 }
 
 function pending(state: ClusterFloors, reason: string): Standing {

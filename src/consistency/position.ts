@@ -19,6 +19,8 @@ export interface Position {
 /** What this room reads of a cluster; topology's ClusterSnapshot is one. */
 export interface ClusterView {
   readonly id: string
+  /** systemKey() of the present (or last) primary's system identifier; null: never known. */
+  readonly system: string | null
   /** Of the present (or, while there is none, the last) primary; null: never known. */
   readonly timeline: number | null
   readonly series: SampleSeries

@@ -26,6 +26,8 @@ export interface FloorRequirement {
   readonly timeline: number
   readonly lsn: Lsn
   readonly same: SameServer | null
+  /** `lsn` is what a token claims, and no primary sample has confirmed it yet: one would end a forged one. */
+  readonly claimed: boolean
 }
 
 /** What a connection proved of its server when it was opened; pool/contract.ts' Evidence is one. */
@@ -61,7 +63,7 @@ function ofBound(cluster: ClusterView, time: number): FloorRequirement | { kind:
   if (sample === null || cluster.timeline === null) {
     return { kind: 'unmet', reason: 'no sample of the primary is recent enough for the bound', impatient: false }
   }
-  return { kind: 'floor', timeline: cluster.timeline, lsn: sample.lsn, same: null }
+  return { kind: 'floor', timeline: cluster.timeline, lsn: sample.lsn, same: null, claimed: false }
 }
 
 /** Whether the node, as the monitor last saw it, is worth a connection for this read. Not yet a proof: admits() is. */

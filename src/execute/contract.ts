@@ -1,6 +1,7 @@
 // execute/contract.ts — Plan → server connection. The same for both doors; only the send step differs, so this ends
 // where a lease is granted. What the ladder did, and why, is in RouteTaken.
 import type { Lease, PooledConnection, Identity } from '../pool/contract.js'
+import type { Lsn } from '../consistency/lsn.js'
 import type { Why } from '../observe/why.js'
 import type { OnePlan } from '../routing/plan.js'
 import type { SessionFloors } from '../consistency/floors.js'
@@ -25,8 +26,13 @@ export interface RouteTaken {
   readonly role: 'primary' | 'replica'
   /** Proved staleness bound at invocation, ms, whether one was asked or not; null where none could be proved. 0 on the primary. */
   readonly boundMs: number | null
-  /** Which rung of the ladder gave the server: `first` when none was needed. */
-  readonly step: 'first' | 'wait' | 'primary' | 'stale'
+  /**
+   * Which rung of the ladder gave the server: `first` when none was needed, `degraded` where operators allow it for a while
+   * (ALLOW STALE), `cache` where an earlier result was given again.
+   */
+  readonly step: 'first' | 'wait' | 'primary' | 'stale' | 'degraded' | 'cache'
+  /** At least up to here the server had come when the statement was sent (normalised); null: nothing is proved. */
+  readonly position: { readonly timeline: number; readonly lsn: Lsn } | null
   readonly why: readonly Why[]
 }
 

@@ -364,22 +364,29 @@ class Acquisition<C extends PooledConnection> {
   }
 
   #grant(lease: Lease<C>, role: 'primary' | 'replica', step: Step, ended: readonly (() => void)[]): Grant<C> {
+    const proved = this.#proved(lease)
     const route: RouteTaken = {
       cluster: this.#cluster.id,
       node: lease.node,
       role,
-      boundMs: role === 'primary' ? 0 : this.#bound(lease),
+      boundMs: role === 'primary' ? 0 : this.#bound(proved),
       step,
+      position: proved,
       why: this.#request.plan.why,
     }
     return { lease: ended.length === 0 ? lease : countedLease(lease, ended), route }
   }
 
-  #bound(lease: Lease<C>): number | null {
-    const { timeline, series } = this.#snapshot()
+  #proved(lease: Lease<C>): RouteTaken['position'] {
+    const { timeline } = this.#snapshot()
     const latest = this.#node(lease.node)?.position ?? null
     const lsn = timeline === null ? null : usablePosition(lease.connection.evidence, latest, timeline)
-    return lsn === null ? null : boundOf(series, lsn, this.#request.invokedAt)
+    return timeline === null || lsn === null ? null : { timeline, lsn }
+  }
+
+  #bound(proved: RouteTaken['position']): number | null {
+    const { timeline, series } = this.#snapshot()
+    return proved === null || proved.timeline !== timeline ? null : boundOf(series, proved.lsn, this.#request.invokedAt)
   }
 
   #asked(): Requirement {
@@ -438,5 +445,5 @@ function behind(asked: Requirement, best: NodeSnapshot): string {
 }
 
 function emptyCluster(id: string): ClusterSnapshot {
-  return { id, nodes: [], primary: null, timeline: null, series: { samples: [] } }
+  return { id, system: null, headlessSince: null, nodes: [], primary: null, timeline: null, series: { samples: [] } }
 }

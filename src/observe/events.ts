@@ -16,8 +16,18 @@ export interface Events {
     readonly seconds: number
     readonly why: readonly Why[]
     readonly shape: number | null
+    /** `consistency` of the read's policy; null: no read, or nothing was planned. */
+    readonly policy: string | null
+    /** Rung of the ladder (RouteTaken.step); null: no server was asked. */
+    readonly step: string | null
+    /** At most how stale the answer was, proved; null: not known, or no read. 0: the primary answered. */
+    readonly boundSeconds: number | null
   }
-  'read.unmet': { readonly cluster: string; readonly policy: string; readonly step: 'wait' | 'primary' | 'stale' | 'error' }
+  'read.unmet': {
+    readonly cluster: string
+    readonly policy: string
+    readonly step: 'wait' | 'primary' | 'stale' | 'error' | 'degraded'
+  }
   'read.misrouted': { readonly cluster: string; readonly node: string; readonly shape: number | null }
   crossing: { readonly database: string; readonly kind: string }
   'node.state': { readonly cluster: string; readonly node: string; readonly state: string; readonly role: string; readonly reason: string }
@@ -28,6 +38,30 @@ export interface Events {
     readonly to: string | null
     readonly timeline: number | null
   }
+  /** Another server claims to be the primary and gets nothing: an old one that came back, or one that should not be there. */
+  'primary.fenced': { readonly cluster: string; readonly node: string; readonly reason: string }
+  /** After a promotion: writes acknowledged that the new primary may not have. `certain`: it is proved that it lacks them. */
+  'writes.lost': {
+    readonly cluster: string
+    readonly possible: number
+    readonly from: number
+    readonly to: number
+    readonly reason: string
+  }
+  /** How many replicas of a cluster can be used has changed; 0: the primary is alone. */
+  'replicas.usable': { readonly cluster: string; readonly usable: number; readonly of: number }
+  /** An operator's switch (READ ONLY, ALLOW STALE), or its expiry. */
+  'switch.changed': {
+    readonly cluster: string
+    readonly switch: 'read_only' | 'allow_stale'
+    readonly on: boolean
+    readonly detail: string
+    readonly by: string
+  }
+  /** One read that may use the result cache. `shared`: an identical read was under way and its result was taken. */
+  'cache.read': { readonly database: string; readonly cluster: string; readonly outcome: 'hit' | 'shared' | 'miss' | 'unfit' }
+  /** A failure made on purpose. */
+  chaos: { readonly what: 'kill' | 'delay' | 'pause'; readonly cluster: string; readonly node: string }
   'pool.wait': { readonly cluster: string; readonly node: string; readonly seconds: number; readonly outcome: 'ok' | 'timeout' | 'failed' }
   'pool.opened': { readonly cluster: string; readonly node: string; readonly user: string }
   'pool.closed': { readonly cluster: string; readonly node: string; readonly user: string; readonly reason: string }

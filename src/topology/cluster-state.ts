@@ -2,6 +2,7 @@
 // ClusterSnapshot. Pure: the monitor feeds it with answers of servers, the model test with those of simulated ones.
 import type { NodeConfig } from '../config/config.js'
 import { emptySeries, extendSeries, type SampleSeries } from '../consistency/series.js'
+import { systemKey } from '../consistency/token.js'
 import { elect, type Incumbent } from './elect.js'
 import { afterEvent, newNode, roleExpiryMs, type NodeEvent, type NodeState } from './node-state.js'
 import type { ClusterSnapshot, NodeSnapshot } from './topology.js'
@@ -14,18 +15,20 @@ export interface ClusterState {
   readonly incumbent: Incumbent | null
   /** The incumbent is proved now. */
   readonly proved: boolean
+  /** Since when the incumbent is not proved, process-monotonic ms; null: it is. */
+  readonly headlessSince: number | null
   readonly refused: ReadonlyMap<string, string>
   readonly series: SampleSeries
 }
 
 export function newCluster(id: string, nodes: readonly NodeConfig[]): ClusterState {
-  return { id, nodes: nodes.map(newNode), incumbent: null, proved: false, refused: new Map(), series: emptySeries }
+  return { id, nodes: nodes.map(newNode), incumbent: null, proved: false, headlessSince: null, refused: new Map(), series: emptySeries }
 }
 
 /** One event of one node; an unknown node changes nothing. `now`: process-monotonic ms. */
 export function observe(cluster: ClusterState, node: string, event: NodeEvent, now: number): ClusterState {
   const nodes = cluster.nodes.map((state) => expire(state.node.id === node ? afterEvent(state, event) : state, now))
-  return settle({ ...cluster, nodes })
+  return settle({ ...cluster, nodes }, now)
 }
 
 /** The next config's nodes: those that stay keep what is known of them. Without its primary a cluster starts anew. */
@@ -35,7 +38,7 @@ export function reconfigure(cluster: ClusterState, nodes: readonly NodeConfig[])
     return before === undefined ? newNode(node) : { ...before, node }
   })
   const stays = nodes.some((node) => node.id === cluster.incumbent?.node)
-  return settle(stays ? { ...cluster, nodes: kept } : { ...newCluster(cluster.id, []), nodes: kept })
+  return settle(stays ? { ...cluster, nodes: kept } : { ...newCluster(cluster.id, []), nodes: kept }, cluster.headlessSince)
 }
 
 /** Forgets the samples: the clock that they were taken by cannot be trusted across this moment. */
@@ -47,7 +50,8 @@ function expire(state: NodeState, now: number): NodeState {
   return state.evidence !== null && now - state.evidence.sentAt > roleExpiryMs ? { ...state, evidence: null, position: null } : state
 }
 
-function settle(cluster: ClusterState): ClusterState {
+/** `now`: null where no time is known, and nothing can be said of when the primary was lost. */
+function settle(cluster: ClusterState, now: number | null): ClusterState {
   const { primary, refused } = elect(cluster.nodes, cluster.incumbent)
   const incumbent = primary ?? cluster.incumbent
   const same = incumbent !== null && isSame(incumbent, cluster.incumbent)
@@ -56,6 +60,7 @@ function settle(cluster: ClusterState): ClusterState {
     ...cluster,
     incumbent: same ? cluster.incumbent : incumbent,
     proved: primary !== null,
+    headlessSince: primary === null ? (cluster.headlessSince ?? now) : null,
     refused,
     series: primary === null ? series : sampled(cluster, primary, series),
   }
@@ -76,6 +81,8 @@ export function snapshotOf(cluster: ClusterState): ClusterSnapshot {
   const nodes = cluster.nodes.map((state) => nodeSnapshot(cluster, state))
   return {
     id: cluster.id,
+    system: cluster.incumbent === null ? null : systemKey(cluster.incumbent.systemIdentifier),
+    headlessSince: cluster.headlessSince,
     nodes,
     primary: cluster.proved ? (nodes.find((node) => node.id === cluster.incumbent?.node) ?? null) : null,
     timeline: cluster.incumbent?.timeline ?? null,
@@ -96,6 +103,9 @@ function nodeSnapshot(cluster: ClusterState, state: NodeState): NodeSnapshot {
     zone,
     health,
     role,
+    roleProvedAt: state.evidence?.sentAt ?? null,
+    receiving: role === 'replica' ? (state.evidence?.receiving ?? false) : null,
+    replayRate: state.replayRate,
     position,
     unfit: unfit(cluster, state),
     limited: limited(cluster, state),

@@ -26,6 +26,8 @@ export interface RoleEvidence {
   readonly timeline: number | null
   readonly systemIdentifier: string
   readonly tellsTimeline: boolean
+  /** A standby's WAL receiver was connected. */
+  readonly receiving: boolean
   readonly connectedAt: number
   readonly sentAt: number
 }
@@ -37,13 +39,15 @@ export interface NodeState {
   readonly asked: boolean
   readonly evidence: RoleEvidence | null
   readonly position: Position | null
+  /** Bytes replayed per ms, of late; null: not known. */
+  readonly replayRate: number | null
   /** Why it is not up, in words; null where it is. */
   readonly trouble: string | null
 }
 
 /** A node nobody has asked yet. */
 export function newNode(node: NodeConfig): NodeState {
-  return { node, health: 'probation', asked: false, evidence: null, position: null, trouble: 'not asked yet' }
+  return { node, health: 'probation', asked: false, evidence: null, position: null, replayRate: null, trouble: 'not asked yet' }
 }
 
 /** A role that was told longer ago than this, in ms, is not known any more. */
@@ -78,7 +82,15 @@ function afterAnswer(state: NodeState, answer: Answer): NodeState {
     asked: true,
     trouble,
     position,
-    evidence: { role, timeline, systemIdentifier, tellsTimeline, connectedAt, sentAt },
+    evidence: {
+      role,
+      timeline,
+      systemIdentifier,
+      tellsTimeline,
+      receiving: server.inRecovery && server.timeline !== null,
+      connectedAt,
+      sentAt,
+    },
   }
 }
 

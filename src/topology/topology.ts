@@ -21,6 +21,12 @@ export interface NodeSnapshot {
   readonly health: Health
   /** null: not known, so the node serves neither writes nor bounded reads. */
   readonly role: Role | null
+  /** When the query was sent by whose answer the role is known; null: not known. Older than roleExpiryMs proves nothing. */
+  readonly roleProvedAt: number | null
+  /** A replica's WAL receiver was connected when last asked; false: cut off from its primary, or not told; null: no replica. */
+  readonly receiving: boolean | null
+  /** Bytes of WAL replayed per ms, of late; null: not known. */
+  readonly replayRate: number | null
   /** A replica's newest replay position, or a primary's newest insert position (normalised). null: unknown. */
   readonly position: Position | null
   /** Why the node is not used at all, in words, or null. */
@@ -31,6 +37,10 @@ export interface NodeSnapshot {
 
 export interface ClusterSnapshot {
   readonly id: string
+  /** systemKey() of the present, or the last, primary's system identifier; null: never known. */
+  readonly system: string | null
+  /** Since when there is no proved primary; null: there is one. */
+  readonly headlessSince: number | null
   readonly nodes: readonly NodeSnapshot[]
   /** The proved primary, or null. Two that claim it: the higher timeline. */
   readonly primary: NodeSnapshot | null

@@ -215,7 +215,7 @@ t.test('I9: a crash of the server makes its older positions worthless for new co
       null,
       `${how}: a sample sent before the connection opened is no proof`,
     )
-    const old = { kind: 'floor', timeline, lsn: (evidence.position ?? 0n) + 1n, same: null } as const
+    const old = { kind: 'floor', timeline, lsn: (evidence.position ?? 0n) + 1n, same: null, claimed: false } as const
     t.notOk(admits(old, evidence, before === null ? null : { ...before, lsn: 1n << 60n }), `${how}: however far it says the server was`)
     t.ok(admits({ ...old, lsn: evidence.position ?? 0n }, { ...evidence, timeline }, before), `${how}: its own position counts`)
     await until('it is up again', () => node('main', first.address).health === 'up' && node('main', first.address).limited === null)

@@ -113,7 +113,7 @@ t.test('SCRAM is bound to the channel: a man in the middle with a certificate of
   })
   middle.on('secureConnection', (client) => {
     void dial(
-      { cluster: 'x', node: { id: 'x', host, port, weight: 1, zone: null }, tls: { ...noTls, mode: 'require' } },
+      { cluster: 'x', node: { id: 'x', host, port, weight: 1, zone: null, subscriber: false }, tls: { ...noTls, mode: 'require' } },
       new AbortController().signal,
     ).then(({ socket }) => {
       sockets.push(client, socket)

@@ -7,7 +7,7 @@ import { Connection } from '../../src/server/connection.js'
 import type { Expect, ReplyKind } from '../../src/server/contract.js'
 import { FakeSocket } from '../support/fake-socket.js'
 
-const node = { id: 'test:1', host: 'test', port: 1, weight: 1, zone: null }
+const node = { id: 'test:1', host: 'test', port: 1, weight: 1, zone: null, subscriber: false }
 const address = { cluster: 'test', node, tls: { mode: 'disable', ca: null, cert: null, key: null } } as const
 
 const frame = fc

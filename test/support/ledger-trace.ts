@@ -51,7 +51,7 @@ class Player {
 
   constructor(split: (bytes: Buffer) => readonly Buffer[]) {
     this.#split = split
-    const node = { id: 'test:5432', host: 'test', port: 5432, weight: 1, zone: null }
+    const node = { id: 'test:5432', host: 'test', port: 5432, weight: 1, zone: null, subscriber: false }
     const tls = { mode: 'disable', ca: null, cert: null, key: null } as const
     const connection = new Connection({ cluster: 'test', node, tls }, { socket: this.#socket.asSocket, tls: null }, 10)
     this.#exchange = connection.exchange(this.#sink())

@@ -26,7 +26,7 @@ export function openServer({
   tls = {},
   options = {},
 }: Where): Promise<ServerConnection> {
-  const node = { id: `${host}:${String(port)}`, host, port, weight: 1, zone: null }
+  const node = { id: `${host}:${String(port)}`, host, port, weight: 1, zone: null, subscriber: false }
   const identity = { cluster: 'main', dbname, user, password, key: `${dbname} ${user}` }
   return connectServer(node, { ...noTls, ...tls }, identity, options, new AbortController().signal)
 }

@@ -104,7 +104,7 @@ class Simulation {
     this.#faults = faults
     this.#random = randomFrom(seed)
     this.#servers = ['a', 'b', 'c'].map((id): Server => {
-      const node = { id, host: id, port: 1, weight: 1, zone: null }
+      const node = { id, host: id, port: 1, weight: 1, zone: null, subscriber: false }
       const wal = [{ end: BigInt(sizes.segment) + 100n * 8n, top: 0 }]
       return {
         node,

@@ -13,7 +13,7 @@ import type { ClusterSnapshot, NodeSnapshot } from '../../src/topology/topology.
 export const now = (): number => performance.now()
 
 export function nodeConfig(node: EmbeddedNode): NodeConfig {
-  return { id: node.address, host: node.host, port: node.port, weight: 1, zone: null }
+  return { id: node.address, host: node.host, port: node.port, weight: 1, zone: null, subscriber: false }
 }
 
 /** The configuration of the topology's clusters; `change` edits each. */
@@ -37,6 +37,9 @@ function clusterConfig(running: RunningTopology, cluster: EmbeddedCluster): Clus
     pool: { max: 5, waitMs: 5_000, lifetimeMs: 60_000 },
     failover: { waitMs: 10_000 },
     reset: 'tainted',
+    lsnSource: 'insert',
+    position: { kind: 'wal' },
+    readOnly: null,
   }
 }
 

@@ -110,12 +110,15 @@ t.test('ready is a proved primary or a replica that may be read', async (t) => {
     health: 'up',
     role: 'replica',
     position: null,
+    roleProvedAt: 0,
+    receiving: null,
+    replayRate: null,
     unfit: null,
     limited: null,
     ...over, // prettier-ignore
   })
   const is = (nodes: readonly NodeSnapshot[], primary: NodeSnapshot | null = null) => {
-    const main: ClusterSnapshot = { id: 'main', nodes, primary, timeline: null, series: { samples: [] } }
+    const main: ClusterSnapshot = { id: 'main', system: null, headlessSince: null, nodes, primary, timeline: null, series: { samples: [] } }
     return readiness(result.config, { generation: 1, clusters: new Map([['main', main]]) }).ready
   }
   t.notOk(is([]))

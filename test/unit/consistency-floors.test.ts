@@ -32,6 +32,7 @@ function view(
 ): ClusterView {
   return {
     id: 'main',
+    system: null,
     timeline,
     series: { samples: samples.map(([sentAt, lsn]): Sample => ({ sentAt, lsn })) },
     nodes: Object.entries(nodes).map(([id, position]) => ({ id, position })),
@@ -69,7 +70,11 @@ t.test('policies without a session', (t) => {
   t.match(asked(createFloors(), cluster, policy({ consistency: 'bounded', maxStalenessMs: 100 })), { kind: 'floor', lsn: 10n, timeline: 1 })
   t.equal(kind({ consistency: 'bounded', maxStalenessMs: 99 }), 'unmet')
   t.equal(asked(createFloors(), view([[900, 10n]], {}, null), policy({ consistency: 'bounded', maxStalenessMs: 500 })).kind, 'unmet')
-  t.match(asked(createFloors(), cluster), { kind: 'floor', lsn: 0n, timeline: 1, same: null }, 'a session that did nothing yet')
+  t.match(
+    asked(createFloors(), cluster),
+    { kind: 'floor', lsn: 0n, timeline: 1, same: null, claimed: false },
+    'a session that did nothing yet',
+  )
   t.equal(asked(createFloors(), view([], {}, null)).kind, 'unmet')
   t.end()
 })
@@ -156,7 +161,7 @@ t.test('I2: what a replica showed is bounded by its own next sample, and until t
   })
   t.match(
     asked(floors, view([[500, 900n]], { r: position({ sentAt: 101, lsn: 70n }) })),
-    { kind: 'floor', lsn: 70n, same: null },
+    { kind: 'floor', lsn: 70n, same: null, claimed: false },
     'not by the primary, which is far ahead',
   )
   t.equal(floors.lastReplica('main'), 'r')
@@ -174,7 +179,7 @@ t.test('I2: a sample that may come from beyond a crash bounds nothing; the prima
     const floors = createFloors()
     floors.readEnded('main', read())
     t.match(asked(floors, view([[100, 80n]], { r })), { same: { node: 'r' } }, `${what}: not yet`)
-    t.match(asked(floors, view([[101, 90n]], { r })), { kind: 'floor', lsn: 90n, same: null }, what)
+    t.match(asked(floors, view([[101, 90n]], { r })), { kind: 'floor', lsn: 90n, same: null, claimed: false }, what)
   }
   t.end()
 })
@@ -198,7 +203,7 @@ t.test('I2: unresolved reads on two replicas are met by neither; the primary sho
   t.equal(asked(floors, view([], { r: position(), s: position() })).kind, 'unmet')
   floors.readEnded('main', read({ node: 'p', role: 'primary', startedAt: 110, endedAt: 120 }))
   t.equal(asked(floors, view([[120, 5n]])).kind, 'unmet', 'a primary read is a mark too')
-  t.match(asked(floors, view([[121, 5n]])), { kind: 'floor', lsn: 5n, same: null })
+  t.match(asked(floors, view([[121, 5n]])), { kind: 'floor', lsn: 5n, same: null, claimed: false })
   t.end()
 })
 
@@ -232,8 +237,8 @@ t.test('shared floors: writes count for all, reads for oneself (I16)', (t) => {
   two.readEnded('main', read({ node: 's' }))
   t.match(asked(one, view([[11, 5n]])), { lsn: 5n, same: { node: 'r' } })
   t.match(asked(two, view([[11, 5n]])), { lsn: 5n, same: { node: 's' } })
-  t.match(asked(createFloors(shared), view([[11, 5n]])), { lsn: 5n, same: null })
-  t.match(asked(createFloors(), view([])), { lsn: 0n, same: null }, 'not for sessions made without it')
+  t.match(asked(createFloors(shared), view([[11, 5n]])), { lsn: 5n, same: null, claimed: false })
+  t.match(asked(createFloors(), view([])), { lsn: 0n, same: null, claimed: false }, 'not for sessions made without it')
   t.end()
 })
 
@@ -270,7 +275,7 @@ const evidence = (over: Partial<ConnectionEvidence> = {}): ConnectionEvidence =>
   timeline: 1,
   ...over,
 })
-const floor = (over: object = {}): Requirement => ({ kind: 'floor', timeline: 1, lsn: 20n, same: null, ...over })
+const floor = (over: object = {}): Requirement => ({ kind: 'floor', timeline: 1, lsn: 20n, same: null, claimed: false, ...over })
 
 t.test('admission: only what is proved for this connection', (t) => {
   const newer = position({ lsn: 30n, sentAt: 51 })

@@ -40,11 +40,8 @@ t.test('enforce holds against what stands above it', async (t) => {
 })
 
 t.test('the strictest of two satisfies both', async (t) => {
-  const policy = (
-    consistency: ReadPolicy['consistency'],
-    maxStalenessMs: number | null,
-    ...onUnmet: ReadPolicy['onUnmet']
-  ): ReadPolicy => readPolicy({ consistency, maxStalenessMs, onUnmet })
+  const policy = (consistency: ReadPolicy['consistency'], maxStalenessMs: number | null, ...onUnmet: ReadPolicy['onUnmet']): ReadPolicy =>
+    readPolicy({ consistency, maxStalenessMs, onUnmet })
   const primary = { step: 'primary', limit: null } as const
   t.same(strictest(policy('session', null, primary), policy('bounded', 5, primary)), policy('session', 5, primary))
   t.same(strictest(policy('any', 7, primary), policy('any', 5, primary)).maxStalenessMs, 5)

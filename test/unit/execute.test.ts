@@ -23,14 +23,37 @@ const sampledAt = 100
 const snapshots = nodes.map((id): NodeSnapshot => {
   const position = { lsn: 50n, sentAt: sampledAt, connectedAt: 0, postmasterStart: 'start', timeline: 1 }
   const role = id === primary ? 'primary' : 'replica'
-  return { id, cluster: 'main', host: id, port: 1, weight: 1, zone: null, health: 'up', role, position, unfit: null, limited: null }
+  return {
+    id,
+    cluster: 'main',
+    host: id,
+    port: 1,
+    weight: 1,
+    zone: null,
+    health: 'up',
+    role,
+    roleProvedAt: sampledAt,
+    receiving: null,
+    replayRate: null,
+    position,
+    unfit: null,
+    limited: null,
+  }
 })
 const topology: Topology = {
   generation: 1,
   clusters: new Map([
     [
       'main',
-      { id: 'main', nodes: snapshots, primary: snapshots[0] ?? null, timeline: 1, series: { samples: [{ sentAt: sampledAt, lsn: 50n }] } },
+      {
+        id: 'main',
+        system: null,
+        headlessSince: null,
+        nodes: snapshots,
+        primary: snapshots[0] ?? null,
+        timeline: 1,
+        series: { samples: [{ sentAt: sampledAt, lsn: 50n }] },
+      },
     ],
   ]),
 }

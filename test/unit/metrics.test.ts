@@ -15,6 +15,9 @@ const node = (id: string, over: Partial<NodeSnapshot>): NodeSnapshot => ({
   health: 'up',
   role: 'replica',
   position: null,
+  roleProvedAt: 0,
+  receiving: null,
+  replayRate: null,
   unfit: null,
   limited: null,
   ...over, // prettier-ignore
@@ -24,7 +27,7 @@ const primary = node('p:1', { role: 'primary', position: at(300n) })
 
 function snapshotOf(nodes: readonly NodeSnapshot[], pools: readonly PoolSnapshot[] = []): RuntimeSnapshot {
   const series = { samples: [{ sentAt: 1000, lsn: 100n }, { sentAt: 2000, lsn: 200n }, { sentAt: 3000, lsn: 300n }] } // prettier-ignore
-  const main: ClusterSnapshot = { id: 'main', nodes, primary, timeline: 1, series }
+  const main: ClusterSnapshot = { id: 'main', system: null, headlessSince: null, nodes, primary, timeline: 1, series }
   return { generation: 1, draining: 0, pools, inFlight: new Map(), topology: { generation: 1, clusters: new Map([['main', main]]) } }
 }
 
@@ -42,6 +45,9 @@ function start(snapshot: () => RuntimeSnapshot, over: Partial<MetricSources> = {
 
 const query: Events['query.end'] = {
   door: 'proxy',
+  policy: 'any',
+  step: 'first',
+  boundSeconds: 0.1,
   database: 'app',
   user: 'u',
   cluster: 'main',

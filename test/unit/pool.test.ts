@@ -40,7 +40,7 @@ class FakeConnection implements PooledConnection {
 }
 
 const identity: Identity = { cluster: 'main', dbname: 'app', user: 'app', password: 'secret', key: 'k' }
-const node = { id: 'n:1', host: 'n', port: 1, weight: 1, zone: null }
+const node = { id: 'n:1', host: 'n', port: 1, weight: 1, zone: null, subscriber: false }
 const silent: Observer = { emit: () => undefined, on: () => () => undefined }
 const never = new AbortController().signal
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -16,7 +16,7 @@ function open(
   timeoutMs = 5000,
   signal: AbortSignal = never,
 ): Promise<ServerConnection> {
-  const node = { id: `127.0.0.1:${String(server.port)}`, host: '127.0.0.1', port: server.port, weight: 1, zone: null }
+  const node = { id: `127.0.0.1:${String(server.port)}`, host: '127.0.0.1', port: server.port, weight: 1, zone: null, subscriber: false }
   return connectServer(node, tls, { cluster: 'main', dbname: 'app', user: 'joe', password, key: 'k' }, { timeoutMs }, signal)
 }
 
@@ -136,7 +136,7 @@ t.test('nobody listens', async (t) => {
 
 t.test('a cluster that the configuration does not have', async (t) => {
   const connect = createConnect(() => undefined)
-  const node = { id: 'x:1', host: 'x', port: 1, weight: 1, zone: null }
+  const node = { id: 'x:1', host: 'x', port: 1, weight: 1, zone: null, subscriber: false }
   await t.rejects(
     connect(node, { cluster: 'gone', dbname: 'a', user: 'a', password: null, key: 'k' }, never),
     failing({ key: 'cluster_unreachable' }),

@@ -6,7 +6,7 @@ import { nextHealth, type HealthEvent } from '../../src/topology/health.js'
 import { roleExpiryMs, type Answer } from '../../src/topology/node-state.js'
 import type { ClusterSnapshot, Health, NodeSnapshot } from '../../src/topology/topology.js'
 
-const node = (id: string): NodeConfig => ({ id, host: id, port: 5432, weight: 1, zone: null })
+const node = (id: string): NodeConfig => ({ id, host: id, port: 5432, weight: 1, zone: null, subscriber: false })
 
 interface Said {
   readonly primary?: boolean

@@ -14,6 +14,7 @@ import { one } from '../../routing/make.js'
 import type { ParameterSource } from '../../routing/input.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
+import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { sqlstateOf } from '../../pool/failure.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
@@ -233,6 +234,9 @@ export class Conversation {
       seconds: (this.#core.now() - startedAt) / 1000,
       why: plan?.why ?? [],
       shape: understood.shape.id,
+      policy: policyName(plan),
+      step: route?.step ?? null,
+      boundSeconds: boundSeconds(plan, route),
     })
   }
 

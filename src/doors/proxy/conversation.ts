@@ -14,6 +14,7 @@ import type { PlanInput } from '../../routing/input.js'
 import { one } from '../../routing/make.js'
 import type { OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
+import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { AcquireRequest, Grant, RouteTaken } from '../../execute/contract.js'
 import type { Identity } from '../../pool/contract.js'
 import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
@@ -761,6 +762,9 @@ export class Conversation implements HoldOwner {
       seconds: (this.now() - request.startedAt) / 1000,
       why: plan?.why ?? [],
       shape,
+      policy: policyName(plan),
+      step: route?.step ?? null,
+      boundSeconds: boundSeconds(plan, route),
     })
   }
 
