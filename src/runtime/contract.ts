@@ -13,6 +13,10 @@ export interface Generation<C extends PooledConnection> {
   readonly config: Config
   readonly executor: Executor<C>
   topology(): Topology
+  /** One sample of the cluster's primary SENT after the call, shared by all who ask at once; published when it resolves. Never rejects. */
+  sampleNow(cluster: string): Promise<void>
+  /** Resolves with the next change of the topology; rejects with `signal.reason`. */
+  changed(signal: AbortSignal): Promise<void>
   /** By cluster; a cluster whose catalog is not loaded yet is missing. */
   catalogs(): ReadonlyMap<string, Catalog>
   /**

@@ -129,6 +129,8 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
         config,
         executor,
         topology: () => monitor.current(),
+        sampleNow: (cluster) => monitor.sampleNow(cluster),
+        changed: (signal) => monitor.changed(signal),
         catalogs: () => monitor.catalogs(),
         catalogChanged: (cluster) => monitor.catalogChanged(cluster),
         identityFor: createIdentities(config),
@@ -194,6 +196,14 @@ class HeldGeneration<C extends PooledConnection> implements Generation<C> {
 
   topology(): ReturnType<Generation<C>['topology']> {
     return this.#parts.topology()
+  }
+
+  sampleNow(cluster: string): Promise<void> {
+    return this.#parts.sampleNow(cluster)
+  }
+
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#parts.changed(signal)
   }
 
   catalogs(): ReturnType<Generation<C>['catalogs']> {
