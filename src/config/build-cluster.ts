@@ -1,10 +1,14 @@
 // config/build-cluster.ts — one primary and its replicas, as the config tells them.
-import type { ClusterConfig, NodeConfig } from './config.js'
+import type { ClusterConfig, NodeConfig, PositionConfig } from './config.js'
 import { ms } from './build-doors.js'
 import { pemFrom, secretFrom, type Context } from './context.js'
 import type { ClusterInput, ClusterTlsInput, NodeInput, Partly } from './input.js'
 import type { Path } from './locator.js'
 import { nodeId, parseHostPort } from './quantities.js'
+import { tableFrom } from './table-from.js'
+import { parseName } from './table-name.js'
+
+const defaultReadOnly = 'writes are switched off by the configuration'
 
 export function buildCluster(context: Context, id: string, input: Partly<ClusterInput>): ClusterConfig {
   const path = ['clusters', id]
@@ -18,6 +22,9 @@ export function buildCluster(context: Context, id: string, input: Partly<Cluster
       message: 'a password needs its user',
     })
   }
+  const position = buildPosition(context, [...path, 'position'], input.position)
+  const nodes = buildNodes(context, [...path, 'nodes'], input.nodes ?? [])
+  checkPosition(context, path, input, nodes)
   return {
     id,
     dbname: input.dbname ?? null,
@@ -25,13 +32,13 @@ export function buildCluster(context: Context, id: string, input: Partly<Cluster
     password,
     tls: buildTls(context, [...path, 'tls'], input.tls),
     monitor: buildMonitor(context, path, input),
-    nodes: buildNodes(context, [...path, 'nodes'], input.nodes ?? []),
+    nodes,
     pool: { max: input.pool?.max ?? 20, waitMs: ms(input.pool?.wait, 5000), lifetimeMs: lifetime(context, path, input.pool?.lifetime) },
     failover: { waitMs: ms(input.failover?.wait, 10_000) },
     reset: input.reset ?? 'tainted',
-    lsnSource: 'insert',
-    position: { kind: 'wal' },
-    readOnly: null,
+    lsnSource: input.lsn_source ?? 'insert',
+    position,
+    readOnly: readOnly(input.read_only),
   }
 }
 
@@ -45,6 +52,39 @@ function lifetime(context: Context, path: Path, input: string | 0 | undefined): 
     })
   }
   return value
+}
+
+function readOnly(input: boolean | string | undefined): string | null {
+  if (typeof input === 'string') return input
+  return input === true ? defaultReadOnly : null
+}
+
+function buildPosition(context: Context, path: Path, input: Partly<ClusterInput>['position']): PositionConfig {
+  if (typeof input !== 'object' || input.heartbeat === undefined) return { kind: 'wal' }
+  const name = parseName(input.heartbeat)
+  const known = tableFrom(context, [...path, 'heartbeat'], input.heartbeat, 'value') !== null
+  if (!known || typeof name === 'string') return { kind: 'wal' }
+  return { kind: 'heartbeat', schema: name.schema ?? 'public', table: name.name }
+}
+
+// WAL positions say nothing of a logical subscriber, and nothing of a heartbeat.
+function checkPosition(context: Context, path: Path, input: Partly<ClusterInput>, nodes: readonly NodeConfig[]): void {
+  const heartbeat = context.findings.given([...path, 'position']) && input.position !== 'wal'
+  if (heartbeat && input.lsn_source !== undefined) {
+    context.findings.problem({
+      path: [...path, 'lsn_source'],
+      at: 'key',
+      allowed: 'lsn_source only with position: wal',
+      message: '"lsn_source" means nothing with a heartbeat',
+    })
+  }
+  if (heartbeat || !nodes.some(({ subscriber }) => subscriber)) return
+  const index = input.nodes?.findIndex((node) => typeof node === 'object' && node.subscriber === true) ?? 0
+  context.findings.problem({
+    path: [...path, 'nodes', index, 'subscriber'],
+    allowed: 'position: { heartbeat: schema.table } for this cluster',
+    message: 'a subscriber needs a heartbeat: its WAL positions are its own',
+  })
 }
 
 function buildMonitor(context: Context, path: Path, input: Partly<ClusterInput>): ClusterConfig['monitor'] {
@@ -90,7 +130,14 @@ function buildNode(context: Context, path: Path, input: string | Partly<NodeInpu
   if (typeof input !== 'string') {
     if (input.host === undefined) return null
     const port = input.port ?? 5432
-    return { id: nodeId(input.host, port), host: input.host, port, weight: input.weight ?? 1, zone: input.zone ?? null, subscriber: false }
+    return {
+      id: nodeId(input.host, port),
+      host: input.host,
+      port,
+      weight: input.weight ?? 1,
+      zone: input.zone ?? null,
+      subscriber: input.subscriber ?? false,
+    }
   }
   const parsed = parseHostPort(input)
   if (parsed !== null) return { id: nodeId(parsed.host, parsed.port), ...parsed, weight: 1, zone: null, subscriber: false }

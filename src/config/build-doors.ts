@@ -21,8 +21,21 @@ export function buildListen(context: Context, input: Partly<ListenInput> = {}): 
     unix: input.unix ?? null,
     tls: tls === undefined ? null : { cert: cert ?? '', key: key ?? '', ca, mode: tls.mode ?? 'prefer' },
     maxClients: input.max_clients ?? 10_000,
-    clientLifetimeMs: null,
+    clientLifetimeMs: clientLifetime(context, input.client_lifetime),
   }
+}
+
+function clientLifetime(context: Context, input: string | 0 | undefined): number | null {
+  const value = ms(input, 0)
+  if (value === 0) return null
+  if (value < 1000) {
+    context.findings.problem({
+      path: ['listen', 'client_lifetime'],
+      allowed: 'at least 1s, or 0 for no limit',
+      message: 'clients would connect anew all the time',
+    })
+  }
+  return value
 }
 
 export function buildAdmin(context: Context, input: Partly<AdminInput> | undefined): AdminConfig | null {

@@ -2,6 +2,8 @@
 import { parseDuration } from '../consistency/duration.js'
 import { firstUnreachable, parseLadderStep } from '../consistency/ladder.js'
 import type { LadderStep, PolicyOverride } from '../consistency/policy.js'
+import { resolvePolicy } from '../consistency/resolve-policy.js'
+import { ms } from './build-doors.js'
 import type { ReadsConfig } from './config.js'
 import type { Context } from './context.js'
 import type { Partly, PolicyInput, ReadsInput } from './input.js'
@@ -27,7 +29,9 @@ export function buildReads(context: Context, path: Path, input: Partly<ReadsInpu
         allowed: 'each table once',
         message: `table ${table} is listed twice`,
       })
-    tables.set(table, { ...buildPolicy(context, place, policy, base), enforce: policy.enforce ?? false })
+    const built = buildPolicy(context, place, policy, base)
+    warnUnusedCache(context, place, built, base)
+    tables.set(table, { ...built, enforce: policy.enforce ?? false })
   }
   return { default: base, users, tables }
 }
@@ -47,7 +51,30 @@ function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, b
     ...(input.consistency === undefined ? {} : { consistency: input.consistency }),
     ...(staleness === null ? {} : { maxStalenessMs: staleness }),
     ...(ladder === null ? {} : { onUnmet: ladder }),
+    ...(input.cut_off === undefined ? {} : { cutOff: input.cut_off }),
+    ...(input.cache === undefined ? {} : { cacheMs: ms(input.cache, 0) }),
+    ...maxTxAge(context, [...path, 'max_tx_age'], input.max_tx_age),
   }
+}
+
+function maxTxAge(context: Context, path: Path, input: string | 0 | undefined): Pick<PolicyOverride, 'maxTxAgeMs'> {
+  const value = ms(input, 0)
+  if (input === undefined || value === 0) return {}
+  if (value < 10) {
+    context.findings.problem({ path, allowed: 'at least 10ms, or 0 for no limit', message: 'no transaction could end within this' })
+  }
+  return { maxTxAgeMs: value }
+}
+
+// Results of reads that need the primary are never kept.
+function warnUnusedCache(context: Context, path: Path, policy: PolicyOverride, below: PolicyOverride): void {
+  if ((policy.cacheMs ?? 0) === 0 || resolvePolicy([policy, below]).consistency !== 'strong') return
+  context.findings.warning({
+    path: [...path, 'cache'],
+    at: 'key',
+    allowed: 'cache with consistency: session, bounded or any',
+    message: 'reads here are strong, so their results are never kept',
+  })
 }
 
 function buildLadder(

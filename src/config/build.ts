@@ -1,8 +1,11 @@
 // config/build.ts — checked form → Config: defaults, secrets, and everything that several keys must be together. What
 // did not pass the form is missing here and was told; nothing is told twice.
 import { buildAdmin, buildAuth, buildLimits, buildListen, buildLog } from './build-doors.js'
+import { buildCache } from './build-cache.js'
+import { buildChaos } from './build-chaos.js'
 import { buildCluster } from './build-cluster.js'
 import { buildDatabase } from './build-database.js'
+import { buildTokens } from './build-tokens.js'
 import { clustersOf } from './clusters-of.js'
 import type { AuthConfig, Config } from './config.js'
 import type { Context } from './context.js'
@@ -18,9 +21,9 @@ export function build(context: Context, input: Partly<ConfigInput>, clusterNames
     auth: buildAuth(context, input.auth, listen.host),
     clusters: mapped(input.clusters, (id, one) => buildCluster(context, id, one)),
     databases: mapped(input.databases, (name, one) => buildDatabase(context, name, one, clusterNames)),
-    tokens: { key: null },
-    cache: { maxBytes: 64 * 1024 * 1024, maxResultBytes: 1024 * 1024 },
-    chaos: null,
+    tokens: buildTokens(context, input.tokens),
+    cache: buildCache(context, input.cache),
+    chaos: buildChaos(context, input.chaos),
     limits: buildLimits(context, input.limits),
     log: buildLog(input.log),
   }

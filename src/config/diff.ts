@@ -24,7 +24,7 @@ export interface ConfigDiff {
   readonly cluster: ReadonlyMap<string, ClusterChange>
   readonly databases: NamedChanges
   readonly users: NamedChanges
-  /** Differ otherwise: `auth`, `admin`, `limits`, `log`, `listen.max_clients`, `listen.tls`. */
+  /** Differ otherwise: `auth`, `admin`, `tokens`, `cache`, `chaos`, `limits`, `log`, `listen.max_clients`, `listen.tls`. */
   readonly others: readonly string[]
   /** Changes that only a restart can make: `listen.host`, `listen.port`, `listen.unix`, `admin.host`, … They are not applied. */
   readonly notLive: readonly string[]
@@ -47,7 +47,7 @@ export function diffConfig(old: Config, next: Config): ConfigDiff {
 export function describeDiff(diff: ConfigDiff): readonly string[] {
   const nodes = [...diff.cluster].flatMap(([id, change]) => [
     ...words('node', change.nodes).map((text) => `cluster ${id}: ${text}`),
-    ...(change.keys.length === 0 ? [] : [`cluster ${id}: ${change.keys.join(', ')} changed`]),
+    ...(change.keys.length === 0 ? [] : [`cluster ${id}: ${change.keys.map(asWritten).join(', ')} changed`]),
   ])
   const whole = { ...diff.clusters, changed: [] }
   return [
@@ -64,6 +64,11 @@ function words(kind: string, changes: NamedChanges): readonly string[] {
   return (['added', 'removed', 'changed'] as const).flatMap((what) => changes[what].map((name) => `${kind} ${name} ${what}`))
 }
 
+// lsnSource → lsn_source
+function asWritten(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
 function named(old: ReadonlyMap<string, unknown>, next: ReadonlyMap<string, unknown>): NamedChanges {
   return {
     added: [...next.keys()].filter((key) => !old.has(key)),
@@ -74,9 +79,9 @@ function named(old: ReadonlyMap<string, unknown>, next: ReadonlyMap<string, unkn
 
 function clusterChange(old: ClusterConfig | undefined, next: ClusterConfig | undefined): ClusterChange {
   const byId = (cluster: ClusterConfig | undefined): ReadonlyMap<string, unknown> => new Map(cluster?.nodes.map((node) => [node.id, node]))
-  const keys = (['dbname', 'user', 'password', 'tls', 'monitor', 'pool', 'failover', 'reset'] as const).filter(
-    (key) => !isDeepStrictEqual(old?.[key], next?.[key]),
-  )
+  const keys = (
+    ['dbname', 'user', 'password', 'tls', 'monitor', 'pool', 'failover', 'reset', 'lsnSource', 'position', 'readOnly'] as const
+  ).filter((key) => !isDeepStrictEqual(old?.[key], next?.[key]))
   return {
     nodes: named(byId(old), byId(next)),
     keys,
@@ -87,11 +92,15 @@ function clusterChange(old: ClusterConfig | undefined, next: ClusterConfig | und
 function others(old: Config, next: Config): readonly string[] {
   const pairs: readonly (readonly [string, unknown, unknown])[] = [
     ['listen.max_clients', old.listen.maxClients, next.listen.maxClients],
+    ['listen.client_lifetime', old.listen.clientLifetimeMs, next.listen.clientLifetimeMs],
     ['listen.tls', old.listen.tls, next.listen.tls],
     ['auth.method', old.auth.method, next.auth.method],
     ['auth.admins', old.auth.admins, next.auth.admins],
     ['auth.viewers', old.auth.viewers, next.auth.viewers],
     ['admin.token', old.admin?.token, next.admin?.token],
+    ['tokens', old.tokens, next.tokens],
+    ['cache', old.cache, next.cache],
+    ['chaos', old.chaos, next.chaos],
     ['limits', old.limits, next.limits],
     ['log', old.log, next.log],
   ]

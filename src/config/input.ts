@@ -8,6 +8,9 @@ export interface PolicyInput {
   consistency?: 'strong' | 'session' | 'bounded' | 'any' | undefined
   max_staleness?: Duration | undefined
   on_unmet?: string | string[] | undefined
+  cut_off?: 'serve' | 'refuse' | undefined
+  cache?: Duration | undefined
+  max_tx_age?: Duration | undefined
 }
 
 export interface TablePolicyInput extends PolicyInput {
@@ -19,6 +22,7 @@ export interface NodeInput {
   port?: number | undefined
   weight?: number | undefined
   zone?: string | undefined
+  subscriber?: boolean | undefined
 }
 
 export interface ClusterInput {
@@ -31,6 +35,9 @@ export interface ClusterInput {
   pool?: { max?: number | undefined; wait?: Duration | undefined; lifetime?: Duration | undefined } | undefined
   failover?: { wait?: Duration | undefined } | undefined
   reset?: 'tainted' | 'always' | undefined
+  lsn_source?: 'insert' | 'flush' | undefined
+  position?: 'wal' | { heartbeat: string } | undefined
+  read_only?: boolean | string | undefined
 }
 
 export interface ClusterTlsInput {
@@ -81,6 +88,7 @@ export interface ListenInput {
   unix?: string | undefined
   tls?: { cert: string; key: string; ca?: string | undefined; mode?: 'prefer' | 'require' | undefined } | undefined
   max_clients?: number | undefined
+  client_lifetime?: Duration | undefined
   workers?: 1 | undefined
 }
 
@@ -101,6 +109,23 @@ export interface AuthInput {
   users?: UserInput[] | undefined
   admins?: string[] | undefined
   viewers?: string[] | undefined
+}
+
+export interface TokensInput {
+  key?: string | undefined
+}
+
+export interface CacheInput {
+  max_bytes?: Size | undefined
+  max_result?: Size | undefined
+}
+
+export interface ChaosInput {
+  i_know?: boolean | undefined
+  kill?: Duration | undefined
+  delay?: { share: number; by: Duration } | undefined
+  pause?: { every: Duration; for: Duration } | undefined
+  seed?: number | undefined
 }
 
 export interface LanesInput {
@@ -129,6 +154,9 @@ export interface ConfigInput {
   auth?: AuthInput | undefined
   clusters: Record<string, ClusterInput>
   databases: Record<string, DatabaseInput>
+  tokens?: TokensInput | undefined
+  cache?: CacheInput | undefined
+  chaos?: ChaosInput | undefined
   lanes?: LanesInput | undefined
   limits?: LimitsInput | undefined
   log?: LogInput | undefined

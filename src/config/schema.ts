@@ -76,6 +76,10 @@ const listen = object(
     unix: text('Path of a Unix socket to listen on as well.').optional(),
     tls: listenTls.optional(),
     max_clients: whole(1, 1_000_000, 'Clients at once; more get 53300. Default: 10000.').optional(),
+    client_lifetime: duration(
+      'Age at which a client is asked to connect anew, outside a transaction; 0: never. Default: never.',
+      '1h',
+    ).optional(),
     workers: noted(
       z.literal(1),
       { allowed: '1', later: (value) => typeof value === 'number' && Number.isInteger(value) && value > 1 },
@@ -140,12 +144,22 @@ const node = noted(
           'Share of the reads, relative to the others. Default: 1.',
         ).optional(),
         zone: text('Where it stands; shown, not used to choose.').optional(),
+        subscriber: flag('A logical subscriber: always a replica. Needs position: { heartbeat: … }. Default: false.').optional(),
       },
       'One server.',
     ),
   ]),
-  { allowed: '"host:port", or a map with keys of: host, port, weight, zone' },
+  { allowed: '"host:port", or a map with keys of: host, port, weight, zone, subscriber' },
   'One server. Whether it is primary or replica is detected, never configured.',
+)
+
+const position = noted(
+  z.union([
+    z.literal('wal'),
+    object({ heartbeat: text('A table with one row, which every sample raises; a bare name means public.<name>.') }, 'By a row.'),
+  ]),
+  { allowed: '"wal", or a map: { heartbeat: schema.table }' },
+  'How positions are measured; heartbeat: for servers whose WAL positions cannot be compared. Default: wal.',
 )
 
 const cluster = object(
@@ -172,6 +186,16 @@ const cluster = object(
       'When there is no primary.',
     ).optional(),
     reset: oneOf(['tainted', 'always'], 'When a connection is scrubbed before the next client gets it. Default: tainted.').optional(),
+    lsn_source: oneOf(
+      ['insert', 'flush'],
+      'Which position of the primary counts. flush: only where no commit is asynchronous. Default: insert.',
+    ).optional(),
+    position: position.optional(),
+    read_only: noted(
+      z.union([z.boolean(), z.string().min(1)]),
+      { allowed: 'true, false, or the message for clients whose writes are refused' },
+      'Refuses writes with 25006. Default: false.',
+    ).optional(),
   },
   'One primary and its replicas.',
 )
@@ -232,6 +256,9 @@ const policyShape = {
     { allowed: `a list of: ${ladderWords()}` },
     'What to try, in order, when no replica is proved fresh enough. Default: [primary].',
   ).optional(),
+  cut_off: oneOf(['serve', 'refuse'], 'Whether a replica that is cut off from its primary may answer. Default: serve.').optional(),
+  cache: duration('How long a result may be given again, as far as its age meets this policy; 0: never. Default: never.', '60s').optional(),
+  max_tx_age: duration('A READ ONLY transaction on a replica ends when it is older; 0: no limit. Default: no limit.', '30s').optional(),
 }
 
 function ladderWords(): string {
@@ -297,6 +324,42 @@ const limits = object(
   'Bounds on what clients may use.',
 )
 
+const tokens = object(
+  { key: secret('Signs consistency tokens, and only signed ones are read; at least 16 characters. Default: not signed.').optional() },
+  'Consistency tokens: SHOW pointsman.token, cookies, headers.',
+)
+
+const cache = object(
+  {
+    max_bytes: size('Memory for results, of all databases together; 0: none are kept. Default: 64MB.', 0).optional(),
+    max_result: size('A larger result is not kept. Default: 1MB.', 0).optional(),
+  },
+  'The deliberate cache of results; which tables use it is said by `cache` in reads.',
+)
+
+const chaos = object(
+  {
+    i_know: flag('Must be true: failures are made on purpose.').optional(),
+    kill: duration('Mean time between two server connections that are closed at random; 0: none. Default: none.', '10s').optional(),
+    delay: object(
+      {
+        share: noted(z.number().min(0).max(1), { allowed: 'a share from 0 to 1, such as 0.1' }, 'Share of the answers.'),
+        by: duration('How long they are held back, about.', '500ms'),
+      },
+      'Holds answers of the monitor’s queries back.',
+    ).optional(),
+    pause: object(
+      {
+        every: duration('Mean time between two pauses.', '1m'),
+        for: duration('How long a replica is not used.', '5s'),
+      },
+      'Leaves a replica, drawn at random, unused for a while.',
+    ).optional(),
+    seed: whole(0, 2 ** 31 - 1, 'Seed of its random numbers. Default: a new one each start.').optional(),
+  },
+  'Failures on purpose, at random moments. Off where this key is missing.',
+)
+
 const log = object(
   {
     level: oneOf(['debug', 'info', 'warn', 'error', 'silent'], 'Default: info.').optional(),
@@ -312,6 +375,9 @@ const shape = {
   auth: auth.optional(),
   clusters: mapOf(cluster, 'a map of id: cluster', 'Primaries with their replicas, by a name of your choice.'),
   databases: mapOf(database, 'a map of name: database', 'By the name clients connect to; "*" takes every name not listed.'),
+  tokens: tokens.optional(),
+  cache: cache.optional(),
+  chaos: chaos.optional(),
   lanes: lanes.optional(),
   limits: limits.optional(),
   log: log.optional(),

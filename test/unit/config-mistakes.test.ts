@@ -236,6 +236,29 @@ const mistakes: [string, string, string, RegExp][] = [
     '8:38',
     /one of: strong, session, bounded, any/,
   ],
+  ['clients that live for no time', root('listen: { client_lifetime: 10ms }'), '1:28', /at least 1s/],
+  ['a short token key', root('tokens: { key: short }'), '1:16', /at least 16 characters.*|too short/],
+  ['a token key that is no text', root('tokens: { key: 1234567890123456 }'), '1:16', /\(hidden\)/],
+  ['a result larger than the cache', root('cache: { max_bytes: 1MB, max_result: 2MB }'), '1:38', /larger than the whole cache/],
+  ['chaos by accident', root('chaos: { kill: 10s }'), '1:1', /only from somebody who says so/],
+  ['chaos that nobody knows of', root('chaos: { i_know: false, kill: 10s }'), '1:18', /only from somebody who says so/],
+  ['chaos without a pause between', root('chaos: { i_know: true, kill: 1ms }'), '1:30', /at least 10ms/],
+  ['a share above all', root('chaos: { i_know: true, delay: { share: 1.5, by: 1s } }'), '1:40', /from 0 to 1/],
+  ['a pause of unknown length', root('chaos: { i_know: true, pause: { every: 1m } }'), '1:24', /"for" is missing/],
+  ['a position source that does not exist', cluster('{ user: a, nodes: [a], lsn_source: write }'), '3:44', /one of: insert, flush/],
+  ['a position that does not exist', cluster('{ user: a, nodes: [a], position: lsn }'), '3:42', /"wal", or a map/],
+  ['a heartbeat without a table', cluster('{ user: a, nodes: [a], position: { heartbeat: "a b" } }'), '3:55', /is not a name/],
+  [
+    'a position source for a heartbeat',
+    cluster('{ user: a, nodes: [a], position: { heartbeat: h }, lsn_source: flush }'),
+    '3:60',
+    /means nothing with a heartbeat/,
+  ],
+  ['a subscriber without heartbeat', cluster('{ user: a, nodes: [a, { host: b, subscriber: true }] }'), '3:54', /needs a heartbeat/],
+  ['read-only for a number', cluster('{ user: a, nodes: [a], read_only: 1 }'), '3:43', /true, false, or the message/],
+  ['a cut-off that does not exist', database('    reads: { default: { cut_off: stop } }\n'), '8:34', /one of: serve, refuse/],
+  ['a cache without unit', database('    reads: { tables: { t: { cache: 60 } } }\n'), '8:36', /with its unit/],
+  ['no time for transactions', database('    reads: { default: { max_tx_age: 1ms } }\n'), '8:37', /at least 10ms/],
   ['a size out of range', root('limits: { max_message_bytes: 1KB }'), '1:30', /out of range/],
   ['a size that is none', root('limits: { max_parse_bytes: lots }'), '1:28', /a size such as/],
   ['no time to log in', root('limits: { login: 1ms }'), '1:18', /nobody could log in/],
@@ -321,4 +344,7 @@ t.test('warnings do not refuse', async (t) => {
     ],
   )
   t.match(parse(base).warnings, [{ path: 'clusters.two', message: /no database uses/ }])
+  const unused = parse(database('    reads: { tables: { t: { cache: 60s }, u: { cache: 60s, consistency: any }, v: { cache: 0 } } }\n'))
+  t.match(unused.warnings[1], { path: 'databases.app.reads.tables.t.cache', message: /never kept/ })
+  t.equal(unused.warnings.length, 2, 'the other is that of an unused cluster')
 })

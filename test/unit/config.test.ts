@@ -10,7 +10,16 @@ import { parseConfigText } from '../../src/config/yaml.js'
 
 const example = readFileSync(new URL('../../config/pointsman.example.yaml', import.meta.url), 'utf8')
 const minimal = readFileSync(new URL('../../config/minimal.yaml', import.meta.url), 'utf8')
-const names = ['APP_PASSWORD', 'REPORTING_PASSWORD', 'OPS_PASSWORD', 'ONCALL_PASSWORD', 'PG_PASSWORD', 'MONITOR_PASSWORD', 'ADMIN_TOKEN']
+const names = [
+  'APP_PASSWORD',
+  'REPORTING_PASSWORD',
+  'OPS_PASSWORD',
+  'ONCALL_PASSWORD',
+  'PG_PASSWORD',
+  'MONITOR_PASSWORD',
+  'ADMIN_TOKEN',
+  'TOKEN_KEY',
+]
 const env = Object.fromEntries(names.map((name) => [name, `SECRET-${name}`]))
 const readFile = (path: string): string => {
   if (path.endsWith('.pem')) return '-----BEGIN PRIVATE KEY-----\nSECRET-PEM\n-----END PRIVATE KEY-----\n'
@@ -36,10 +45,18 @@ t.test('the example holds every key, and is right', async (t) => {
   t.equal(comments.map.length, 64)
   t.same([comments.map[31], comments.map[32]], ['comments_0', 'comments_1'])
   t.same(app.sharded.get('regions')?.function, { by: 'list', values: new Map([['de', 0], ['at', 0], ['ch', 0], ['us', 1], ['ca', 1]]) }) // prettier-ignore
-  t.same(app.reads.default, { consistency: 'session', maxStalenessMs: 5000, onUnmet: [{ step: 'wait', ms: 30 }, { step: 'primary', limit: null }] }) // prettier-ignore
+  t.same(app.reads.default, { consistency: 'session', maxStalenessMs: 5000, onUnmet: [{ step: 'wait', ms: 30 }, { step: 'primary', limit: null }], cutOff: 'serve' }) // prettier-ignore
+  t.same(app.reads.tables.get('public.images'), { consistency: 'any', cacheMs: 60_000, enforce: false })
   t.same(app.reads.tables.get('public.accounts'), { consistency: 'strong', enforce: true })
   t.same([...app.functions], [['reporting.refresh_totals', 'write'], ['legacy_lookup', 'read']]) // prettier-ignore
-  t.same(config.clusters.get('main')?.nodes[1], { id: '10.0.0.2:5432', host: '10.0.0.2', port: 5432, weight: 2, zone: 'a' })
+  t.same(config.clusters.get('main')?.nodes[1], {
+    id: '10.0.0.2:5432',
+    host: '10.0.0.2',
+    port: 5432,
+    weight: 2,
+    zone: 'a',
+    subscriber: false,
+  })
   t.equal(config.clusters.get('comments_1')?.dbname, 'comments', 'merged maps may be overridden')
   t.equal(config.limits.maxParseBytes, 2 ** 20)
 
@@ -53,7 +70,45 @@ t.test('the plain pooler', async (t) => {
   t.equal(config.databases.get('*')?.default, 'main')
   t.equal(config.clusters.get('main')?.dbname, null)
   t.equal(config.admin, null)
-  t.same(config.listen, { host: '127.0.0.1', port: 6432, unix: null, tls: null, maxClients: 10_000 })
+  t.same(config.listen, { host: '127.0.0.1', port: 6432, unix: null, tls: null, maxClients: 10_000, clientLifetimeMs: null })
+  t.same([config.tokens, config.cache, config.chaos], [{ key: null }, { maxBytes: 64 * 2 ** 20, maxResultBytes: 2 ** 20 }, null])
+  t.match(config.clusters.get('main'), { lsnSource: 'insert', position: { kind: 'wal' }, readOnly: null })
+})
+
+t.test('what is said of consistency', async (t) => {
+  const config = configOf(`
+version: 1
+listen: { client_lifetime: 1h }
+tokens: { key: "\${TOKEN_KEY}" }
+cache: { max_bytes: 512KB }
+chaos: { i_know: true, kill: 10s, delay: { share: 0.1, by: 500ms }, pause: { every: 1m, for: 5s }, seed: 7 }
+clusters:
+  main: { user: app, nodes: [a], lsn_source: flush, read_only: moving house }
+  aurora: { user: app, nodes: [b, { host: c, subscriber: true }], position: { heartbeat: ops.beat }, read_only: true }
+databases:
+  app:
+    default: main
+    partitions: { p: { cluster: aurora, tables: [t] } }
+    reads:
+      default: { consistency: session, cache: 0, max_tx_age: 30s }
+      users: { u: { cut_off: refuse } }
+      tables: { t: { cache: 60s } }
+`)
+  t.equal(config.listen.clientLifetimeMs, 3_600_000)
+  t.same(config.tokens, { key: env['TOKEN_KEY'] })
+  t.same(config.cache, { maxBytes: 512 * 1024, maxResultBytes: 512 * 1024 }, 'no result is larger than the cache')
+  t.same(config.chaos, { killEveryMs: 10_000, delayShare: 0.1, delayMs: 500, pauseEveryMs: 60_000, pauseMs: 5000, seed: 7 })
+  t.match(config.clusters.get('main'), { lsnSource: 'flush', position: { kind: 'wal' }, readOnly: 'moving house' })
+  const aurora = config.clusters.get('aurora')!
+  t.same(aurora.position, { kind: 'heartbeat', schema: 'ops', table: 'beat' })
+  t.match(aurora.readOnly, /switched off/)
+  t.same(
+    aurora.nodes.map(({ subscriber }) => subscriber),
+    [false, true],
+  )
+  const { reads } = config.databases.get('app')!
+  t.same(reads.default, { consistency: 'session', cacheMs: 0, maxTxAgeMs: 30_000 })
+  t.same([reads.users.get('u'), reads.tables.get('public.t')], [{ cutOff: 'refuse' }, { cacheMs: 60_000, enforce: false }])
 })
 
 t.test('a config is frozen all the way', async (t) => {
@@ -92,11 +147,14 @@ t.test('what is shown holds no secret', async (t) => {
     .replace(/#   (cert|key|ca|mode):/g, '  $1:')
     .replaceAll(/\/etc\/pointsman\/\w+\.\w+/g, 'x.pem')
     .replace('# token:', 'token:')
+    .replace('tokens: {} # {', 'tokens: {')
+    .replace(/(?<=TOKEN_KEY\}" \}).*/, '')
     .replace('tls: { mode: prefer }', 'tls: { mode: verify-full, ca: x.pem, cert: x.pem, key: x.pem }')
     .replace(/# (- \{ name: batch), verifier: .*/, `$1, verifier: "SCRAM-SHA-256$4096:U0VDUkVU$${'A'.repeat(43)}=:${'A'.repeat(43)}=" }`)
   const config = configOf(text)
   t.ok(config.listen.tls?.key.includes('SECRET-PEM'))
   t.ok(config.auth.users.get('batch')?.verifier)
+  t.match(config.tokens.key, /SECRET/)
   const shown = JSON.stringify(redact(config))
   t.notMatch(shown, /SECRET|U0VDUkVU/)
   t.match(shown, /"password":"\*\*\*"/)
@@ -126,6 +184,13 @@ t.test('a reload tells what differs', async (t) => {
   t.same(edit('port: 6480', 'port: 6481').notLive, ['admin.port'])
   t.same(edit('reference: [countries]', 'reference: [countries, currencies]').databases.changed, ['app'])
   t.same(edit('level: info', 'level: debug').others, ['log'])
+  t.same(edit('client_lifetime: 0', 'client_lifetime: 1h').others, ['listen.client_lifetime'])
+  t.same(edit('tokens: {}', 'tokens: { key: a-key-of-some-length }').others, ['tokens'])
+  t.same(edit('max_bytes: 64MB', 'max_bytes: 65MB').others, ['cache'])
+  t.same(edit('lanes:', 'chaos: { i_know: true }\nlanes:').others, ['chaos'])
+  const positions = edit('lsn_source: insert', 'lsn_source: flush')
+  t.same(describeDiff(positions), ['cluster main: lsn_source changed'])
+  t.equal(positions.cluster.get('main')?.reconnect, false, 'the connections stay')
   t.same(edit('admins: [ops]', 'admins: []').others, ['auth.admins'])
   const secret = describeDiff(edit("name: app, password: '${APP_PASSWORD}'", 'name: app, password: SECRET-2'))
   t.same(secret, ['user app changed'], 'no secret in words')
