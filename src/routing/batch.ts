@@ -119,6 +119,7 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     owner: plans.find((plan) => plan.owner !== null)?.owner ?? null,
     tables: [...new Set(plans.flatMap((plan) => plan.tables))],
     writes: plans.some((plan) => plan.writes),
+    sticky: stickyOf(plans),
     taints: plans.find((plan) => plan.taints !== null)?.taints ?? null,
     pins: plans.find((plan) => plan.pins !== null)?.pins ?? null,
     unpins: plans.find((plan) => plan.unpins !== null)?.unpins ?? null,
@@ -128,6 +129,12 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     readsData: data.length > 0,
     changesCatalog: plans.some((plan) => plan.changesCatalog),
   })
+}
+
+/** Of several writes one that is sticky is enough; reads have no say. */
+export function stickyOf(plans: readonly OnePlan[]): boolean {
+  const writes = plans.filter((plan) => plan.writes)
+  return writes.length === 0 || writes.some((plan) => plan.sticky)
 }
 
 /** What decided for each, without the policies that others outweigh; what decided for all stands last. */

@@ -44,6 +44,11 @@ export function suppliedCluster(context: Context): string | null {
   return context.hints?.cluster ?? context.session.local.cluster ?? context.session.session.cluster ?? null
 }
 
+/** What a hint, SET LOCAL or SET says of `sticky_writes`, in that order; it is on where nobody says. */
+export function stickyWrites({ hints, session }: Context): boolean {
+  return hints?.stickyWrites ?? session.local.stickyWrites ?? session.session.stickyWrites ?? true
+}
+
 /** The shard key (as text) that a hint, SET LOCAL or SET supplies, in that order. */
 export function suppliedKey(hints: Hints | null, session: SessionView): string | null {
   return hints?.shardKey ?? session.local.shardKey ?? session.session.shardKey ?? null

@@ -3,7 +3,7 @@
 import type { SettingChange, Statement } from '../sql/statement.js'
 import { actsOnServer } from '../catalog/builtins.js'
 import { access, type AccessFacts } from './access.js'
-import type { Context } from './context.js'
+import { stickyWrites, type Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
 import { one, refuse } from './make.js'
 import type { OnePlan, Plan, RefusePlan, Why } from './plan.js'
@@ -40,6 +40,9 @@ function compose(
   const kept = pins ?? (runs ? acted(statement) : null)
   if (onReplica && kept !== null) return stateOnReplica(to, routed, kept)
   const hidden = statement.hiddenSettings || outer.hiddenSettings ? 'set_config' : null
+  const writes = (facts.effect === 'write' && runs && !onReplica) || !context.session.understood
+  // A table that enforces its policy promises that its writers see what they wrote.
+  const sticky = !writes || policy.enforced || stickyWrites(context)
   const taints = facts.taints ?? hidden ?? (context.session.understood ? null : 'text that the server may have read differently')
   return one({
     cluster: to.cluster,
@@ -50,7 +53,8 @@ function compose(
     policy,
     owner: routed.owner,
     tables: facts.tables,
-    writes: (facts.effect === 'write' && runs && !onReplica) || !context.session.understood,
+    writes,
+    sticky,
     taints,
     pins,
     unpins: statement.functions.some((use) => use.name.name === 'pg_advisory_unlock_all') ? 'advisory lock' : null,
@@ -65,7 +69,8 @@ function compose(
         decided.role === 'replica' || facts.effect === 'read',
         taints === null && pins === null && settings.length === 0,
       ),
-    readsData: facts.readsData,
+    // What a write gives back would move the floor just as well.
+    readsData: facts.readsData && sticky,
     changesCatalog: runs && changesCatalog(statement),
   })
 }

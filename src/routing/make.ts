@@ -19,6 +19,7 @@ export function one(parts: OneParts): OnePlan {
     owner: null,
     tables: none,
     writes: false,
+    sticky: true,
     taints: null,
     pins: null,
     unpins: null,

@@ -26,6 +26,8 @@ export interface OnePlan extends PlanBase {
   readonly policy: ReadPolicy
   /** It may change data: marks the session's write floor, is never repeated. A read on the primary has false. */
   readonly writes: boolean
+  /** False: a write that does not mark the session's floor (`sticky_writes=off`). Says nothing of a read. */
+  readonly sticky: boolean
   /** After this the connection may carry state nobody saw; scrub it before another client gets it. */
   readonly taints: string | null
   /** From here on the session keeps this server connection; the reason (`temporary table`, `listen`, …). */
@@ -64,6 +66,7 @@ export interface AnswerPlan extends PlanBase {
           | 'pointsman.max_staleness'
           | 'pointsman.shard_key'
           | 'pointsman.cluster'
+          | 'pointsman.sticky_writes'
         /** What the column is called: the setting's name for SHOW; for `SELECT current_setting('…')` as the text says. */
         readonly column: string
       }

@@ -80,6 +80,7 @@ function describeOne(plan: OnePlan): Readonly<Record<string, unknown>> {
     role: plan.role,
     policy: plan.role === 'replica' ? describePolicy(plan.policy) : null,
     writes: plan.writes,
+    sticky: plan.writes && !plan.sticky ? 'off' : null,
     taints: plan.taints,
     pins: plan.pins,
     unpins: plan.unpins,
@@ -149,7 +150,7 @@ function refusal(plan: RefusePlan): string {
 function printFacts(plan: OnePlan): readonly string[] {
   const policy = plan.role === 'replica' ? [`  policy: ${describePolicy(plan.policy)}`] : []
   const facts = [
-    ...(plan.writes ? ['writes'] : []),
+    ...(plan.writes ? [plan.sticky ? 'writes' : 'writes (not sticky)'] : []),
     ...(plan.provisional ? ['provisional'] : []),
     ...(plan.pins === null ? [] : [`pins the session (${plan.pins})`]),
     ...(plan.taints === null ? [] : [`taints the connection (${plan.taints})`]),

@@ -2,6 +2,7 @@
 // here a bad one is refused with 22023 as PostgreSQL does for its own settings.
 import { parseDuration } from '../consistency/duration.js'
 import type { SettingChange } from '../sql/statement.js'
+import { parseSwitch } from '../sql/switch.js'
 import type { Context } from './context.js'
 import { answer, refuse } from './make.js'
 import type { AnswerPlan, RefusePlan } from './plan.js'
@@ -9,7 +10,7 @@ import type { AnswerPlan, RefusePlan } from './plan.js'
 type Shown = Extract<AnswerPlan['answer'], { what: 'show' }>['name']
 
 const shown: ReadonlyMap<string, Shown> = new Map(
-  (['last_route', 'token', 'consistency', 'max_staleness', 'shard_key', 'cluster'] as const).map((name) => [
+  (['last_route', 'token', 'consistency', 'max_staleness', 'shard_key', 'cluster', 'sticky_writes'] as const).map((name) => [
     `pointsman.${name}`,
     `pointsman.${name}`,
   ]),
@@ -59,6 +60,8 @@ function allowedIfBad(context: Context, name: string, text: string): string | nu
       return parseDuration(text) === null ? "a duration such as '2s' or '500ms'" : null
     case 'pointsman.cluster':
       return context.clusters.includes(text) ? null : context.clusters.join(', ')
+    case 'pointsman.sticky_writes':
+      return parseSwitch(text) === null ? 'on or off' : null
     default:
       return null
   }

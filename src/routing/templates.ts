@@ -105,9 +105,9 @@ function sessionKey(session: SessionView): string {
 }
 
 function overridesKey(overrides: RouteOverrides): readonly unknown[] {
-  return [overrides.consistency, overrides.maxStalenessMs, overrides.onUnmet, overrides.cluster]
+  return [overrides.consistency, overrides.maxStalenessMs, overrides.onUnmet, overrides.cluster, overrides.stickyWrites]
 }
 
 function hintKey(hints: Hints): string {
-  return JSON.stringify([hints.consistency, hints.maxStalenessMs, hints.cluster, hints.explain, hints.problems])
+  return JSON.stringify([hints.consistency, hints.maxStalenessMs, hints.cluster, hints.stickyWrites, hints.explain, hints.problems])
 }

@@ -1,7 +1,8 @@
 // session/route-settings.ts — the settings that the router itself obeys: `pointsman.consistency`, `.max_staleness`,
-// `.shard_key`, `.cluster`. They live in the same state as all others, so SET LOCAL, ROLLBACK and RESET need no rules here.
+// `.shard_key`, `.cluster`, `.sticky_writes`. They live in the same state as all others, so SET LOCAL, ROLLBACK and RESET need no rules here.
 import { parseDuration } from '../consistency/duration.js'
 import type { Consistency } from '../consistency/policy.js'
+import { parseSwitch } from '../sql/switch.js'
 import type { Settings } from './settings.js'
 import type { RouteOverrides } from './view.js'
 
@@ -17,6 +18,8 @@ export function routeSettingProblem(name: string, value: string): string | null 
     case 'pointsman.shard_key':
     case 'pointsman.cluster':
       return null
+    case 'pointsman.sticky_writes':
+      return parseSwitch(value) === null ? `parameter "${name}" requires a Boolean value` : null
     default:
       return `unrecognized configuration parameter "${name}"`
   }
@@ -29,10 +32,12 @@ export function routeOverrides(settings: Settings): RouteOverrides {
   const maxStalenessMs = staleness === undefined ? null : parseDuration(staleness)
   const shardKey = settings.get('pointsman.shard_key')
   const cluster = settings.get('pointsman.cluster')
+  const stickyWrites = parseSwitch(settings.get('pointsman.sticky_writes') ?? '')
   return {
     ...(consistency !== undefined && levels.includes(consistency) ? { consistency: consistency as Consistency } : {}),
     ...(maxStalenessMs === null ? {} : { maxStalenessMs }),
     ...(shardKey === undefined || shardKey === '' ? {} : { shardKey }),
     ...(cluster === undefined || cluster === '' ? {} : { cluster }),
+    ...(stickyWrites === null ? {} : { stickyWrites }),
   }
 }

@@ -40,4 +40,6 @@ export interface SessionView {
 export interface RouteOverrides extends PolicyOverride {
   readonly shardKey?: string
   readonly cluster?: string
+  /** false: writes do not move the session's floor. */
+  readonly stickyWrites?: boolean
 }

@@ -1,10 +1,13 @@
 // sql/hints.ts — `pointsman: name=value, …` comments → Hints (DESIGN §3). Block comments and line comments alike; several
 // comments add up. What cannot be read is a problem for the planner to refuse, never something to pass over.
 import { parseDuration } from '../consistency/duration.js'
+import { parseSwitch } from './switch.js'
 import type { Hints } from './statement.js'
 
 type Level = NonNullable<Hints['consistency']>
 const levels: ReadonlySet<string> = new Set<Level>(['strong', 'session', 'bounded', 'any'])
+/** Those that take a value. */
+const names: ReadonlySet<string> = new Set(['consistency', 'max_staleness', 'shard_key', 'cluster', 'sticky_writes'])
 
 /** One `name`, `name=value`, `name='value'` or `name="value"`; a quote inside quotes is doubled. */
 const item = /\s*([A-Za-z_]+)\s*(?:=\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([^,\s'"]*)))?\s*(?:,|$)/y
@@ -19,6 +22,7 @@ export function readHints(bodies: readonly string[]): Hints {
     maxStalenessMs: staleness(found, problems),
     shardKey: found.get('shard_key') ?? null,
     cluster: found.get('cluster') ?? null,
+    stickyWrites: stickyWrites(found, problems),
     explain: found.has('explain'),
     problems: Object.freeze(problems),
   })
@@ -42,8 +46,8 @@ function add(name: string, value: string | undefined, found: Map<string, string>
   if (name === 'explain') {
     if (value !== undefined) problems.push('hint explain takes no value')
     found.set(name, '')
-  } else if (name !== 'consistency' && name !== 'max_staleness' && name !== 'shard_key' && name !== 'cluster') {
-    problems.push(`unknown hint ${name}; known are consistency, max_staleness, shard_key, cluster, explain`)
+  } else if (!names.has(name)) {
+    problems.push(`unknown hint ${name}; known are ${[...names].join(', ')}, explain`)
   } else if (value === undefined || (value === '' && name !== 'shard_key')) {
     problems.push(`hint ${name} needs a value`)
   } else if (found.has(name) && found.get(name) !== value) {
@@ -66,4 +70,12 @@ function staleness(found: ReadonlyMap<string, string>, problems: string[]): numb
   const ms = parseDuration(text)
   if (ms === null) problems.push('hint max_staleness must be a duration such as 200ms, 5s or 1m')
   return ms
+}
+
+function stickyWrites(found: ReadonlyMap<string, string>, problems: string[]): boolean | null {
+  const text = found.get('sticky_writes')
+  if (text === undefined) return null
+  const on = parseSwitch(text)
+  if (on === null) problems.push('hint sticky_writes must be on or off')
+  return on
 }

@@ -226,6 +226,8 @@ export interface Hints {
   readonly maxStalenessMs: number | null
   readonly shardKey: string | null
   readonly cluster: string | null
+  /** `sticky_writes=off`: the write does not move the session's floor. null: not said. */
+  readonly stickyWrites: boolean | null
   readonly explain: boolean
   readonly problems: readonly string[]
 }

@@ -24,6 +24,7 @@ export function withRouteOptions(understood: Understood, options: RouteOptions):
     maxStalenessMs: merge('max_staleness', text?.maxStalenessMs, said.maxStalenessMs),
     shardKey: merge('shard_key', text?.shardKey, said.shardKey),
     cluster: text?.cluster ?? null,
+    stickyWrites: text?.stickyWrites ?? null,
     explain: text?.explain ?? false,
     problems,
   }

@@ -9,6 +9,7 @@ import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { encodeClose, encodeDescribe, encodeFlush, encodeParse, encodeSync, renameBind, renameParse } from '../../protocol/extended.js'
+import { stickyOf } from '../../routing/batch.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import type { ClientStatement, Session } from '../../session/session.js'
@@ -711,6 +712,7 @@ function joined(before: OnePlan, next: OnePlan): OnePlan {
     ...next,
     role: before.role === 'primary' ? 'primary' : next.role,
     writes: before.writes || next.writes,
+    sticky: stickyOf([before, next]),
     taints: before.taints ?? next.taints,
     pins: next.pins ?? before.pins,
     unpins: next.unpins ?? before.unpins,

@@ -400,12 +400,25 @@ export class Conversation implements HoldOwner {
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
-    if (plan.writes && !hold.writing) {
-      hold.writing = true
-      this.floors.writeStarted(hold.cluster)
-    }
+    if (plan.writes) this.#markWrite(hold, plan.sticky)
     this.#mode = modeOf(this.session.transaction)
     this.#overrides = asOverride(plan.policy)
+  }
+
+  /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
+  #markWrite(hold: Hold, sticky: boolean): void {
+    hold.writing = true
+    if (!sticky || hold.marked) return
+    hold.marked = true
+    this.floors.writeStarted(hold.cluster)
+  }
+
+  /** Its transaction is over, whatever became of it. */
+  #endWrite(hold: Hold, now: number): void {
+    hold.writing = false
+    if (!hold.marked) return
+    hold.marked = false
+    this.floors.writeEnded(hold.cluster, now)
   }
 
   /**
@@ -435,10 +448,7 @@ export class Conversation implements HoldOwner {
 
   #settleFloors(hold: Hold, plan: OnePlan, request: Request, status: TransactionStatus): void {
     const endedAt = this.now()
-    if (hold.writing && status === 'I') {
-      hold.writing = false
-      this.floors.writeEnded(hold.cluster, endedAt)
-    }
+    if (status === 'I') this.#endWrite(hold, endedAt)
     if (!plan.readsData) return
     const { node, role } = hold.route
     const { openedAt, postmasterStart } = hold.connection.evidence
@@ -492,8 +502,7 @@ export class Conversation implements HoldOwner {
   #drop(hold: Hold, reason: string): void {
     if (hold.ended) return
     this.#holds.delete(hold.cluster)
-    if (hold.writing) this.floors.writeEnded(hold.cluster, this.now())
-    hold.writing = false
+    this.#endWrite(hold, this.now())
     hold.detach()
     hold.lease.destroy(reason)
     if (hold.pins.size > 0) this.#showPins()
@@ -663,8 +672,7 @@ export class Conversation implements HoldOwner {
       // A server notices a closed socket only when it writes to it: tell it to stop first.
       void this.#cancel(hold).then(() => hold.lease.destroy('its client left while it was busy'))
       this.#holds.delete(hold.cluster)
-      if (hold.writing) this.floors.writeEnded(hold.cluster, this.now())
-      hold.writing = false
+      this.#endWrite(hold, this.now())
       hold.detach()
       return
     }

@@ -55,6 +55,8 @@ export class Hold implements ReplySink {
   canceled = false
   /** A write was sent whose transaction has not ended. */
   writing = false
+  /** The session's floor waits for the end of that transaction: one of its writes was sticky. */
+  marked = false
   /** DDL ran in the present transaction: when it commits, the catalog is to be read again. */
   definedSomething = false
   readonly #owner: HoldOwner
