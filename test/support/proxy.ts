@@ -76,6 +76,10 @@ const watched = [
   'log',
   'pool.opened',
   'pool.closed',
+  'node.state',
+  'primary.changed',
+  'primary.fenced',
+  'writes.lost',
 ] as const
 
 function recorded(observer: Observer): <N extends EventName>(name: N) => readonly Events[N][] {

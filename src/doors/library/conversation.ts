@@ -25,6 +25,7 @@ import type { Statement, Understood } from '../../sql/statement.js'
 import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
 import type { Core, Ground } from './core.js'
 import { Hold, type LeaseListener } from './hold.js'
+import { lossOf, nameLoss } from './loss.js'
 import { parameterSource } from './parameters.js'
 import type { PgResult } from './pg-client.js'
 import type { Status } from './pg-connection.js'
@@ -347,7 +348,7 @@ export class Conversation {
     if (kept?.connection.usable === false) {
       this.#lost(kept)
       request.outcome = 'lost'
-      throw lostError(kept)
+      throw lossOf(kept, false, undefined)
     }
     const hold = kept ?? (await this.#acquire(request, plan))
     this.#last = hold.connection
@@ -384,7 +385,7 @@ export class Conversation {
   async #sendOn(hold: Hold, request: Request, plan: OnePlan): Promise<SentOn> {
     const prepared = await this.#prepare(hold)
     if (!prepared.ok) return { ...prepared, status: await hold.connection.settled(), written: false }
-    if (!hold.connection.usable) return { ok: false, error: lostError(hold), status: null, written: false }
+    if (!hold.connection.usable) return { ok: false, error: lossOf(hold, false, undefined), status: null, written: false }
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
     if (plan.writes && !hold.writing) {
@@ -438,6 +439,7 @@ export class Conversation {
         if (status === 'I') this.#writeEnded(hold)
       }
       query.closing.submitted()
+      nameLoss(query.submittable, hold, () => hold.writing && this.#session?.transaction.kind !== 'open')
       void connection.client.query(query.submittable, ...query.rest)
       if ((await connection.settled()) === null) connection.endStreams()
       return { ok: true, result: undefined }
@@ -481,9 +483,8 @@ export class Conversation {
     }
     request.outcome = 'lost'
     if (sent.given === true) return null
-    if (unknown) throw new PointsmanError('outcome_unknown', { values: { node: hold.route.node }, ...causeOf(sent) })
     if (request.query.kind === 'submittable') return null // pg has told it
-    throw lostError(hold, sent)
+    throw lossOf(hold, unknown, sent.ok ? undefined : sent.error)
   }
 
   #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
@@ -671,12 +672,4 @@ function onPrimary(plan: OnePlan): OnePlan {
 /** pg's own `query_timeout`. */
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout'
-}
-
-function causeOf(sent: SentOn | undefined): { readonly cause?: unknown } {
-  return sent === undefined || sent.ok ? {} : { cause: sent.error }
-}
-
-function lostError(hold: Hold, sent?: SentOn): PointsmanError {
-  return new PointsmanError('connection_lost', { values: { node: hold.route.node, cluster: hold.cluster }, ...causeOf(sent) })
 }
