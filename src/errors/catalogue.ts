@@ -42,11 +42,23 @@ export const catalogue = {
     text: 'read-only: cluster {cluster} has no primary',
     help: 'Reads go on under their own policy; send the write again when the cluster has a primary.',
   },
+  read_only_mode: {
+    sqlstate: '25006',
+    retry: 'safe',
+    text: 'read-only: writes to cluster {cluster} are switched off: {why}',
+    help: 'Reads go on; send the write again when the cluster takes writes.',
+  },
   in_failed_transaction: {
     sqlstate: '25P02',
     retry: 'never',
     text: 'current transaction is aborted, commands ignored until end of transaction block',
     help: '',
+  },
+  transaction_too_old: {
+    sqlstate: '25P04',
+    retry: 'safe',
+    text: 'the read-only transaction on replica {node} is {age} old, max_tx_age is {limit}',
+    help: 'What it shows may be too old by now: end it, and begin a new one.',
   },
   undefined_prepared_statement: { sqlstate: '26000', retry: 'never', text: 'prepared statement "{name}" does not exist', help: '' },
   tls_required: {
@@ -77,12 +89,24 @@ export const catalogue = {
     text: 'replica {node} of cluster {cluster} went away while this client was using it',
     help: 'Connect again: another server will answer.',
   },
+  client_lifetime: {
+    sqlstate: '57P01',
+    retry: 'safe',
+    text: 'this connection has reached listen.client_lifetime',
+    help: 'Connect again: nothing was running, and nothing was lost.',
+  },
   shutting_down: { sqlstate: '57P01', retry: 'safe', text: 'Pointsman is shutting down', help: '' },
   cluster_unreachable: {
     sqlstate: '57P03',
     retry: 'safe',
     text: 'no server of cluster {cluster} can be reached: {why}',
     help: '',
+  },
+  no_primary_for_read: {
+    sqlstate: '57P03',
+    retry: 'safe',
+    text: 'cluster {cluster} has no primary, and nothing else may answer this statement',
+    help: 'Send it again when the cluster has a primary, or let replicas answer: a weaker consistency, or `stale` in on_unmet.',
   },
   config_invalid: { sqlstate: 'F0000', retry: 'never', text: 'the configuration is not valid: {what}', help: '' },
 } as const

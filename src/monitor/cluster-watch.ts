@@ -4,7 +4,7 @@ import type { ClusterConfig } from '../config/config.js'
 import type { Catalog } from '../catalog/catalog.js'
 import { boundOf } from '../consistency/series.js'
 import type { Observer } from '../observe/events.js'
-import { discardSeries, newCluster, observe, reconfigure, snapshotOf, type ClusterState } from '../topology/cluster-state.js'
+import { discardSeries, newCluster, observe, reconfigure, setAside, snapshotOf, type ClusterState } from '../topology/cluster-state.js'
 import type { NodeEvent } from '../topology/node-state.js'
 import type { ClusterSnapshot, NodeSnapshot } from '../topology/topology.js'
 import { CatalogKeeper } from './catalog-keeper.js'
@@ -95,6 +95,11 @@ export class ClusterWatch {
     if (poller === undefined) return
     this.#observe(id, { kind: 'lost', reason })
     poller.retryNow()
+  }
+
+  setAside(node: string, reason: string | null): void {
+    this.#state = setAside(this.#state, node, reason)
+    this.#publish()
   }
 
   catalogChanged(): void {

@@ -15,6 +15,8 @@ export interface Monitor {
   checkNow(cluster: string, node: string): Promise<void>
   /** A connection could not be opened, or broke: counts at once. */
   reportFailure(node: string, error: unknown): void
+  /** Leaves a replica unused, and says why; null: used again. Measuring goes on. An unknown node changes nothing. */
+  setAside(cluster: string, node: string, reason: string | null): void
   /** By cluster; a cluster whose catalog is not loaded yet is missing. */
   catalogs(): ReadonlyMap<string, Catalog>
   /** Loads the cluster's catalog again soon (DDL was seen). */

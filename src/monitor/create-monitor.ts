@@ -95,6 +95,10 @@ class RunningMonitor implements Monitor {
     for (const watch of this.#watches.values()) watch.reportFailure(node, reason)
   }
 
+  setAside(cluster: string, node: string, reason: string | null): void {
+    this.#watches.get(cluster)?.setAside(node, reason)
+  }
+
   catalogs(): ReadonlyMap<string, Catalog> {
     this.#catalogs ??= new Map([...this.#watches].flatMap(([id, { catalog }]) => (catalog === null ? [] : [[id, catalog] as const])))
     return this.#catalogs

@@ -31,6 +31,8 @@ export interface PooledConnection {
   /** Makes it as new for another client (DISCARD ALL, names forgotten). Rejects if that failed; the pool then closes it. */
   scrub(): Promise<void>
   close(): void
+  /** Destroys the socket without a word, as a broken network would; whoever uses it finds it lost. */
+  sever(): void
   /** Called once when the socket closes for whatever reason. */
   onClosed(listener: (reason: string) => void): void
 }

@@ -174,6 +174,10 @@ export class Connection implements ServerConnection {
     setTimeout(() => this.#socket.destroy(), CLOSE_MS).unref()
   }
 
+  sever(): void {
+    this.#socket.destroy()
+  }
+
   onClosed(listener: (reason: string) => void): void {
     if (this.#closed === null) this.#closedListeners.push(listener)
     else listener(this.#closed)

@@ -41,6 +41,11 @@ export function reconfigure(cluster: ClusterState, nodes: readonly NodeConfig[])
   return settle(stays ? { ...cluster, nodes: kept } : { ...newCluster(cluster.id, []), nodes: kept }, cluster.headlessSince)
 }
 
+/** Leaves a replica unused, for `reason`; null: no longer. An unknown node changes nothing. */
+export function setAside(cluster: ClusterState, node: string, reason: string | null): ClusterState {
+  return { ...cluster, nodes: cluster.nodes.map((state) => (state.node.id === node ? { ...state, aside: reason } : state)) }
+}
+
 /** Forgets the samples: the clock that they were taken by cannot be trusted across this moment. */
 export function discardSeries(cluster: ClusterState): ClusterState {
   return { ...cluster, series: emptySeries }
@@ -116,6 +121,7 @@ function unfit(cluster: ClusterState, state: NodeState): string | null {
   const { evidence, health } = state
   if (health === 'down') return `down: ${state.trouble ?? 'no answer'}`
   if (evidence === null) return `its role is not known: ${state.trouble ?? 'no answer'}`
+  if (state.aside !== null && evidence.role === 'replica') return `set aside: ${state.aside}`
   const refused = cluster.refused.get(state.node.id)
   if (refused !== undefined) return refused
   if (evidence.role === 'primary' && !(cluster.proved && cluster.incumbent?.node === state.node.id))

@@ -43,11 +43,22 @@ export interface NodeState {
   readonly replayRate: number | null
   /** Why it is not up, in words; null where it is. */
   readonly trouble: string | null
+  /** Why it is left unused as a replica, whatever its health; null: it is not. */
+  readonly aside: string | null
 }
 
 /** A node nobody has asked yet. */
 export function newNode(node: NodeConfig): NodeState {
-  return { node, health: 'probation', asked: false, evidence: null, position: null, replayRate: null, trouble: 'not asked yet' }
+  return {
+    node,
+    health: 'probation',
+    asked: false,
+    evidence: null,
+    position: null,
+    replayRate: null,
+    trouble: 'not asked yet',
+    aside: null,
+  }
 }
 
 /** A role that was told longer ago than this, in ms, is not known any more. */

@@ -1,6 +1,7 @@
 // The pool over generic-pool, with connections that are only flags: what it promises about lending, waiting, failing
 // to open, scrubbing, dying and closing. SQL plays no part here.
 import t, { type Test } from 'tap'
+import { until } from '../../src/embedded/until.js'
 import { PointsmanError } from '../../src/errors/error.js'
 import type { Observer } from '../../src/observe/events.js'
 import type { Identity, PooledConnection } from '../../src/pool/contract.js'
@@ -27,6 +28,10 @@ class FakeConnection implements PooledConnection {
   close(): void {
     this.closed = true
     this.die('closed')
+  }
+
+  sever(): void {
+    this.die('severed')
   }
 
   die(reason: string): void {
@@ -56,7 +61,7 @@ interface Bench {
   emptied: number
 }
 
-function bench(settings: Partial<PoolSettings> = {}): Bench {
+function bench(settings: Partial<PoolSettings> = {}, random: () => number = () => 0.5): Bench {
   const it: { -readonly [K in keyof Bench]: Bench[K] } = {
     pool: undefined as unknown as Pool<FakeConnection>,
     opened: [],
@@ -79,7 +84,7 @@ function bench(settings: Partial<PoolSettings> = {}): Bench {
     },
     observer: silent,
     now: () => it.now,
-    random: () => 0.5,
+    random,
     onFailure: (_node, error) => it.failures.push(error),
     onEmpty: () => {
       it.emptied++
@@ -262,6 +267,19 @@ t.test('one past its lifetime is closed when it comes back', async (t) => {
   it.now = 901
   lease.release(null)
   t.ok(lease.connection.closed)
+})
+
+t.test('idle ones end at the end of their lifetime too, and not all at once', async (t) => {
+  const jitter = [0, 1]
+  const it = bench({ max: 2, lifetimeMs: 40 }, () => jitter.shift() ?? 0.5)
+  closing(t, it.pool)
+  const leases = [await it.pool.lease({ signal: never }), await it.pool.lease({ signal: never })]
+  for (const lease of leases) lease.release(null)
+  it.now = 35
+  await until('one has ended', () => Promise.resolve(it.opened[1]?.closed === true))
+  t.notOk(it.opened[0]?.closed, 'the other was given a longer life')
+  it.now = 40
+  await until('both have ended', () => Promise.resolve(it.opened[0]?.closed === true))
 })
 
 t.test('an abort at any moment leaks no lease', async (t) => {

@@ -133,6 +133,10 @@ export class PgConnection implements PooledConnection {
     this.#end('closed', null)
   }
 
+  sever(): void {
+    this.client.connection.stream.destroy()
+  }
+
   onClosed(listener: (reason: string) => void): void {
     if (this.#gone === null) this.#closed.push(listener)
     else listener(this.#gone)

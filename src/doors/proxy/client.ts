@@ -1,6 +1,6 @@
 // doors/proxy/client.ts — one client from its first ReadyForQuery to its last byte: takes frames in order and hands each
 // request to what runs it. While a request runs nothing else is read, except CopyData for a server that waits for it.
-import { PointsmanError } from '../../errors/error.js'
+import { type PointsmanError } from '../../errors/error.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { encodeSync } from '../../protocol/extended.js'
 import { Frontend } from '../../protocol/message-types.js'
@@ -21,7 +21,8 @@ export class Client {
   /** Grows with every request, so that a pump knows when its request is over. */
   #turn = 0
   #dispatching = false
-  #draining = false
+  /** Why it is to go as soon as nothing of its is open. */
+  #leaving: PointsmanError | null = null
   /** Something is awaited before the next frame is looked at. */
   #waiting = false
   #done: ((reason: string) => void) | null = null
@@ -92,9 +93,9 @@ export class Client {
     done?.(reason)
   }
 
-  /** Told to go as soon as nothing of its is open. */
-  drain(): void {
-    this.#draining = true
+  /** Told to go, by `why`, as soon as nothing of its is open. */
+  drain(why: PointsmanError): void {
+    this.#leaving = why
     this.#conversation.input.nudge()
   }
 
@@ -109,7 +110,7 @@ export class Client {
       output.write(encodeErrorResponse(ending))
       return ending.message
     }
-    if (this.#draining && settled && !this.#batch.open) return this.#sendAway(new PointsmanError('shutting_down'))
+    if (this.#leaving !== null && settled && !this.#batch.open) return this.#sendAway(this.#leaving)
     return null
   }
 

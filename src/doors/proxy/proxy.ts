@@ -68,6 +68,8 @@ interface Entry {
   readonly conversation: Conversation
   readonly address: string
   readonly since: number
+  /** Its share of listen.client_lifetime, so that clients that came together do not go together. */
+  readonly vigour: number
   readonly done: Promise<void>
 }
 
@@ -76,6 +78,8 @@ const maxLoggingIn = 1000
 /** Result bytes kept for a client that does not read before its server is paused. */
 const highWaterMark = 128 * 1024
 const socketMode = 0o777
+/** Between two looks at how old the clients are. */
+const agingMs = 250
 
 class RunningProxy implements Proxy {
   readonly #parts: ProxyParts
@@ -90,6 +94,7 @@ class RunningProxy implements Proxy {
   #loggingIn = 0
   #admitted = 0
   #closing: Promise<void> | null = null
+  #aging: NodeJS.Timeout | undefined
 
   constructor(parts: ProxyParts, core: Core) {
     this.#parts = parts
@@ -107,11 +112,13 @@ class RunningProxy implements Proxy {
   }
 
   async listen(): Promise<void> {
+    this.#aging = setInterval(() => this.#endOld(), agingMs).unref()
     const { listen } = this.#config
     try {
       await this.#listenOn({ host: listen.host, port: listen.port }, false)
       if (listen.unix !== null) await this.#listenOnUnix(listen.unix)
     } catch (error) {
+      clearInterval(this.#aging)
       for (const server of this.#servers) server.close()
       throw error
     }
@@ -139,7 +146,8 @@ class RunningProxy implements Proxy {
 
   async #close(graceMs: number): Promise<void> {
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
-    for (const { client } of this.#clients.values()) client.drain()
+    clearInterval(this.#aging)
+    for (const { client } of this.#clients.values()) client.drain(new PointsmanError('shutting_down'))
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))
     await Promise.race([Promise.all([...this.#clients.values()].map(({ done }) => done)), late])
@@ -147,6 +155,16 @@ class RunningProxy implements Proxy {
     for (const socket of this.#sockets) socket.destroy()
     await Promise.all([...this.#clients.values()].map(({ done }) => done))
     await Promise.all(closed)
+  }
+
+  /** Clients older than the present config allows go as soon as nothing of theirs is open. */
+  #endOld(): void {
+    const lifetime = this.#config.listen.clientLifetimeMs
+    if (lifetime === null) return
+    const now = this.#now()
+    for (const { client, since, vigour } of this.#clients.values()) {
+      if (now - since >= lifetime * vigour) client.drain(new PointsmanError('client_lifetime'))
+    }
   }
 
   get #config(): Config {
@@ -288,9 +306,9 @@ class RunningProxy implements Proxy {
     const done = client.run().then((reason) => {
       this.#parts.observer.emit('client.closed', { database, user, reason, seconds: (this.#now() - since) / 1000 })
     })
-    const entry: Entry = { pid, secret, login, client, conversation, address, since, done }
+    const entry: Entry = { pid, secret, login, client, conversation, address, since, vigour: randomInt(90, 111) / 100, done }
     this.#clients.set(pid, entry)
-    if (this.#closing !== null) client.drain()
+    if (this.#closing !== null) client.drain(new PointsmanError('shutting_down'))
     return entry
   }
 
