@@ -13,6 +13,8 @@ export class PointsmanError extends Error {
   readonly retry: Retry
   readonly hint: string | undefined
   readonly detail: string | undefined
+  /** Of `read_unmet`: how far behind the servers are, in numbers. */
+  readonly details: ReadUnmet | undefined
 
   constructor(key: ErrorKey, particulars: Particulars = {}) {
     const entry: CatalogueEntry = catalogue[key] // here every row is held to its shape
@@ -22,13 +24,29 @@ export class PointsmanError extends Error {
     this.retry = entry.retry
     this.hint = particulars.hint ?? (entry.help === '' ? undefined : fill(entry.help, particulars.values ?? {}))
     this.detail = particulars.detail
+    this.details = particulars.details
   }
+}
+
+/** How far a read was from being met. Positions as PostgreSQL writes them; null: not known, or nothing is proved. */
+export interface ReadUnmet {
+  readonly cluster: string
+  /** The replica that had come furthest. */
+  readonly node: string | null
+  readonly neededLsn: string | null
+  readonly bestLsn: string | null
+  readonly behindBytes: number | null
+  /** At most how stale it was. */
+  readonly staleMs: number | null
+  /** About when it will be there, at the pace at which it has replayed of late. */
+  readonly etaMs: number | null
 }
 
 /** What the throwing place knows: values for the `{names}` in the catalogue's text, and what replaces or adds to it. */
 export interface Particulars {
   readonly values?: Readonly<Record<string, string | number>>
   readonly detail?: string
+  readonly details?: ReadUnmet
   readonly hint?: string
   readonly cause?: unknown
 }

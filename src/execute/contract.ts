@@ -17,6 +17,18 @@ export interface AcquireRequest<C extends PooledConnection> {
   /** Nodes that this request has tried and lost; not chosen again. */
   readonly avoid?: ReadonlySet<string>
   readonly signal: AbortSignal
+  /** Keeps the reads of one session together. */
+  readonly affinity?: Affinity
+}
+
+/** Which replica a session's reads gather on, those too that run side by side. Only asked for `session` reads. */
+export interface Affinity {
+  /** Node id, or null: no preference yet. */
+  replica(cluster: string): string | null
+  /** Statements of the session that are under way: their work is no reason to leave a replica. */
+  underWay(): number
+  /** A replica was picked. */
+  chose(cluster: string, node: string): void
 }
 
 /** Where a statement ran, as the client may see it (SHOW pointsman.last_route, the library's `routed`). */

@@ -1,6 +1,8 @@
 // execute/executor.ts — the one entry of execution, the same for both doors: a plan in, a leased connection out.
 // The door sends on the connection, settles its session and ends the lease; a retry is acquiring again with `avoid`.
+import type { PointsmanError } from '../errors/error.js'
 import type { PooledConnection } from '../pool/contract.js'
+import type { OnePlan } from '../routing/plan.js'
 import type { AcquireRequest, Grant } from './contract.js'
 
 export interface Executor<C extends PooledConnection> {
@@ -8,8 +10,9 @@ export interface Executor<C extends PooledConnection> {
    * Picks a server by the plan's role and policy, leases a connection to it and checks the policy again on that very
    * connection. The ladder of `plan.policy.onUnmet` is walked here.
    *
-   * Rejects with PointsmanError: `read_unmet` (the ladder ended), `read_only_no_primary` (no proved primary within
-   * `failover.wait`), `too_many_connections` (pool full past `pool.wait`), `cluster_unreachable`, `shutting_down`; with
+   * Rejects with PointsmanError: `read_unmet` (the ladder ended; `details` say by how much), `read_only_no_primary` and
+   * `no_primary_for_read` (no proved primary within `failover.wait` of its loss, for a write and for what else needs one),
+   * `too_many_connections` (pool full past `pool.wait`), `cluster_unreachable`, `shutting_down`; with
    * the server's own error where it refused the login; with `signal.reason` if the signal fires first. After a
    * rejection no lease is held.
    */
@@ -20,4 +23,10 @@ export interface Executor<C extends PooledConnection> {
    * null: only acquire() can tell. Throws RangeError where the plan names no cluster of the configuration.
    */
   tryAcquire(request: AcquireRequest<C>): Grant<C> | null
+
+  /**
+   * What a write hears where operators have switched the cluster to read-only; null: it may go ahead. Asked by the door before
+   * a write is sent on a connection that has not written in its transaction yet: what has begun to write may finish.
+   */
+  refusal(plan: OnePlan): PointsmanError | null
 }

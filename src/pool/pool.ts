@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events'
 import { PointsmanError } from '../errors/error.js'
 import type { NodeConfig } from '../config/config.js'
-import type { Observer } from '../observe/events.js'
+import type { Events, Observer } from '../observe/events.js'
 import type { Connect, Identity, Lease, PooledConnection } from './contract.js'
 import { speaksOfNode } from './failure.js'
 import { createGenericPool, takeIdle, type GenericPool, type Resource } from './generic.js'
@@ -197,7 +197,7 @@ export class Pool<C extends PooledConnection> {
     } catch (error) {
       this.#queue.forget(ticket)
       this.#sweep()
-      throw this.#refusal(error, since)
+      throw this.#refusal(error, since, signal)
     }
   }
 
@@ -207,9 +207,9 @@ export class Pool<C extends PooledConnection> {
     signal.addEventListener('abort', () => this.#queue.cancelOf(signal), { once: true })
   }
 
-  #refusal(error: unknown, since: number): unknown {
+  #refusal(error: unknown, since: number, signal: AbortSignal): unknown {
     const timedOut = error instanceof Error && error.name === 'TimeoutError' && error.message === 'ResourceRequest timed out'
-    this.#waited(this.#parts.now() - since, timedOut ? 'timeout' : 'failed')
+    this.#waited(this.#parts.now() - since, timedOut ? 'timeout' : isOver(signal) ? 'canceled' : 'failed')
     if (!timedOut) return error
     const { node, identity, settings } = this.#parts
     const { busy, opening, waiting } = this.counts()
@@ -225,7 +225,7 @@ export class Pool<C extends PooledConnection> {
     })
   }
 
-  #waited(ms: number, outcome: 'ok' | 'timeout' | 'failed'): void {
+  #waited(ms: number, outcome: Events['pool.wait']['outcome']): void {
     const { identity, node, observer } = this.#parts
     observer.emit('pool.wait', { cluster: identity.cluster, node: node.id, seconds: ms / 1000, outcome })
   }

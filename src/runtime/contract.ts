@@ -4,7 +4,9 @@
 import type { Catalog } from '../catalog/catalog.js'
 import type { Config, Problem } from '../config/config.js'
 import type { Executor } from '../execute/executor.js'
+import type { Switches } from '../execute/switches.js'
 import type { Identity, PooledConnection } from '../pool/contract.js'
+import type { ClusterLag } from '../topology/lag.js'
 import type { Topology } from '../topology/topology.js'
 
 export interface Generation<C extends PooledConnection> {
@@ -80,6 +82,10 @@ export interface Runtime<C extends PooledConnection> {
   /** A config that could not even be read: nothing changes, and `config.reloaded` says why. */
   refuse(problems: readonly Problem[]): ReloadResult
   snapshot(): RuntimeSnapshot
+  /** What operators decide while it runs; the generations share it. */
+  readonly switches: Switches
+  /** How far the cluster's replicas are behind, measured more closely from here on; null: there is no such cluster. */
+  lag(cluster: string): ClusterLag | null
   /** No new leases; waits up to `graceMs` for those that are out, then closes what is left. */
   close(graceMs: number): Promise<void>
 }

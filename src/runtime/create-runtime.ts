@@ -8,12 +8,16 @@ import type { ClusterConfig, Config, NodeConfig, Problem } from '../config/confi
 import { describeDiff, diffConfig } from '../config/diff.js'
 import { createExecutor } from '../execute/create-executor.js'
 import { Load } from '../execute/load.js'
+import { Switches } from '../execute/switches.js'
+import { connectNode } from '../monitor/connect-node.js'
 import { createMonitor } from '../monitor/create-monitor.js'
 import type { Monitor } from '../monitor/contract.js'
 import type { Observer } from '../observe/events.js'
 import type { Connect, PooledConnection } from '../pool/contract.js'
 import { PoolSet } from '../pool/set.js'
+import { lagOf, type ClusterLag } from '../topology/lag.js'
 import type { Generation, ReloadResult, Runtime } from './contract.js'
+import { Chaos } from './chaos.js'
 import { createIdentities } from './identity.js'
 
 export interface RuntimeParts<C extends PooledConnection> {
@@ -37,8 +41,11 @@ const proveMs = 5_000
 /** Comes up even where no server can be reached: statements then fail by their own rules. */
 export async function createRuntime<C extends PooledConnection>(parts: RuntimeParts<C>): Promise<Runtime<C>> {
   const { config, observer, now, random, readyMs = defaultReadyMs, background = false } = parts
-  const monitor = createMonitor({ config, observer, now, random, background })
-  const runtime = new RunningRuntime(parts, monitor, readyMs)
+  const chaos = new Chaos({ observer, random, monitor: () => monitor })
+  const connect = chaos.measuring(connectNode(now, background))
+  const monitor: Monitor = createMonitor({ config, observer, now, random, background, connect })
+  const broken = { ...parts, connect: (cluster: ClusterConfig) => chaos.connecting(cluster.id, parts.connect(cluster)) }
+  const runtime = new RunningRuntime(broken, monitor, chaos, readyMs)
   await monitor.ready(readyMs)
   return runtime
 }
@@ -46,19 +53,24 @@ export async function createRuntime<C extends PooledConnection>(parts: RuntimePa
 class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   readonly #parts: RuntimeParts<C>
   readonly #monitor: Monitor
+  readonly #chaos: Chaos
   readonly #readyMs: number
   readonly #pools: PoolSet<C>
   readonly #load = new Load()
+  readonly switches: Switches
   readonly #old = new Set<HeldGeneration<C>>()
   #current: HeldGeneration<C>
   #reloading: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
 
-  constructor(parts: RuntimeParts<C>, monitor: Monitor, readyMs: number) {
+  constructor(parts: RuntimeParts<C>, monitor: Monitor, chaos: Chaos, readyMs: number) {
     const { connect, observer, now, random } = parts
     this.#parts = parts
     this.#monitor = monitor
+    this.#chaos = chaos
+    chaos.configure(parts.config.chaos)
     this.#readyMs = readyMs
+    this.switches = new Switches(observer, now)
     this.#pools = new PoolSet<C>({ connect, observer, now, random, onFailure: (node, error) => monitor.reportFailure(node, error) })
     this.#current = this.#generation(parts.config, 1)
   }
@@ -87,6 +99,13 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     }
   }
 
+  lag(cluster: string): ClusterLag | null {
+    const snapshot = this.#monitor.current().clusters.get(cluster)
+    if (snapshot === undefined) return null
+    this.#monitor.wanted(cluster)
+    return lagOf(snapshot, this.#parts.now())
+  }
+
   close(graceMs: number): Promise<void> {
     this.#closing ??= this.#close(graceMs)
     return this.#closing
@@ -94,8 +113,10 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
 
   async #close(graceMs: number): Promise<void> {
     await this.#reloading
+    this.#chaos.close()
     await this.#pools.close(graceMs)
     await this.#monitor.close()
+    this.switches.close()
   }
 
   async #reload(config: Config): Promise<ReloadResult> {
@@ -107,6 +128,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.#monitor.configure(config)
     await this.#monitor.ready(this.#readyMs)
     this.#current = this.#generation(config, before.number + 1)
+    this.#chaos.configure(config.chaos)
     this.#old.add(before)
     before.retire()
     return this.#told({ outcome: 'applied', generation: this.#current.number, changes: describeDiff(diff) })
@@ -122,7 +144,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   #generation(config: Config, number: number): HeldGeneration<C> {
     const { observer, now, random } = this.#parts
     const monitor = this.#monitor
-    const executor = createExecutor<C>({ config, monitor, pools: this.#pools, load: this.#load, observer, now, random })
+    const executor = createExecutor<C>({ config, monitor, pools: this.#pools, load: this.#load, switches: this.switches, observer, now, random })
     return new HeldGeneration<C>(
       {
         number,

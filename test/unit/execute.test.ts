@@ -7,6 +7,7 @@ import type { Grant } from '../../src/execute/contract.js'
 import { readPolicy } from '../../src/consistency/policy.js'
 import { createExecutor, type ExecutorParts } from '../../src/execute/create-executor.js'
 import { Load } from '../../src/execute/load.js'
+import { Switches } from '../../src/execute/switches.js'
 import { createObserver } from '../../src/observe/observer.js'
 import type { Evidence, PooledConnection } from '../../src/pool/contract.js'
 import { one } from '../../src/routing/make.js'
@@ -88,6 +89,7 @@ async function read(
     monitor: { current: () => topology, wanted: () => undefined } as unknown as ExecutorParts<PooledConnection>['monitor'],
     pools: { pool: (_cluster: unknown, { id }: { id: string }) => pool(id) } as unknown as ExecutorParts<PooledConnection>['pools'],
     load: new Load(),
+    switches: new Switches(createObserver(), () => sampledAt),
     observer: createObserver(),
     now: () => sampledAt,
     random: () => 0,

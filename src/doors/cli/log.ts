@@ -26,7 +26,7 @@ const levels: LevelOf = {
   'switch.changed': 'warn',
   'cache.read': null,
   chaos: 'info',
-  'pool.wait': (event) => (event.outcome === 'ok' ? 'debug' : 'warn'),
+  'pool.wait': (event) => (event.outcome === 'ok' || event.outcome === 'canceled' ? 'debug' : 'warn'),
   'pool.opened': 'debug',
   'pool.closed': 'debug',
   'client.opened': 'debug',

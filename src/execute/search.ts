@@ -1,0 +1,162 @@
+// execute/search.ts — one acquire() on its way: what it may look at, what it has lost so far, and how a lease becomes a
+// grant. Which server it should be is decided in replicas.ts, primary.ts and ladder.ts.
+import { PointsmanError } from '../errors/error.js'
+import { requirement, usablePosition, type Requirement } from '../consistency/requirement.js'
+import { boundOf } from '../consistency/series.js'
+import type { ClusterConfig, NodeConfig } from '../config/config.js'
+import type { Lease, PooledConnection } from '../pool/contract.js'
+import { speaksOfNode, sqlstateOf } from '../pool/failure.js'
+import { roleExpiryMs } from '../topology/node-state.js'
+import type { ClusterSnapshot, NodeSnapshot } from '../topology/topology.js'
+import type { AcquireRequest, Grant, RouteTaken } from './contract.js'
+import { countedLease } from './counted-lease.js'
+import type { ExecutorParts } from './parts.js'
+import type { WaitingLine } from './waiting-line.js'
+
+export type Step = RouteTaken['step']
+
+const nowhere: ReadonlySet<string> = new Set()
+
+export class Search<C extends PooledConnection> {
+  readonly parts: ExecutorParts<C>
+  readonly cluster: ClusterConfig
+  readonly request: AcquireRequest<C>
+  /** Who waits for this cluster's primary. */
+  readonly line: WaitingLine
+  /** Nodes that could not be reached, or were lost by the caller. */
+  lost: ReadonlySet<string>
+  lastError: unknown = null
+
+  constructor(parts: ExecutorParts<C>, cluster: ClusterConfig, line: WaitingLine, request: AcquireRequest<C>) {
+    this.parts = parts
+    this.cluster = cluster
+    this.line = line
+    this.request = request
+    this.lost = request.avoid ?? nowhere
+  }
+
+  // ---- what is known now
+
+  get snapshot(): ClusterSnapshot {
+    return this.parts.monitor.current().clusters.get(this.cluster.id) ?? emptyCluster(this.cluster.id)
+  }
+
+  node(id: string): NodeSnapshot | null {
+    return this.snapshot.nodes.find((node) => node.id === id) ?? null
+  }
+
+  /** What the monitor knows of this generation's nodes; it may already measure those of the next. */
+  nodes(): readonly NodeSnapshot[] {
+    const { nodes } = this.snapshot
+    return nodes.every((node) => this.config(node) !== undefined) ? nodes : nodes.filter((node) => this.config(node) !== undefined)
+  }
+
+  config({ id }: NodeSnapshot): NodeConfig | undefined {
+    return this.cluster.nodes.find((node) => node.id === id)
+  }
+
+  /** Its role was told recently enough to be believed: where the monitor stands still, so does the clock of this proof. */
+  believed({ roleProvedAt }: NodeSnapshot): boolean {
+    return roleProvedAt !== null && this.parts.now() - roleProvedAt <= roleExpiryMs
+  }
+
+  /** What the policy and the session ask of a replica now. */
+  asked(): Requirement {
+    const { plan, floors, invokedAt } = this.request
+    return requirement(plan.policy, floors, this.snapshot, invokedAt)
+  }
+
+  // ---- leases
+
+  /** Null where the node could not be reached: the pool has reported that, and it is not tried again. */
+  async lease(node: NodeSnapshot, fits: (connection: C) => boolean): Promise<Lease<C> | null> {
+    const { load, pools } = this.parts
+    const { identity, signal } = this.request
+    const config = this.config(node)
+    if (config === undefined) return null
+    const end = load.begin(node.id)
+    try {
+      const lease = await pools.pool(this.cluster, config, identity).lease({ prefer: this.#score(fits), signal })
+      return countedLease(lease, [end])
+    } catch (error) {
+      end()
+      signal.throwIfAborted()
+      if (isFinal(error)) throw error
+      this.lastError = error
+      this.lost = new Set(this.lost).add(node.id)
+      return null
+    }
+  }
+
+  /** An idle connection, or null. */
+  leaseAtOnce(node: NodeSnapshot, fits: (connection: C) => boolean): Lease<C> | null {
+    const { load, pools } = this.parts
+    const config = this.config(node)
+    const lease = config === undefined ? null : pools.pool(this.cluster, config, this.request.identity).tryLease(this.#score(fits))
+    return lease === null ? null : countedLease(lease, [load.begin(node.id)])
+  }
+
+  #score(fits: (connection: C) => boolean): (connection: C) => number {
+    const { prefer } = this.request
+    return (it) => (fits(it) ? 1e9 : 0) + (prefer === undefined ? 0 : prefer(it))
+  }
+
+  /** `ended`: called when the lease ends. */
+  grant(lease: Lease<C>, role: 'primary' | 'replica', step: Step, ended: readonly (() => void)[] = []): Grant<C> {
+    const proved = this.proved(lease)
+    const route: RouteTaken = {
+      cluster: this.cluster.id,
+      node: lease.node,
+      role,
+      boundMs: role === 'primary' ? 0 : this.bound(proved),
+      step,
+      position: proved,
+      why: this.request.plan.why,
+    }
+    return { lease: ended.length === 0 ? lease : countedLease(lease, ended), route }
+  }
+
+  /** At least up to here this very connection's server has come. */
+  proved(lease: Lease<C>): RouteTaken['position'] {
+    const { timeline } = this.snapshot
+    const latest = this.node(lease.node)?.position ?? null
+    const lsn = timeline === null ? null : usablePosition(lease.connection.evidence, latest, timeline)
+    return timeline === null || lsn === null ? null : { timeline, lsn }
+  }
+
+  /** At most how stale, in ms, a server at `proved` is for this read; null: nothing is proved. */
+  bound(proved: RouteTaken['position']): number | null {
+    const { timeline, series } = this.snapshot
+    if (proved === null) return null
+    return proved.timeline === timeline ? boundOf(series, proved.lsn, this.request.invokedAt) : null
+  }
+
+  // ---- waiting
+
+  /** Waits for `work` at most `ms`, and not past the caller's signal. */
+  async limited(work: Promise<void>, ms: number): Promise<void> {
+    const { signal } = this.request
+    let stop = (): void => undefined
+    const over = new Promise<void>((resolve) => (stop = resolve))
+    const timer = setTimeout(stop, ms)
+    signal.addEventListener('abort', stop, { once: true })
+    await Promise.race([work, over])
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
+    signal.throwIfAborted()
+  }
+}
+
+/** Another server, or the same one later, would say the same: the pool's own limits, a login that is refused. */
+function isFinal(error: unknown): boolean {
+  if (error instanceof PointsmanError) return error.key === 'too_many_connections' || error.key === 'shutting_down'
+  return !speaksOfNode(error) && !serverIsFull(error)
+}
+
+export function serverIsFull(error: unknown): boolean {
+  return !(error instanceof PointsmanError) && (sqlstateOf(error)?.startsWith('53') ?? false)
+}
+
+function emptyCluster(id: string): ClusterSnapshot {
+  return { id, system: null, headlessSince: null, nodes: [], primary: null, timeline: null, series: { samples: [] } }
+}
