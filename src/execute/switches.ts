@@ -21,6 +21,8 @@ export interface SwitchesSnapshot {
   readonly allowStale: ReadonlyMap<string, AllowStale>
 }
 
+const longestTimerMs = 2 ** 31 - 1
+
 export class Switches {
   readonly #observer: Observer
   /** Process-monotonic ms. */
@@ -55,8 +57,7 @@ export class Switches {
       return
     }
     // Its end is told on time; whether it still holds is asked of the clock all the same.
-    const timer = setTimeout(() => this.#expired(cluster), forMs).unref()
-    this.#allowStale.set(cluster, { maxMs, until: this.#now() + forMs, by, timer })
+    this.#allowStale.set(cluster, { maxMs, until: this.#now() + forMs, by, timer: this.#timer(cluster, forMs) })
     this.#told(cluster, true, `up to ${String(maxMs)} ms old, for ${String(forMs)} ms`, by)
   }
 
@@ -74,8 +75,19 @@ export class Switches {
     for (const { timer } of this.#allowStale.values()) clearTimeout(timer)
   }
 
+  #timer(cluster: string, ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.#expired(cluster), Math.min(ms, longestTimerMs)).unref()
+  }
+
+  /** A timer may fire a hair before its time, and knows no more than 24 days: then it is set again. */
   #expired(cluster: string): void {
-    if (this.allowStale(cluster) !== null) return
+    const state = this.#allowStale.get(cluster)
+    if (state === undefined) return
+    const left = state.until - this.#now()
+    if (left > 0) {
+      this.#allowStale.set(cluster, { ...state, timer: this.#timer(cluster, Math.ceil(left)) })
+      return
+    }
     this.#allowStale.delete(cluster)
     this.#told(cluster, false, 'its time is over', 'pointsman')
   }

@@ -169,6 +169,27 @@ export class Pool<C extends PooledConnection> {
   }
 
   /**
+   * Ends the connections for which `test` holds: idle ones are closed, lent ones cut off under their holder, who hears of it as
+   * of any loss. Gives how many.
+   */
+  cutOff(test: (connection: C) => boolean, reason: string): number {
+    const cut = [...this.#entries.keys()].filter(test)
+    for (const connection of cut) {
+      if (this.#shelf.has((item) => item.obj === connection)) this.#evictIdle(connection, reason)
+      else {
+        this.#reasons.set(connection, reason)
+        connection.sever()
+      }
+    }
+    return cut.length
+  }
+
+  /** Whoever waits for a connection hears `error`: there will be none. */
+  giveUpWaiting(error: unknown): void {
+    this.#queue.cancelAll(error)
+  }
+
+  /**
    * Takes no new requests; idle connections close now, lent ones when they come back, and those who wait are still
    * served. After `graceMs` (Infinity: never) what is left is closed under its holder. Resolves when all are closed.
    */
@@ -272,7 +293,7 @@ export class Pool<C extends PooledConnection> {
 
   /** Ends a loan for good. */
   #discard(connection: C, reason = 'no longer usable'): void {
-    this.#reasons.set(connection, reason)
+    if (!this.#reasons.has(connection)) this.#reasons.set(connection, reason)
     void this.#generic.destroy(connection).catch(() => undefined)
   }
   /** generic-pool has let go of it. */

@@ -1,5 +1,6 @@
 // pool/set.ts — every pool of the process, by node, login and settings. Generations share it: a pool whose settings did
 // not change over a reload is simply found again; one that no live config asks for any more is drained.
+import { PointsmanError } from '../errors/error.js'
 import type { ClusterConfig, Config, NodeConfig } from '../config/config.js'
 import type { Observer } from '../observe/events.js'
 import type { Connect, Identity, PooledConnection } from './contract.js'
@@ -71,8 +72,41 @@ export class PoolSet<C extends PooledConnection> {
     for (const [key, member] of this.#members) if (!wanted.has(member.source)) this.#retire(key, member, Infinity)
   }
 
+  /**
+   * The cluster has one primary, and it is `primary`: whatever was opened as a connection to another one, or to this one on an
+   * older timeline, is ended, so that nothing can be committed there any more. Gives how many connections that were.
+   */
+  fence(cluster: string, primary: { readonly node: string; readonly timeline: number | null }, reason: string): number {
+    const isOld = (node: string, { evidence }: C): boolean => {
+      if (evidence.inRecovery) return false
+      return node !== primary.node || (primary.timeline !== null && evidence.timeline !== null && evidence.timeline < primary.timeline)
+    }
+    let cut = 0
+    for (const { pool, node } of this.#all()) {
+      if (pool.identity.cluster === cluster) cut += pool.cutOff((connection) => isOld(node, connection), reason)
+    }
+    return cut
+  }
+
+  /**
+   * The node does not answer: reads on it are cut off, so that they can move, and nobody waits for a connection to it any more.
+   * What was opened as a connection to a primary stays: a write must not be given up because a monitor could not be answered.
+   */
+  abandon(cluster: string, node: string, reason: string): void {
+    const values = { node, cluster, why: reason }
+    for (const { pool, node: at } of this.#all()) {
+      if (at !== node || pool.identity.cluster !== cluster) continue
+      pool.giveUpWaiting(new PointsmanError('node_unreachable', { values }))
+      pool.cutOff(({ evidence }) => evidence.inRecovery, reason)
+    }
+  }
+
+  #all(): readonly Member<C>[] {
+    return [...this.#members.values(), ...this.#leaving]
+  }
+
   counts(): readonly SetPoolCounts[] {
-    return [...this.#members.values(), ...this.#leaving].map(({ pool, node }) => ({
+    return this.#all().map(({ pool, node }) => ({
       cluster: pool.identity.cluster,
       node,
       user: pool.identity.user,

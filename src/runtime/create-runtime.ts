@@ -59,6 +59,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   readonly #load = new Load()
   readonly switches: Switches
   readonly #old = new Set<HeldGeneration<C>>()
+  readonly #deaf: () => void
   #current: HeldGeneration<C>
   #reloading: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | null = null
@@ -72,7 +73,23 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.#readyMs = readyMs
     this.switches = new Switches(observer, now)
     this.#pools = new PoolSet<C>({ connect, observer, now, random, onFailure: (node, error) => monitor.reportFailure(node, error) })
+    this.#deaf = this.#heed(observer)
     this.#current = this.#generation(parts.config, 1)
+  }
+
+  /** Told within the publication, before anybody who waits for it goes on: what must not be used any more is cut off first. */
+  #heed(observer: Observer): () => void {
+    const offs = [
+      observer.on('primary.changed', ({ cluster, to, timeline }) => {
+        if (to !== null) this.#pools.fence(cluster, { node: to, timeline }, `fenced: ${to} is the primary of cluster ${cluster} now`)
+      }),
+      observer.on('node.state', ({ cluster, node, state, reason }) => {
+        if (state === 'down') this.#pools.abandon(cluster, node, reason)
+      }),
+    ]
+    return () => {
+      for (const off of offs) off()
+    }
   }
 
   current(): Generation<C> {
@@ -113,6 +130,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
 
   async #close(graceMs: number): Promise<void> {
     await this.#reloading
+    this.#deaf()
     this.#chaos.close()
     await this.#pools.close(graceMs)
     await this.#monitor.close()
@@ -144,7 +162,16 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   #generation(config: Config, number: number): HeldGeneration<C> {
     const { observer, now, random } = this.#parts
     const monitor = this.#monitor
-    const executor = createExecutor<C>({ config, monitor, pools: this.#pools, load: this.#load, switches: this.switches, observer, now, random })
+    const executor = createExecutor<C>({
+      config,
+      monitor,
+      pools: this.#pools,
+      load: this.#load,
+      switches: this.switches,
+      observer,
+      now,
+      random,
+    })
     return new HeldGeneration<C>(
       {
         number,
