@@ -23,8 +23,8 @@ export interface CatalogRows {
   readonly functions: readonly FunctionRow[]
   readonly relations: readonly RelationRow[]
   readonly columns: readonly { readonly relation: string; readonly name: string; readonly type: string }[]
-  /** Writing `from` may write `to`: foreign keys that cascade, partitions. By oid. */
-  readonly cascades: readonly { readonly from: string; readonly to: string }[]
+  /** Writing `from` may write `to`: foreign keys that cascade, partitions and children (`inherits`: reading `from` reads them too). By oid. */
+  readonly cascades: readonly { readonly from: string; readonly to: string; readonly inherits?: boolean }[]
   /** User functions of defaults, checks, index expressions and policies. By oid of the table. */
   readonly onWrite: readonly { readonly relation: string; readonly schema: string; readonly name: string }[]
   readonly eventTriggers: boolean
@@ -184,6 +184,11 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
   const policies = group(rows.policies, (policy) => policy.relation)
   const depends = group(rows.depends, (depend) => depend.relation)
   const cascades = group(rows.cascades, (edge) => edge.from)
+  const parents = group(
+    rows.cascades.filter((edge) => edge.inherits === true),
+    (edge) => edge.to,
+  )
+  const names = new Map(rows.relations.map(({ oid, schema, name }) => [oid, `${schema}.${name}`]))
   const onWrite = group(rows.onWrite, (use) => use.relation)
   const fires = new Set(rows.relations.filter((row) => row.triggers).map((row) => row.oid))
   return rows.relations.map((row): RelationInfo => {
@@ -198,6 +203,9 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
       partitionRoot: row.partitionRoot,
       triggers: written.some((oid) => fires.has(oid)),
       onWrite: written.flatMap((oid) => onWrite.get(oid) ?? []).map(({ schema, name }) => ({ schema, name })),
+      changesWith: [...new Set(written.flatMap((oid) => reachable(oid, parents, (edge) => edge.from)))]
+        .filter((oid) => oid !== row.oid)
+        .flatMap((oid) => names.get(oid) ?? []),
       behind: texts.length === 0 ? null : behind(texts, depends.get(row.oid) ?? [], read, types),
     }
   })

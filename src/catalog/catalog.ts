@@ -35,6 +35,8 @@ export interface RelationInfo {
   readonly triggers: boolean
   /** User functions that writing runs, of defaults, checks, index expressions and policies; also of tables written along. */
   readonly onWrite: readonly { readonly schema: string; readonly name: string }[]
+  /** `schema.name` of the others whose rows a write to it may change, or that show them: cascading foreign keys, partitions, inheritance. */
+  readonly changesWith: readonly string[]
   /** What a view, or a row-security policy, reads and calls. null where there is none. */
   readonly behind: Behind | null
 }

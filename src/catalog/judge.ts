@@ -17,6 +17,8 @@ export interface Verdict {
   readonly taints: string | null
   /** Came with the server and is quick: fit for a shared connection. */
   readonly builtin: boolean
+  /** The same call on the same data may answer differently. */
+  readonly varies?: boolean
 }
 
 export type VerdictRule =
@@ -58,7 +60,8 @@ function override(overrides: Overrides, name: Name, found: readonly FunctionInfo
     return { effect: 'write', why: { rule: 'function-override', detail: `${detail} writes` }, taints: detail, builtin: false }
   }
   if (!said.every((word) => word === 'read')) return null
-  return { effect: 'read', why: { rule: 'function-override', detail: `${detail} only reads` }, taints: null, builtin: false }
+  const varies = found.length === 0 || found.some((info) => info.volatility === 'volatile')
+  return { effect: 'read', why: { rule: 'function-override', detail: `${detail} only reads` }, taints: null, builtin: false, varies }
 }
 
 function judgeCandidate(info: FunctionInfo): Verdict {
@@ -81,7 +84,8 @@ function judgeCandidate(info: FunctionInfo): Verdict {
     }
   }
   if (info.volatility !== 'volatile' || harmlessVolatile.has(info.name)) {
-    return slow.has(info.name) ? { ...plainBuiltin, builtin: false } : plainBuiltin
+    if (info.volatility === 'volatile') return { ...plainBuiltin, builtin: !slow.has(info.name), varies: true }
+    return plainBuiltin
   }
   return {
     effect: 'write',
@@ -116,6 +120,7 @@ export function worse(a: Verdict, b: Verdict): Verdict {
     why: same ? (a.why ?? b.why) : heavier.why,
     taints: a.taints ?? b.taints,
     builtin: a.builtin && b.builtin,
+    varies: a.varies === true || b.varies === true,
   }
 }
 

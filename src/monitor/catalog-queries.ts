@@ -62,9 +62,9 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') AND ${userRelation}`
 
 // Writing the first may write the second: foreign keys that cascade, partitions and children.
-const cascadesQuery = `SELECT confrelid::text, conrelid::text FROM pg_constraint
+const cascadesQuery = `SELECT confrelid::text, conrelid::text, 'false' FROM pg_constraint
 WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
-UNION SELECT inhparent::text, inhrelid::text FROM pg_inherits`
+UNION SELECT inhparent::text, inhrelid::text, 'true' FROM pg_inherits`
 
 // User functions that a write to a table runs without naming them: of defaults, generated columns, checks (of its columns'
 // domains too), index expressions and policies; also through operators.
@@ -145,7 +145,7 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
     functions: (await query(functionsQuery)).map(functionRow),
     relations: (await query(relationsQuery)).map(relationRow),
     columns: (await query(columnsQuery)).map((row) => ({ relation: text(row, 0), name: text(row, 1), type: text(row, 2) })),
-    cascades: (await query(cascadesQuery)).map((row) => ({ from: text(row, 0), to: text(row, 1) })),
+    cascades: (await query(cascadesQuery)).map((row) => ({ from: text(row, 0), to: text(row, 1), inherits: is(row, 2) })),
     onWrite: (await query(onWriteQuery)).map((row) => ({ relation: text(row, 0), schema: text(row, 1), name: text(row, 2) })),
     eventTriggers: (await query(eventTriggersQuery)).some((row) => is(row, 0)),
     policies: (await query(policiesQuery)).map((row) => ({ relation: text(row, 0), text: row[1] ?? null })),

@@ -25,6 +25,8 @@ export interface AccessFacts {
   /** One name for each of `tables` that `reads.tables` may speak of: a partition's is its root's. */
   readonly policyNames: readonly string[]
   readonly readsData: boolean
+  /** The same data may give another answer: a volatile function has a part in it. */
+  readonly varies: boolean
 }
 
 /** `touched`: the statement's own relations, resolved. */
@@ -58,6 +60,7 @@ export function access(context: Context, statement: Statement, touched: readonly
     tables: [...expanded.keys, ...system, ...temporary],
     policyNames: [...new Set([...expanded.keys.map(policyName), ...system])],
     readsData: touched.length > 0 || statement.functions.length > 0,
+    varies: total.varies === true,
   }
 }
 

@@ -128,6 +128,7 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     provisional: plans.some((plan) => plan.provisional),
     readsData: data.length > 0,
     changesCatalog: plans.some((plan) => plan.changesCatalog),
+    changes: plans.some((plan) => plan.changes === null) ? null : [...new Set(plans.flatMap((plan) => plan.changes ?? []))],
   })
 }
 

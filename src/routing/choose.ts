@@ -15,6 +15,8 @@ export interface ChooseInput {
   readonly avoid: ReadonlySet<string>
   /** The session's last replica: kept unless it is clearly busier than another. */
   readonly prefer: string | null
+  /** Statements of the same session under way, most likely on `prefer`: no reason to leave it. Default 0. */
+  readonly own?: number
   /** Statements under way on a node, by id. */
   readonly inFlight: (node: string) => number
   /** Three independent numbers in [0, 1). */
@@ -61,7 +63,7 @@ function pick(nodes: readonly NodeSnapshot[], input: ChooseInput): NodeSnapshot 
     input.random[1],
   )
   if (first === undefined || second === undefined) return first
-  const slack = preferred === undefined ? 0 : LOYALTY
+  const slack = preferred === undefined ? 0 : LOYALTY + (input.own ?? 0)
   return load(second, input) + slack < load(first, input) ? second : first
 }
 

@@ -3,6 +3,7 @@
 import type { SettingChange, Statement } from '../sql/statement.js'
 import { actsOnServer } from '../catalog/builtins.js'
 import { access, type AccessFacts } from './access.js'
+import { changedBy, keptOn } from './caching.js'
 import { stickyWrites, type Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
 import { one, refuse } from './make.js'
@@ -44,21 +45,24 @@ function compose(
   // A table that enforces its policy promises that its writers see what they wrote.
   const sticky = !writes || policy.enforced || stickyWrites(context)
   const taints = facts.taints ?? hidden ?? (context.session.understood ? null : 'text that the server may have read differently')
-  return one({
+  const made = {
     cluster: to.cluster,
     shard: to.shard,
     provisional: to.provisional,
     role: decided.role,
-    why: Object.freeze([...to.why, ...facts.why.filter((entry) => entry !== decided.why), decided.why]),
     policy,
-    owner: routed.owner,
-    tables: facts.tables,
-    writes,
-    sticky,
     taints,
     pins,
     unpins: statement.functions.some((use) => use.name.name === 'pg_advisory_unlock_all') ? 'advisory lock' : null,
     settings,
+  }
+  return one({
+    ...made,
+    why: Object.freeze([...to.why, ...facts.why.filter((entry) => entry !== decided.why), decided.why]),
+    owner: routed.owner,
+    tables: facts.tables,
+    writes,
+    sticky,
     ownTransaction: statement.ownTransaction,
     lane:
       !to.provisional &&
@@ -72,6 +76,8 @@ function compose(
     // What a write gives back would move the floor just as well.
     readsData: facts.readsData && sticky,
     changesCatalog: runs && changesCatalog(statement),
+    keptOn: keptOn(context, routed, facts, made),
+    changes: writes ? changedBy(context, routed, to.cluster, taints) : [],
   })
 }
 

@@ -29,6 +29,9 @@ export function one(parts: OneParts): OnePlan {
     provisional: false,
     readsData: false,
     changesCatalog: false,
+    keptOn: null,
+    // Of a write that says nothing more, nothing is known.
+    changes: parts.writes === true || parts.changesCatalog === true ? null : none,
     ...parts,
   })
 }

@@ -46,6 +46,10 @@ export interface OnePlan extends PlanBase {
   readonly readsData: boolean
   /** DDL: what the catalog says may be different when it has ended, so load it again. */
   readonly changesCatalog: boolean
+  /** The relations that its result depends on, where that may be kept and given again (`policy.cacheMs`); null: it must not. */
+  readonly keptOn: readonly string[] | null
+  /** The relations whose kept results it outdates, [] for a read; null: all of its cluster. */
+  readonly changes: readonly string[] | null
 }
 
 /** Answered without a server. What exactly is the door's business; the kinds are closed. */

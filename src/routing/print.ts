@@ -1,5 +1,6 @@
 // routing/print.ts — a plan prints itself: one line for last_route and logs, several for people (EXPLAIN ROUTE, the
 // command), an object for machines. Names only: a plan holds no literal and no parameter, so nothing here can leak one.
+import { formatDuration } from '../consistency/duration.js'
 import { catalogue } from '../errors/catalogue.js'
 import type { AnswerPlan, OnePlan, Plan, RefusePlan, Why } from './plan.js'
 import { describePolicy } from './policy.js'
@@ -27,14 +28,19 @@ export function printRoute(plan: Plan, route: Taken | null): string {
 
 function place(plan: OnePlan, route: Taken | null): string {
   const shard = plan.shard === null ? '' : ` shard ${String(plan.shard)}`
-  if (route === null) return `${plan.role} of ${plan.cluster}${shard}`
+  if (route === null) return `${plan.role} of ${plan.cluster}${shard}${kept(plan)}`
   return `${route.role} ${route.node} of ${plan.cluster}${shard}${bound(route)}`
+}
+
+/** A result that is kept may be given in its place. */
+function kept({ keptOn, policy }: OnePlan): string {
+  return keptOn === null || policy.cacheMs === null ? '' : `, or the cache (up to ${formatDuration(policy.cacheMs)})`
 }
 
 function bound(route: Taken): string {
   const facts = [
     ...(route.boundMs === null ? [] : [`bound ${String(Math.round(route.boundMs))} ms`]),
-    ...(route.step === 'first' ? [] : [`after ${route.step}`]),
+    ...(route.step === 'first' ? [] : [route.step === 'cache' ? 'from the cache' : `after ${route.step}`]),
   ]
   return facts.length === 0 ? '' : ` (${facts.join(', ')})`
 }
@@ -90,6 +96,7 @@ function describeOne(plan: OnePlan): Readonly<Record<string, unknown>> {
     provisional: plan.provisional,
     readsData: plan.readsData,
     changesCatalog: plan.changesCatalog,
+    cache: plan.keptOn === null || plan.policy.cacheMs === null ? null : formatDuration(plan.policy.cacheMs),
   }
 }
 

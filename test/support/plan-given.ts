@@ -188,7 +188,7 @@ const userFunctions: readonly FunctionInfo[] = [
 function relation(key: string, kind: RelationInfo['kind'], columns: string, more: Partial<RelationInfo> = {}): [string, RelationInfo] {
   const [schema = '', name = ''] = key.split('.')
   const list = columns.split(' ').map((column) => ({ name: column, type: column.endsWith('id') ? 'bigint' : 'text' }))
-  return [key, { schema, name, kind, columns: list, partitionRoot: null, triggers: false, onWrite: [], behind: null, ...more }]
+  return [key, { schema, name, kind, columns: list, partitionRoot: null, triggers: false, onWrite: [], changesWith: [], behind: null, ...more }]
 }
 
 function behind(

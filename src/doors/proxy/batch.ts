@@ -353,6 +353,7 @@ export class Batch {
   #attach(request: Request): Hold | Promise<Hold> {
     const plan = this.#plan as OnePlan
     request.plan = plan
+    if (this.#hold !== null) this.#conversation.requireAllowed(plan, this.#hold)
     const hold = this.#hold ?? this.#conversation.holdFor(plan, request)
     return hold instanceof Promise ? hold.then((held) => this.#attached(held, plan, request)) : this.#attached(hold, plan, request)
   }
@@ -682,7 +683,7 @@ function plannedDescription(statement: ClientStatement, message: Message): Plann
 
 /** A description changes nothing, wherever it is asked for. */
 function describing(plan: OnePlan): OnePlan {
-  return { ...plan, writes: false, taints: null, pins: null, unpins: null, readsData: false, changesCatalog: false }
+  return { ...plan, writes: false, taints: null, pins: null, unpins: null, readsData: false, changesCatalog: false, keptOn: null, changes: [] }
 }
 
 function localReply(message: Message, plan: AnswerPlan): readonly Uint8Array[] {
@@ -719,6 +720,8 @@ function joined(before: OnePlan, next: OnePlan): OnePlan {
     settings: [...before.settings, ...next.settings],
     readsData: before.readsData || next.readsData,
     changesCatalog: before.changesCatalog || next.changesCatalog,
+    keptOn: null,
+    changes: before.changes === null || next.changes === null ? null : [...before.changes, ...next.changes],
   }
 }
 

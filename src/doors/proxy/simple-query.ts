@@ -128,7 +128,7 @@ function reply(conversation: Conversation, given: Answer): void {
 /** A read that turned out to write: the primary, and no second try. */
 export function asWrite(plan: OnePlan): OnePlan {
   const added = { rule: 'write', detail: 'a replica refused it as a write' }
-  return { ...plan, role: 'primary', writes: true, why: [...plan.why, added] }
+  return { ...plan, role: 'primary', writes: true, keptOn: null, changes: null, why: [...plan.why, added] }
 }
 
 function endsTransaction(statement: NonNullable<Understood['shape']['statements']>[number]): boolean {
