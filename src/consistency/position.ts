@@ -23,6 +23,8 @@ export interface ClusterView {
   readonly system: string | null
   /** Of the present (or, while there is none, the last) primary; null: never known. */
   readonly timeline: number | null
+  /** When that primary was first proved on its timeline, process-monotonic ms: positions from before it do not compare with its own. */
+  readonly since: number
   readonly series: SampleSeries
   readonly nodes: readonly { readonly id: string; readonly position: Position | null }[]
 }

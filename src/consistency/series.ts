@@ -63,10 +63,20 @@ export function firstSampleAfter(series: SampleSeries, time: number): Sample | n
   return series.samples[firstIndex(series.samples, (sample) => sample.sentAt > time)] ?? null
 }
 
+/** The last sample sent at `time` or earlier: what the primary had come to by then, at least. */
+export function lastSampleAtOrBefore(series: SampleSeries, time: number): Sample | null {
+  return series.samples[firstIndex(series.samples, (sample) => sample.sentAt > time) - 1] ?? null
+}
+
+/** The last sample that a server at `lsn` has reached: it misses nothing acknowledged before that was sent. Same timeline only. */
+export function lastSampleReached(series: SampleSeries, lsn: Lsn): Sample | null {
+  return series.samples[firstIndex(series.samples, (sample) => sample.lsn > lsn) - 1] ?? null
+}
+
 /** At most how stale, in ms, a replica at `lsn` is at `now`; null where no sample proves anything. Same timeline only. */
 export function boundOf(series: SampleSeries, lsn: Lsn, now: number): number | null {
-  const proof = series.samples[firstIndex(series.samples, (sample) => sample.lsn > lsn) - 1]
-  return proof === undefined ? null : Math.max(0, now - proof.sentAt)
+  const proof = lastSampleReached(series, lsn)
+  return proof === null ? null : Math.max(0, now - proof.sentAt)
 }
 
 /** Index of the first sample for which `test` holds, the length if none; `test` is false, then true, along the series. */

@@ -13,6 +13,8 @@ export interface Evidence {
   readonly position: Lsn | null
   readonly postmasterStart: string
   readonly timeline: number | null
+  /** Commits there need not be on disk when they are acknowledged (synchronous_commit, as the connection starts with it). */
+  readonly asynchronous?: boolean
 }
 
 /** Login to a server. Pools are per node and identity. `key` is stable and holds no secret. */

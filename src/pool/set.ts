@@ -157,7 +157,10 @@ function sourcesOf(config: Config): string[] {
   return [...config.clusters.values()].flatMap((cluster) => cluster.nodes.map((node) => sourceOf(cluster, node)))
 }
 
-/** Weight and zone are not part of it: they steer the choice of a node, not its connections. */
+/**
+ * Weight and zone are not part of it: they steer the choice of a node, not its connections. How positions are measured is:
+ * what a connection proved when it was opened must compare with what is measured now.
+ */
 function sourceOf(cluster: ClusterConfig, node: NodeConfig): string {
-  return JSON.stringify([cluster.id, node.host, node.port, cluster.pool, cluster.tls, cluster.reset])
+  return JSON.stringify([cluster.id, node.host, node.port, node.subscriber, cluster.pool, cluster.tls, cluster.reset, cluster.position])
 }

@@ -1,11 +1,12 @@
 // server/connect-server.ts — opens one connection whole: socket, TLS, login, and the evidence that it gives of its server.
 import type { ClusterConfig, NodeConfig } from '../config/config.js'
-import { positionQuery, readPosition } from '../consistency/position-query.js'
+import { positionProvider, type PositionProvider, type PositionSource } from '../consistency/position-provider.js'
 import { PointsmanError } from '../errors/error.js'
 import type { Connect, Evidence, Identity } from '../pool/contract.js'
 import { serverEndPoint } from '../protocol/channel-binding.js'
 import { encodeStartupMessage } from '../protocol/startup.js'
 import type { Address, ClusterTls } from './address.js'
+import { askPosition, evidence } from './ask-position.js'
 import { Connection, DEFAULT_MAX_STATEMENTS } from './connection.js'
 import type { ServerConnection } from './contract.js'
 import { dial } from './dial.js'
@@ -22,9 +23,12 @@ export interface ServerOptions {
   readonly maxStatements?: number
   /** The socket does not keep the process alive. */
   readonly background?: boolean
+  /** How the cluster's positions are measured. Default: by WAL. */
+  readonly positions?: PositionSource
 }
 
 const TIMEOUT_MS = 10_000
+const byWal: PositionSource = { position: { kind: 'wal' }, dbname: null }
 
 /**
  * Rejects with the server's own error (ServerError), with node_unreachable, authentication_failed or connection_lost
@@ -67,11 +71,12 @@ export function createConnect(
     if (cluster === undefined) {
       throw new PointsmanError('cluster_unreachable', { values: { cluster: identity.cluster, why: 'the configuration does not have it' } })
     }
-    return connectServer(node, cluster.tls, identity, options, signal)
+    return connectServer(node, cluster.tls, identity, { ...options, positions: cluster }, signal)
   }
 }
 
 async function open(address: Address, identity: Identity, options: ServerOptions, signal: AbortSignal): Promise<ServerConnection> {
+  const { node } = address
   const dialled = await dial(address, signal, options.background)
   const connection = new Connection(address, dialled, options.maxStatements ?? DEFAULT_MAX_STATEMENTS)
   const abort = (): void => connection.close()
@@ -80,8 +85,9 @@ async function open(address: Address, identity: Identity, options: ServerOptions
     signal.throwIfAborted()
     const certificate = dialled.tls?.getPeerX509Certificate()
     const binding = certificate === undefined ? null : serverEndPoint(certificate.raw)
-    await connection.login(startupMessage(identity, options), { user: identity.user, password: identity.password, binding })
-    connection.proved(await evidenceOf(connection, options.now ?? (() => performance.now())))
+    await connection.login(startupMessage(node, identity, options), { user: identity.user, password: identity.password, binding })
+    const provider = positionProvider(options.positions ?? byWal, node)
+    connection.proved(await evidenceOf(connection, provider, options.now ?? (() => performance.now())))
     return connection
   } catch (error) {
     connection.close()
@@ -91,10 +97,12 @@ async function open(address: Address, identity: Identity, options: ServerOptions
   }
 }
 
-function startupMessage(identity: Identity, options: ServerOptions): Uint8Array {
+function startupMessage(node: NodeConfig, identity: Identity, options: ServerOptions): Uint8Array {
   return encodeStartupMessage(
     Object.entries({
       application_name: 'pointsman',
+      // A logical subscriber would take a write that a standby refuses.
+      ...(node.subscriber ? { default_transaction_read_only: 'on' } : {}),
       ...options.startup,
       user: identity.user,
       database: identity.dbname,
@@ -104,9 +112,8 @@ function startupMessage(identity: Identity, options: ServerOptions): Uint8Array 
 }
 
 /** The time is taken before the query is sent: what the server shows later is at least as new. */
-async function evidenceOf(connection: Connection, now: () => number): Promise<Evidence> {
+async function evidenceOf(connection: Connection, provider: PositionProvider, now: () => number): Promise<Evidence> {
   const openedAt = now()
-  const { rows } = await connection.query(positionQuery)
-  const { inRecovery, lsn, postmasterStart, timeline } = readPosition(rows[0])
-  return { node: connection.node.id, openedAt, inRecovery, position: lsn, postmasterStart, timeline }
+  const said = await askPosition(async (sql) => (await connection.query(sql)).rows, provider, provider.look)
+  return evidence(connection.node.id, openedAt, said)
 }

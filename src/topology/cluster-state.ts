@@ -1,10 +1,12 @@
 // topology/cluster-state.ts — everything that is known of one cluster, changed by one event at a time, and shown as a
 // ClusterSnapshot. Pure: the monitor feeds it with answers of servers, the model test with those of simulated ones.
 import type { NodeConfig } from '../config/config.js'
-import { emptySeries, extendSeries, type SampleSeries } from '../consistency/series.js'
+import type { Lsn } from '../consistency/lsn.js'
+import { emptySeries, extendSeries, lastSampleReached, type SampleSeries } from '../consistency/series.js'
 import { systemKey } from '../consistency/token.js'
 import { elect, type Incumbent } from './elect.js'
 import { afterEvent, newNode, roleExpiryMs, type NodeEvent, type NodeState } from './node-state.js'
+import { replayRate } from './replay-rate.js'
 import type { ClusterSnapshot, NodeSnapshot } from './topology.js'
 
 export interface ClusterState {
@@ -19,26 +21,79 @@ export interface ClusterState {
   readonly headlessSince: number | null
   readonly refused: ReadonlyMap<string, string>
   readonly series: SampleSeries
+  /** When the incumbent was first proved on its timeline, process-monotonic ms; -Infinity: there is none yet. */
+  readonly since: number
+  /** The last change of the primary; null: there was none yet. */
+  readonly handover: Handover | null
+  /** PositionProvider.key: positions of two keys never compare. */
+  readonly positions: string
 }
 
-export function newCluster(id: string, nodes: readonly NodeConfig[]): ClusterState {
-  return { id, nodes: nodes.map(newNode), incumbent: null, proved: false, headlessSince: null, refused: new Map(), series: emptySeries }
+/** One primary followed another. What was acknowledged before `safeUntil` is there; of later writes nobody can say (CONSISTENCY §2.8.4). */
+export interface Handover {
+  readonly from: string
+  readonly to: string
+  /** Process-monotonic ms; -Infinity: nothing is proved. */
+  readonly safeUntil: number
+  /** When it was seen. */
+  readonly at: number
+  /** Up to here at least the new primary has what the old one wrote; null: not known. */
+  readonly kept: Lsn | null
+}
+
+export function newCluster(id: string, nodes: readonly NodeConfig[], positions: string = ''): ClusterState {
+  return {
+    id,
+    nodes: nodes.map(newNode),
+    incumbent: null,
+    proved: false,
+    headlessSince: null,
+    refused: new Map(),
+    series: emptySeries,
+    since: -Infinity,
+    handover: null,
+    positions,
+  }
 }
 
 /** One event of one node; an unknown node changes nothing. `now`: process-monotonic ms. */
 export function observe(cluster: ClusterState, node: string, event: NodeEvent, now: number): ClusterState {
-  const nodes = cluster.nodes.map((state) => expire(state.node.id === node ? afterEvent(state, event) : state, now))
+  const nodes = cluster.nodes.map((state) => expire(state.node.id === node ? next(state, event, cluster.series) : state, now))
   return settle({ ...cluster, nodes }, now)
 }
 
-/** The next config's nodes: those that stay keep what is known of them. Without its primary a cluster starts anew. */
-export function reconfigure(cluster: ClusterState, nodes: readonly NodeConfig[]): ClusterState {
+function next(before: NodeState, event: NodeEvent, series: SampleSeries): NodeState {
+  const after = afterEvent(before, event)
+  return { ...after, replayRate: replayRate(before, after, series) }
+}
+
+/** Roles that nobody has proved for too long are not known any more, also where nothing else happens. The same value if none is. */
+export function expireRoles(cluster: ClusterState, now: number): ClusterState {
+  return now > nextExpiry(cluster) ? settle({ ...cluster, nodes: cluster.nodes.map((state) => expire(state, now)) }, now) : cluster
+}
+
+/** The last moment at which every role that is known is still believed, process-monotonic ms; Infinity: none is known. */
+export function nextExpiry(cluster: ClusterState): number {
+  return Math.min(...cluster.nodes.map(({ evidence }) => (evidence === null ? Infinity : evidence.sentAt + roleExpiryMs)))
+}
+
+/**
+ * The next config's nodes: those that stay keep what is known of them. Without its primary, or with positions of another
+ * kind, a cluster starts anew.
+ */
+export function reconfigure(
+  cluster: ClusterState,
+  nodes: readonly NodeConfig[],
+  now: number | null = null,
+  positions: string = cluster.positions,
+): ClusterState {
+  if (positions !== cluster.positions) return newCluster(cluster.id, nodes, positions)
   const kept = nodes.map((node): NodeState => {
     const before = cluster.nodes.find((state) => state.node.id === node.id)
-    return before === undefined ? newNode(node) : { ...before, node }
+    return before?.node.subscriber === node.subscriber ? { ...before, node } : newNode(node)
   })
   const stays = nodes.some((node) => node.id === cluster.incumbent?.node)
-  return settle(stays ? { ...cluster, nodes: kept } : { ...newCluster(cluster.id, []), nodes: kept }, cluster.headlessSince)
+  return settle(stays ? { ...cluster, nodes: kept } : { ...newCluster(cluster.id, [], positions), nodes: kept }, now)
 }
 
 /** Leaves a replica unused, for `reason`; null: no longer. An unknown node changes nothing. */
@@ -61,6 +116,7 @@ function settle(cluster: ClusterState, now: number | null): ClusterState {
   const incumbent = primary ?? cluster.incumbent
   const same = incumbent !== null && isSame(incumbent, cluster.incumbent)
   const series = same ? cluster.series : emptySeries
+  const before = cluster.incumbent
   return {
     ...cluster,
     incumbent: same ? cluster.incumbent : incumbent,
@@ -68,7 +124,18 @@ function settle(cluster: ClusterState, now: number | null): ClusterState {
     headlessSince: primary === null ? (cluster.headlessSince ?? now) : null,
     refused,
     series: primary === null ? series : sampled(cluster, primary, series),
+    // Where no time is known nothing is old enough to be compared.
+    since: same || incumbent === null ? cluster.since : (now ?? Infinity),
+    handover: same || before === null || incumbent === null || now === null ? cluster.handover : handover(cluster, before, incumbent, now),
   }
+}
+
+/** What the new primary had replayed when it was last seen as a replica of the old one is the least that it has kept. */
+function handover(cluster: ClusterState, from: Incumbent, to: Incumbent, at: number): Handover {
+  const replayed = cluster.nodes.find(({ node }) => node.id === to.node)?.replayed ?? null
+  const kept = replayed?.timeline === from.timeline && to.systemIdentifier === from.systemIdentifier ? replayed.lsn : null
+  const reached = kept === null ? null : lastSampleReached(cluster.series, kept)
+  return { from: from.node, to: to.node, safeUntil: reached?.sentAt ?? -Infinity, at, kept }
 }
 
 function isSame(a: Incumbent, b: Incumbent | null): boolean {
@@ -86,7 +153,8 @@ export function snapshotOf(cluster: ClusterState): ClusterSnapshot {
   const nodes = cluster.nodes.map((state) => nodeSnapshot(cluster, state))
   return {
     id: cluster.id,
-    system: cluster.incumbent === null ? null : systemKey(cluster.incumbent.systemIdentifier),
+    system: cluster.incumbent === null ? null : systemKey(`${cluster.incumbent.systemIdentifier}${cluster.positions}`),
+    since: cluster.since,
     headlessSince: cluster.headlessSince,
     nodes,
     primary: cluster.proved ? (nodes.find((node) => node.id === cluster.incumbent?.node) ?? null) : null,
@@ -111,6 +179,7 @@ function nodeSnapshot(cluster: ClusterState, state: NodeState): NodeSnapshot {
     roleProvedAt: state.evidence?.sentAt ?? null,
     receiving: role === 'replica' ? (state.evidence?.receiving ?? false) : null,
     replayRate: state.replayRate,
+    insertAheadBytes: state.insertAheadBytes,
     position,
     unfit: unfit(cluster, state),
     limited: limited(cluster, state),
@@ -118,7 +187,7 @@ function nodeSnapshot(cluster: ClusterState, state: NodeState): NodeSnapshot {
 }
 
 function unfit(cluster: ClusterState, state: NodeState): string | null {
-  const { evidence, health } = state
+  const { node, evidence, health } = state
   if (health === 'down') return `down: ${state.trouble ?? 'no answer'}`
   if (evidence === null) return `its role is not known: ${state.trouble ?? 'no answer'}`
   if (state.aside !== null && evidence.role === 'replica') return `set aside: ${state.aside}`
@@ -126,6 +195,8 @@ function unfit(cluster: ClusterState, state: NodeState): string | null {
   if (refused !== undefined) return refused
   if (evidence.role === 'primary' && !(cluster.proved && cluster.incumbent?.node === state.node.id))
     return 'not all nodes of the cluster have been asked yet'
+  if (evidence.role === 'replica' && evidence.blind !== null) return `its position cannot be told: ${evidence.blind}`
+  if (node.subscriber) return null
   const foreign = cluster.incumbent !== null && evidence.systemIdentifier !== cluster.incumbent.systemIdentifier
   return foreign ? 'belongs to another cluster (its system identifier differs)' : null
 }

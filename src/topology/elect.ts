@@ -50,7 +50,7 @@ function systemOf(nodes: readonly NodeState[], claims: readonly Claim[], incumbe
   const agreed = told.size === 1 && only !== undefined ? only : null
   if (incumbent === null) return agreed
   // The primary's own place, with a new identity and nobody left of the old: it was restored, or upgraded in place.
-  const oldLives = nodes.some((state) => state.evidence?.systemIdentifier === incumbent.systemIdentifier)
+  const oldLives = nodes.some((state) => !state.node.subscriber && state.evidence?.systemIdentifier === incumbent.systemIdentifier)
   const reborn = agreed !== null && !oldLives && claims.length === 1 && claims[0]?.node === incumbent.node
   return reborn ? agreed : incumbent.systemIdentifier
 }
@@ -87,8 +87,8 @@ function highest(
 function followed(nodes: readonly NodeState[], systemIdentifier: string): number {
   return Math.max(
     0,
-    ...nodes.map(({ evidence }) =>
-      evidence?.role === 'replica' && evidence.systemIdentifier === systemIdentifier ? (evidence.timeline ?? 0) : 0,
+    ...nodes.map(({ node, evidence }) =>
+      !node.subscriber && evidence?.role === 'replica' && evidence.systemIdentifier === systemIdentifier ? (evidence.timeline ?? 0) : 0,
     ),
   )
 }

@@ -1,6 +1,7 @@
 // topology/node-state.ts — what is known of one node, and how an answer or a failure changes it. Pure values.
 import type { NodeConfig } from '../config/config.js'
 import type { Position } from '../consistency/position.js'
+import type { Lsn } from '../consistency/lsn.js'
 import type { ServerPosition } from '../consistency/position-query.js'
 import { nextHealth } from './health.js'
 import type { Health, Role } from './topology.js'
@@ -28,6 +29,8 @@ export interface RoleEvidence {
   readonly tellsTimeline: boolean
   /** A standby's WAL receiver was connected. */
   readonly receiving: boolean
+  /** Why its position cannot be told at all, in words; null: it can. */
+  readonly blind: string | null
   readonly connectedAt: number
   readonly sentAt: number
 }
@@ -41,6 +44,10 @@ export interface NodeState {
   readonly position: Position | null
   /** Bytes replayed per ms, of late; null: not known. */
   readonly replayRate: number | null
+  /** The last that was seen of it as a replica, whatever has become of it since: it has at least this. */
+  readonly replayed: { readonly timeline: number; readonly lsn: Lsn } | null
+  /** Bytes that a primary had written to its log but not to disk when last asked; null: a replica, or not known. */
+  readonly insertAheadBytes: number | null
   /** Why it is not up, in words; null where it is. */
   readonly trouble: string | null
   /** Why it is left unused as a replica, whatever its health; null: it is not. */
@@ -56,6 +63,8 @@ export function newNode(node: NodeConfig): NodeState {
     evidence: null,
     position: null,
     replayRate: null,
+    replayed: null,
+    insertAheadBytes: null,
     trouble: 'not asked yet',
     aside: null,
   }
@@ -93,12 +102,15 @@ function afterAnswer(state: NodeState, answer: Answer): NodeState {
     asked: true,
     trouble,
     position,
+    replayed: server.inRecovery && position !== null && timeline !== null ? { timeline, lsn: position.lsn } : state.replayed,
+    insertAheadBytes: server.commits?.ahead ?? null,
     evidence: {
       role,
       timeline,
       systemIdentifier,
       tellsTimeline,
-      receiving: server.inRecovery && server.timeline !== null,
+      receiving: server.receiving,
+      blind: server.blind,
       connectedAt,
       sentAt,
     },

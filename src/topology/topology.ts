@@ -27,6 +27,8 @@ export interface NodeSnapshot {
   readonly receiving: boolean | null
   /** Bytes of WAL replayed per ms, of late; null: not known. */
   readonly replayRate: number | null
+  /** Bytes that a primary had written to its log but not to disk when last asked; null: a replica, or not known. */
+  readonly insertAheadBytes: number | null
   /** A replica's newest replay position, or a primary's newest insert position (normalised). null: unknown. */
   readonly position: Position | null
   /** Why the node is not used at all, in words, or null. */
@@ -39,6 +41,8 @@ export interface ClusterSnapshot {
   readonly id: string
   /** systemKey() of the present, or the last, primary's system identifier; null: never known. */
   readonly system: string | null
+  /** When the present primary was first proved on its timeline; -Infinity: there was none yet. Floors from before it do not compare. */
+  readonly since: number
   /** Since when there is no proved primary; null: there is one. */
   readonly headlessSince: number | null
   readonly nodes: readonly NodeSnapshot[]

@@ -264,6 +264,9 @@ class Simulation {
       postmasterStart: String(server.postmaster),
       timeline,
       replayedTimeline: null,
+      receiving: inRecovery && receives,
+      commits: null,
+      blind: null,
     }
   }
 

@@ -113,12 +113,22 @@ t.test('ready is a proved primary or a replica that may be read', async (t) => {
     roleProvedAt: 0,
     receiving: null,
     replayRate: null,
+    insertAheadBytes: null,
     unfit: null,
     limited: null,
     ...over, // prettier-ignore
   })
   const is = (nodes: readonly NodeSnapshot[], primary: NodeSnapshot | null = null) => {
-    const main: ClusterSnapshot = { id: 'main', system: null, headlessSince: null, nodes, primary, timeline: null, series: { samples: [] } }
+    const main: ClusterSnapshot = {
+      id: 'main',
+      system: null,
+      since: -Infinity,
+      headlessSince: null,
+      nodes,
+      primary,
+      timeline: null,
+      series: { samples: [] },
+    }
     return readiness(result.config, { generation: 1, clusters: new Map([['main', main]]) }).ready
   }
   t.notOk(is([]))

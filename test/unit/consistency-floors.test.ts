@@ -34,6 +34,7 @@ function view(
     id: 'main',
     system: null,
     timeline,
+    since: -Infinity,
     series: { samples: samples.map(([sentAt, lsn]): Sample => ({ sentAt, lsn })) },
     nodes: Object.entries(nodes).map(([id, position]) => ({ id, position })),
   }

@@ -65,6 +65,9 @@ t.test('the answer of a server', (t) => {
     postmasterStart: '2026-01-01 00:00:00.000000',
     timeline: 10,
     replayedTimeline: null,
+    receiving: false,
+    commits: null,
+    blind: null,
   })
   t.match(readPosition(row({ 0: 'true', 3: '10' })), { lsn: 0x6018n, timeline: 10 }, 'a replay position is never at a header')
   t.equal(readPosition(['true', null, 'x', null, '8192', '16777216', '0']).lsn, null)

@@ -36,6 +36,7 @@ const snapshots = nodes.map((id): NodeSnapshot => {
     roleProvedAt: sampledAt,
     receiving: null,
     replayRate: null,
+    insertAheadBytes: null,
     position,
     unfit: null,
     limited: null,
@@ -49,6 +50,7 @@ const topology: Topology = {
       {
         id: 'main',
         system: null,
+        since: -Infinity,
         headlessSince: null,
         nodes: snapshots,
         primary: snapshots[0] ?? null,

@@ -16,6 +16,7 @@ const node = (id: string, over: Partial<NodeSnapshot> = {}): NodeSnapshot => ({
   roleProvedAt: 0,
   receiving: null,
   replayRate: null,
+  insertAheadBytes: null,
   unfit: null,
   limited: null,
   ...over,

@@ -21,7 +21,16 @@ interface Said {
 
 function says(said: Said): { kind: 'answer'; answer: Answer } {
   const { primary = false, at = 1, lsn = 100n, timeline = 1, system = 's', connectedAt = 0, tells = true, replayed = null } = said
-  const server = { inRecovery: !primary, lsn, postmasterStart: 'p', timeline, replayedTimeline: replayed }
+  const server = {
+    inRecovery: !primary,
+    lsn,
+    postmasterStart: 'p',
+    timeline,
+    replayedTimeline: replayed,
+    receiving: !primary && timeline !== null,
+    commits: null,
+    blind: null,
+  }
   return { kind: 'answer', answer: { sentAt: at, connectedAt, server, systemIdentifier: system, tellsTimeline: tells } }
 }
 

@@ -1,8 +1,9 @@
 // doors/library/open-connection.ts — opens a pg.Client for our pools and asks the server, once, who it is (Evidence) and
 // what a session there starts with (Greeting).
 import type { ClusterConfig, NodeConfig } from '../../config/config.js'
-import { positionQuery, readPosition } from '../../consistency/position-query.js'
-import type { Connect, Evidence, Identity } from '../../pool/contract.js'
+import { positionProvider } from '../../consistency/position-provider.js'
+import type { Connect, Identity } from '../../pool/contract.js'
+import { askPosition, evidence } from '../../server/ask-position.js'
 import { tlsOptions } from '../../server/dial.js'
 import type { Greeting } from '../../session/session.js'
 import type { PgClient, PgResult } from './pg-client.js'
@@ -29,12 +30,12 @@ const greetingQuery =
 export function openConnections(parts: OpenParts, cluster: ClusterConfig): Connect<PgConnection> {
   return async (node, identity, signal) => {
     const { mode } = cluster.tls
-    if (mode !== 'prefer') return open(parts, node, identity, signal, mode === 'disable' ? false : sslOf(cluster, node))
+    if (mode !== 'prefer') return open(parts, cluster, node, identity, signal, mode === 'disable' ? false : sslOf(cluster, node))
     try {
-      return await open(parts, node, identity, signal, sslOf(cluster, node))
+      return await open(parts, cluster, node, identity, signal, sslOf(cluster, node))
     } catch (error) {
       if (!refusesTls(error)) throw error
-      return open(parts, node, identity, signal, false)
+      return open(parts, cluster, node, identity, signal, false)
     }
   }
 }
@@ -50,6 +51,7 @@ function refusesTls(error: unknown): boolean {
 
 async function open(
   parts: OpenParts,
+  cluster: ClusterConfig,
   node: NodeConfig,
   identity: Identity,
   signal: AbortSignal,
@@ -67,6 +69,7 @@ async function open(
     password: identity.password ?? '',
     ssl,
     pipeline: false,
+    ...(node.subscriber ? { options: readOnlyOptions(parts.client['options']) } : {}),
   }) as PgClient
   const connection = new PgConnection(client)
   const abort = (): void => {
@@ -76,7 +79,7 @@ async function open(
   try {
     await client.connect()
     parts.onConnect(client)
-    await introduce(parts, connection, node)
+    await introduce(parts, connection, cluster, node)
     connection.onScrubbed = () => parts.onConnect(client)
     connection.onIdleError = (error) => parts.onIdleError(error, client)
     connection.onClosed(() => parts.onRemove(client))
@@ -89,24 +92,30 @@ async function open(
   }
 }
 
-async function introduce(parts: OpenParts, connection: PgConnection, node: NodeConfig): Promise<void> {
-  const openedAt = parts.now()
+async function introduce(parts: OpenParts, connection: PgConnection, cluster: ClusterConfig, node: NodeConfig): Promise<void> {
   const raw = { getTypeParser: () => (value: unknown) => value }
-  const answer = await connection.client.query({ text: `${positionQuery}; ${greetingQuery}`, rowMode: 'array', types: raw })
-  const [position, greeting] = answer as PgResult[]
-  const evidence = readPosition(position?.rows[0] as (string | null)[] | undefined)
-  connection.opened(evidenceOf(node, openedAt, evidence), greetingOf(connection, greeting?.rows[0] as (string | null)[] | undefined))
+  const provider = positionProvider(cluster, node)
+  let greeting: readonly (string | null)[] | undefined
+  // One round trip: the position, which must not be older than `openedAt`, and the greeting.
+  const ask = async (sql: string): Promise<readonly (readonly (string | null)[])[]> => {
+    const answer = await connection.client.query({ text: `${sql}; ${greetingQuery}`, rowMode: 'array', types: raw })
+    const [position, greeted] = answer as PgResult[]
+    greeting = greeted?.rows[0] as (string | null)[] | undefined
+    return (position?.rows ?? []) as (string | null)[][]
+  }
+  const openedAt = parts.now()
+  const said = await askPosition(ask, provider, provider.look)
+  connection.opened(evidence(node.id, openedAt, said), greetingOf(connection, node, greeting))
 }
 
-function evidenceOf(
-  node: NodeConfig,
-  openedAt: number,
-  { inRecovery, lsn, postmasterStart, timeline }: ReturnType<typeof readPosition>,
-): Evidence {
-  return { node: node.id, openedAt, inRecovery, position: lsn, postmasterStart, timeline }
+/** A logical subscriber would take a write that a standby refuses. */
+function readOnlyOptions(given: unknown): string {
+  return `${typeof given === 'string' ? given : ''} -c default_transaction_read_only=on`.trim()
 }
 
-function greetingOf(connection: PgConnection, row: readonly (string | null)[] = []): Greeting {
+function greetingOf(connection: PgConnection, { subscriber }: NodeConfig, row: readonly (string | null)[] = []): Greeting {
   const [searchPath = null, role = null, isolation = null, readOnly = null] = row
-  return { parameters: connection.parameters, searchPath, role, isolation: isolation ?? 'serializable', readOnly: readOnly !== 'off' }
+  // That connections to a subscriber only read is our doing, not the client's default.
+  const readsOnly = readOnly !== 'off' && !subscriber
+  return { parameters: connection.parameters, searchPath, role, isolation: isolation ?? 'serializable', readOnly: readsOnly }
 }

@@ -68,7 +68,10 @@ async function ask(request: GreetingRequest): Promise<Greeting> {
     const { rows } = await connection.query(question)
     const [searchPath = null, role = null, isolation = null, readOnly = null] = rows[0] ?? []
     const parameters = new Map(connection.parameters).set('in_hot_standby', 'off')
-    return { parameters, searchPath, role, isolation: isolation ?? 'read committed', readOnly: readOnly !== 'off' }
+    // That connections to a subscriber only read is our doing, not the client's default.
+    const readsOnly = readOnly !== 'off' && !connection.node.subscriber
+    if (connection.node.subscriber) parameters.set('default_transaction_read_only', 'off')
+    return { parameters, searchPath, role, isolation: isolation ?? 'read committed', readOnly: readsOnly }
   } finally {
     lease.release(null)
   }
