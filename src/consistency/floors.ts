@@ -38,8 +38,10 @@ export interface SessionFloors {
   imported(cluster: string, part: TokenPart, now: number): void
   /** What a token must say of this cluster so that whoever brings it sees what this session has written and seen; null: nothing. */
   exported(cluster: ClusterView): TokenPart | null
-  /** exported() could say it by position once the primary has been sampled again. */
+  /** exported() could say it by position once the primary has been sampled again; not while a write is in flight. */
   unresolved(cluster: ClusterView): boolean
+  /** When the last write, read or token on it ended or came (process-monotonic ms; Infinity: in flight); null: nothing is asked there. */
+  usedAt(cluster: string): number | null
   /** The clusters that it has written on; reads and imported tokens do not count. */
   readonly written: ReadonlySet<string>
   /** The replica that answered last, to be preferred (monotonic reads are free there), or null. */
@@ -70,7 +72,7 @@ export interface TokenPart {
   /** systemKey(); '' where it was not known. */
   readonly system: string
   readonly timeline: number
-  /** null: whatever the primary has when the token is received. */
+  /** null: whatever the primary of that timeline, or of a newer one, has when the token is received. */
   readonly lsn: Lsn | null
 }
 
@@ -87,10 +89,16 @@ interface ReplicaMark {
   readonly postmasterStart: string
 }
 
+/** `mark`: when it was received. `hearsay`: its sender had not seen that timeline itself, so it is not passed on any further. */
+interface Claim extends Floor {
+  readonly system: string
+  readonly hearsay: boolean
+}
+
 interface ClusterFloors {
   floor: Floor | null
-  /** What a token said and no sample has confirmed; `mark`: when it was received. */
-  claim: (Floor & { readonly system: string }) | null
+  /** What a token said and no sample has confirmed. */
+  claim: Claim | null
   writing: number
   /** The end of the last write or primary read that no sample has covered yet. */
   mark: number | null
@@ -158,11 +166,17 @@ export function createFloors(shared: SessionFloors | null = null): SessionFloors
     },
     exported: (view) => {
       const state = clusters.get(view.id)
-      return state === undefined ? null : told(state, view)
+      return both(state === undefined ? null : told(state, view), shared?.exported(view) ?? null)
     },
     unresolved: (view) => {
       const state = clusters.get(view.id)
-      return state !== undefined && told(state, view)?.lsn === null
+      return (state?.writing === 0 && told(state, view)?.lsn === null) || shared?.unresolved(view) === true
+    },
+    usedAt: (cluster) => {
+      const state = clusters.get(cluster)
+      const mine = state === undefined ? null : lastUse(state)
+      const theirs = shared?.usedAt(cluster) ?? null
+      return mine === null && theirs === null ? null : Math.max(mine ?? -Infinity, theirs ?? -Infinity)
     },
     written,
     lastReplica: (cluster) => clusters.get(cluster)?.lastReplica ?? null,
@@ -211,11 +225,14 @@ function stand(state: ClusterFloors, view: ClusterView, timeline: number): Stand
 function claim(state: ClusterFloors, { system, timeline, lsn }: TokenPart, now: number): void {
   const before = state.claim
   const comparable = before === null || (before.system === system && before.timeline === timeline)
-  // What cannot be located, or compared with an earlier claim, is covered by the first sample from here on.
+  // What cannot be located, or compared with an earlier claim, is covered by the first sample from here on: of this timeline, or a newer one.
   if (lsn === null || !comparable) state.mark = later(state.mark, now)
-  if (lsn === null) return
-  if (before === null || (comparable && lsn >= before.lsn)) state.claim = { system, timeline, lsn, mark: now }
-  else if (!comparable && timeline > before.timeline) state.claim = { system, timeline, lsn, mark: now }
+  if (timeline === 0) return
+  const made: Claim = { system, timeline, lsn: lsn ?? 0n, mark: now, hearsay: lsn === null }
+  if (before === null || (!comparable && timeline > before.timeline)) state.claim = made
+  // The later mark counts for both: a sample between the two may cut down the first, but says nothing of the second.
+  else if (comparable)
+    state.claim = { ...made, lsn: made.lsn > before.lsn ? made.lsn : before.lsn, hearsay: made.hearsay && before.hearsay }
 }
 
 /**
@@ -238,9 +255,8 @@ function resolveClaim(state: ClusterFloors, view: ClusterView, timeline: number)
 function told(state: ClusterFloors, view: ClusterView): TokenPart | null {
   const system = view.system ?? ''
   const { timeline } = view
-  const nothing = state.floor === null && state.claim === null && state.writing === 0 && state.mark === null && state.reads.size === 0
-  if (nothing) return null
-  if (timeline === null) return { system, timeline: 0, lsn: null }
+  if (lastUse(state) === null) return null
+  if (timeline === null) return { system, timeline: newest(state, view), lsn: null }
   const standing = stand(state, view, timeline)
   let lsn = standing.kind === 'floor' ? standing.lsn : null
   for (const { endedAt } of state.reads.values()) {
@@ -248,7 +264,28 @@ function told(state: ClusterFloors, view: ClusterView): TokenPart | null {
     if (sample === null || lsn === null) lsn = null
     else if (sample.lsn > lsn) lsn = sample.lsn
   }
-  return { system, timeline, lsn }
+  return { system, timeline: lsn === null ? newest(state, view) : timeline, lsn }
+}
+
+/** The newest timeline that this session knows of, where its cluster's present primary may be of an older one; 0: it knows of none. */
+function newest({ floor, claim: said }: ClusterFloors, view: ClusterView): number {
+  const believed = said !== null && !said.hearsay && (view.system === null || view.system === said.system)
+  return Math.max(view.timeline ?? 0, floor?.timeline ?? 0, believed ? said.timeline : 0)
+}
+
+/** What both ask, each of the same cluster at the same moment. */
+function both(one: TokenPart | null, other: TokenPart | null): TokenPart | null {
+  if (one === null || other === null) return one ?? other
+  const timeline = Math.max(one.timeline, other.timeline)
+  if (one.lsn === null || other.lsn === null || one.timeline !== other.timeline) return { ...one, timeline, lsn: null }
+  return one.lsn >= other.lsn ? one : other
+}
+
+function lastUse(state: ClusterFloors): number | null {
+  if (state.writing > 0) return Infinity
+  const times = [state.floor?.mark, state.claim?.mark, state.mark, ...[...state.reads.values()].map((read) => read.endedAt)]
+  const latest = Math.max(...times.filter((time) => typeof time === 'number'))
+  return latest === -Infinity ? null : latest
 }
 
 function pending(state: ClusterFloors, reason: string): Standing {
