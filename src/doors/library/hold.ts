@@ -18,6 +18,8 @@ export class Hold {
   readonly route: RouteTaken
   /** Process-monotonic ms at which this hold began. */
   readonly since: number
+  /** Process-monotonic ms at which the first statement of the present transaction came. */
+  begunAt: number
   /** What stands on the connection beyond the server's defaults; null: not known. */
   values: Settings | null
   /** Why it must be scrubbed before another client gets it, or null. */
@@ -25,6 +27,8 @@ export class Hold {
   readonly pins: Set<string> = new Set()
   /** A write was sent whose transaction has not ended. */
   writing = false
+  /** The floor waits for the end of that transaction: one of its writes was sticky. */
+  marked = false
   readonly #lease: Lease<PgConnection>
   readonly #leases: LeaseListener | null
   #ended = false
@@ -35,6 +39,7 @@ export class Hold {
     this.connection = lease.connection
     this.route = route
     this.since = since
+    this.begunAt = since
     this.values = lease.connection.settings?.values ?? null
     this.connection.lent(listener)
     leases?.acquired(this.connection.client)

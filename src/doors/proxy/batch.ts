@@ -683,7 +683,17 @@ function plannedDescription(statement: ClientStatement, message: Message): Plann
 
 /** A description changes nothing, wherever it is asked for. */
 function describing(plan: OnePlan): OnePlan {
-  return { ...plan, writes: false, taints: null, pins: null, unpins: null, readsData: false, changesCatalog: false, keptOn: null, changes: [] }
+  return {
+    ...plan,
+    writes: false,
+    taints: null,
+    pins: null,
+    unpins: null,
+    readsData: false,
+    changesCatalog: false,
+    keptOn: null,
+    changes: [],
+  }
 }
 
 function localReply(message: Message, plan: AnswerPlan): readonly Uint8Array[] {

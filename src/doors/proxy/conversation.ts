@@ -16,6 +16,7 @@ import type { OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { AcquireRequest, Grant, RouteTaken } from '../../execute/contract.js'
+import { objection } from '../../execute/objection.js'
 import type { Identity } from '../../pool/contract.js'
 import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
@@ -259,6 +260,7 @@ export class Conversation implements HoldOwner {
    */
   holdFor(plan: OnePlan, request: Request): Hold | Promise<Hold> {
     const kept = this.#holds.get(plan.cluster)
+    this.requireAllowed(plan, kept ?? null)
     const hold = kept ?? this.#acquireAtOnce(plan, request)
     if (hold === null || !this.#isPrepared(hold)) return this.#holdLater(plan, request, kept === undefined ? hold : null)
     request.attempts += 1
@@ -266,6 +268,12 @@ export class Conversation implements HoldOwner {
     request.route = routeOf(hold, plan)
     this.#tellParameters(hold)
     return hold
+  }
+
+  /** Throws what speaks against sending `plan` now: a cluster that takes no writes, a transaction that is too old. */
+  requireAllowed(plan: OnePlan, held: Hold | null): void {
+    const found = objection(this.generation.executor, plan, held, this.session.transaction, this.now)
+    if (found !== null) throw found
   }
 
   /** `fresh`: acquired just now, for the first attempt. */
@@ -396,6 +404,7 @@ export class Conversation implements HoldOwner {
   starting(hold: Hold, plan: OnePlan, request: Request): void {
     request.rerun = null
     request.hold = hold
+    if (this.session.transaction.kind !== 'open') hold.begunAt = request.startedAt
     const alone = this.session.transaction.kind === 'idle' && hold.pins.size === 0
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints

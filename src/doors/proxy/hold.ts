@@ -41,6 +41,8 @@ export class Hold implements ReplySink {
   readonly route: RouteTaken
   /** Process-monotonic ms at which this hold began. */
   readonly since: number
+  /** Process-monotonic ms at which the first statement of the present transaction came. */
+  begunAt: number
   /** What stands on the connection, with its own undo. */
   settings: SettingsState
   /** Why the connection must be scrubbed before another client gets it, or null. */
@@ -75,6 +77,7 @@ export class Hold implements ReplySink {
     this.connection = grant.lease.connection
     this.route = grant.route
     this.since = since
+    this.begunAt = since
     this.settings = connectionSettings(new Map(this.connection.settings))
     this.#owner = owner
     this.#exchange = this.connection.exchange(this)
