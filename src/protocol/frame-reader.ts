@@ -27,6 +27,7 @@ export interface FrameHandler {
 
 export class FrameReader {
   readonly #handler: FrameHandler
+  readonly #unbroken: number
   /** An incomplete header (at most 4 bytes). */
   readonly #header = new Uint8Array(HEADER)
   #headerBytes = 0
@@ -38,8 +39,10 @@ export class FrameReader {
   #type = 0
   #length = 0
 
-  constructor(handler: FrameHandler) {
+  /** `unbroken`: a frame of at most so many bytes is never passed on in pieces; where a chunk ends within one, it is told once it is whole. */
+  constructor(handler: FrameHandler, unbroken = 0) {
     this.#handler = handler
+    this.#unbroken = unbroken
   }
 
   /** True between frames: nothing is half read. */
@@ -77,6 +80,10 @@ export class FrameReader {
           return
         }
         this.#handler.frame(type, chunk, cursor, run, length)
+      } else if (length <= this.#unbroken && cursor + length > chunk.length) {
+        if (cursor > run) this.#handler.part(chunk, run, cursor)
+        this.#collect(type, length, chunk.subarray(cursor), cursor + length - chunk.length)
+        return
       }
       cursor += length
     }
@@ -108,7 +115,8 @@ export class FrameReader {
     const header = this.#header.slice()
     const type = header[0] ?? 0
     const length = frameLength(header, 0)
-    const wanted = Math.min(this.#handler.collect(type, length), length)
+    const asked = this.#handler.collect(type, length)
+    const wanted = Math.min(asked === 0 && length <= this.#unbroken ? length : asked, length)
     if (wanted > HEADER) this.#collect(type, length, header, wanted - HEADER)
     else {
       this.#passing = length - HEADER

@@ -23,6 +23,8 @@ import { lost, reason } from './unreachable.js'
 export const DEFAULT_MAX_STATEMENTS = 500
 /** A server that does not take our Terminate within this is cut off. */
 const CLOSE_MS = 1_000
+/** Rows up to this size reach a client whole or not at all, so that it can be told of the end of a server that dies within one. */
+const UNBROKEN = 32 * 1024
 
 export class Connection implements ServerConnection {
   readonly cluster: string
@@ -64,7 +66,7 @@ export class Connection implements ServerConnection {
       if (entry.closes !== undefined) this.statements.notClosed(entry.closes)
     })
     this.#replies = new ReplyReader(this.#replyContext())
-    this.#frames = new FrameReader(this.#replies)
+    this.#frames = new FrameReader(this.#replies, UNBROKEN)
     this.#listen()
   }
 
@@ -289,7 +291,9 @@ export class Connection implements ServerConnection {
   }
 
   #loss(why: string): Loss {
-    return { reason: why, error: this.#fatal, written: this.#written, forwarded: this.#replies.forwarded, owed: this.#ledger.size > 0 }
+    const { forwarded, passes } = this.#replies
+    const torn = forwarded && passes && this.#frames.passing > 0
+    return { reason: why, error: this.#fatal, written: this.#written, forwarded, torn, owed: this.#ledger.size > 0 }
   }
 
   /** The end, once: whoever waits for anything is told. */

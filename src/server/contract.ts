@@ -50,6 +50,8 @@ export interface Loss {
   readonly written: boolean
   /** Bytes of that group's replies had been given to sink.bytes(). */
   readonly forwarded: boolean
+  /** What was given to sink.bytes() ends within a frame: nothing that follows could be understood. */
+  readonly torn: boolean
   /** A reply was owed: something was in flight. */
   readonly owed: boolean
 }

@@ -67,6 +67,11 @@ export class ReplyReader implements FrameHandler {
     return this.#forwarded
   }
 
+  /** Parts that come now are given to the sink. */
+  get passes(): boolean {
+    return this.#rest === 'give' || (this.#rest === 'head' && !this.#drops(this.#ledger.head()))
+  }
+
   /** To be called when a chunk was read, and when something was appended to the ledger. */
   flush(): void {
     if (!this.#holding || this.#pending > LONGEST_HELD || !this.#mayHold()) this.#give()
@@ -106,7 +111,7 @@ export class ReplyReader implements FrameHandler {
   }
 
   part(chunk: Uint8Array, start: number, end: number): void {
-    if (this.#rest === 'drop' || (this.#rest === 'head' && this.#drops(this.#ledger.head()))) return
+    if (!this.passes) return
     this.#holding = false
     this.#append(chunk, start, end)
   }

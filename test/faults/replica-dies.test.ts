@@ -62,9 +62,13 @@ pool.events.on('query.end', (event) => void ended.push(event))
 interface Row {
   readonly i: number
   readonly port: number
+  readonly pad: string
 }
 /** A result without end, whose first rows come at once. */
-const endless = `SELECT i, inet_server_port() AS port, repeat('x', 9000) AS pad, pg_sleep(0.002) FROM generate_series(1, 1000000) i, few`
+const endless = (width: number): string =>
+  `SELECT i, current_setting('port')::int AS port, repeat('x', ${String(width)}) AS pad, pg_sleep(0.002) FROM generate_series(1, 1000000) i, few`
+/** Rows of this many bytes are more than any part of a stream on the way; rows of the other are told whole or not at all. */
+const [wide, narrow] = [300_000, 9_000]
 
 /** A result that has begun on a server: its rows so far, and its end as an error. */
 interface Begun {
@@ -93,26 +97,26 @@ async function begunOn(node: EmbeddedNode, start: () => Promise<Begun>): Promise
   throw new Error(`no result was begun on ${node.id}`)
 }
 
-async function throughProxy(): Promise<Begun> {
+const throughProxy = (width: number) => async (): Promise<Begun> => {
   const client = await proxy.connect()
-  return begin((seen) => asTheyCome<Row>(client, endless, seen))
+  return begin((seen) => asTheyCome<Row>(client, endless(width), seen))
 }
 
 function throughLibrary(t: Test): () => Promise<Begun> {
   return () =>
     begin(async (seen) => {
-      const stream = pool.query(new QueryStream(endless, [], { batchSize: 1 }))
+      const stream = pool.query(new QueryStream(endless(narrow), [], { batchSize: 1 }))
       t.teardown(() => void stream.destroy())
       for await (const row of stream as AsyncIterable<Row>) seen(row)
     })
 }
 
 /** Told once, after rows that came in order and only once. */
-async function toldAfterRows(t: Test, { rows, end }: Begun, node: EmbeddedNode, code: string): Promise<void> {
-  t.match(await end, { code })
+async function toldAfterRows(t: Test, { rows, end }: Begun, node: EmbeddedNode, told: Record<string, unknown>): Promise<void> {
+  t.match(await end, told)
   t.ok(rows.length > 0)
   t.ok(
-    rows.every(({ i, port }, index) => i === index + 1 && port === node.port),
+    rows.every(({ i, port, pad }, index) => i === index + 1 && port === node.port && pad.length === rows[0]?.pad.length),
     'its rows came in order, once, from one server',
   )
 }
@@ -129,7 +133,8 @@ t.test('I13: kill -9 of a replica under 32 clients of the proxy and 16 of the li
   const work = [...clients.map((client) => keepReading(outside, client)), ...users.map((user) => keepReading(inside, user))]
   await until('reads flow everywhere', () => Promise.resolve(total(outside) > 300 && total(inside) > 150))
   await until('the victim serves both', () => Promise.resolve(answers('proxy', victim, 0) && answers('library', victim, 0)))
-  const begun = [await begunOn(victim, throughProxy), await begunOn(victim, throughLibrary(t))] as const
+  const begun = [await begunOn(victim, throughProxy(narrow)), await begunOn(victim, throughLibrary(t))] as const
+  const torn = await begunOn(victim, throughProxy(wide))
   await victim.kill9()
   const then = [total(outside), total(inside)] as const
   await until('reads go on', () => Promise.resolve(total(outside) > then[0] + 300 && total(inside) > then[1] + 150))
@@ -139,7 +144,9 @@ t.test('I13: kill -9 of a replica under 32 clients of the proxy and 16 of the li
     Promise.resolve(answers('proxy', victim, from[0]) && answers('library', victim, from[1])),
   )
   outside.going = inside.going = false
-  for (const each of begun) await toldAfterRows(t, each, victim, '57P01')
+  for (const each of begun) await toldAfterRows(t, each, victim, { code: '57P01' })
+  // Cut within a row nothing can be told any more: the connection ends, and what there is of the row is not taken for one.
+  await toldAfterRows(t, torn, victim, { message: /terminated unexpectedly|went away/ })
   await Promise.all(work)
   t.comment(`proxy: ${tally(outside)}`)
   t.comment(`library: ${tally(inside)}`)

@@ -119,6 +119,29 @@ t.test('every byte a chunk, and every single cut', (t) => {
   t.end()
 })
 
+t.test('frames that must stay whole are told whole, wherever the stream is cut', (t) => {
+  const plans: Planned[] = [
+    { type: 0x44, body: Buffer.from('row one'), collect: 0 },
+    { type: 0x44, body: Buffer.from('a longer row, which may be cut'), collect: 0 },
+    { type: 0x44, body: Buffer.from(''), collect: 0 },
+    { type: 0x43, body: Buffer.from('SELECT 3\0'), collect: 100 },
+  ]
+  const bytes = bytesOf(plans)
+  const ends = new Set([0, ...plans.map((_, index) => bytesOf(plans.slice(0, index + 1)).length)])
+  for (let at = 1; at < bytes.length; at++) {
+    const cut = new Recorder(plans)
+    const reader = new FrameReader(cut, 12)
+    reader.push(bytes.subarray(0, at))
+    const told = Buffer.concat(cut.all).length
+    const within = told > 12 && told < 47 // in the row that is too long to be kept whole
+    if (!ends.has(told) && !within) t.fail(`cut at ${String(at)}: ${String(told)} bytes were told`)
+    if (within && reader.passing === 0) t.fail(`cut at ${String(at)}: the rest of a long row is not announced`)
+    reader.push(bytes.subarray(at))
+    if (!Buffer.concat(cut.all).equals(bytes) || !reader.aligned) t.fail(`cut at ${String(at)}`)
+  }
+  t.end()
+})
+
 t.test('a length is a claim, not memory', (t) => {
   const recorder = new Recorder([{ type: 0x51, body: Buffer.alloc(0), collect: 0x7fffffff }])
   const reader = new FrameReader(recorder)

@@ -90,7 +90,9 @@ export async function proxyReader(connect: () => Promise<pg.Client>, kind: ReadK
   return {
     kind,
     policy,
-    read: async (seen) => void (await reads[kind](seen)),
+    read: async (seen) => {
+      await reads[kind](seen)
+    },
     recover: async () => {
       await client.end().catch(() => undefined)
       client = await open()
@@ -103,13 +105,17 @@ function settingsOf(policy: string): readonly string[] {
   return [`SET pointsman.consistency = '${level}'`, ...(bound === undefined ? [] : [`SET pointsman.max_staleness = '${bound}'`])]
 }
 
-/** Runs a simple query and gives each row when it is read. */
-export function asTheyCome<R extends pg.QueryResultRow>(client: pg.Client, sql: string, seen: (row: R) => void): Promise<void> {
+/** Runs a simple query and gives each row when it is read; resolves with the last. */
+export function asTheyCome<R extends pg.QueryResultRow>(client: pg.Client, sql: string, seen: (row: R) => void): Promise<R | null> {
+  let last: R | null = null
   return new Promise((resolve, reject) => {
     const query = new Query<R>(sql)
-    query.on('row', seen)
+    query.on('row', (row) => {
+      last = row
+      seen(row)
+    })
     query.on('end', () => {
-      resolve()
+      resolve(last)
     })
     query.on('error', reject)
     client.query(query)
@@ -144,5 +150,8 @@ export function libraryReader(pool: RoutedPool, kind: ReadKind, policy: string):
       }
     },
   }
-  return { kind, policy, read: async (seen) => void (await reads[kind](seen)), recover: () => Promise.resolve() }
+  const read = async (seen: (i: number) => void): Promise<void> => {
+    await reads[kind](seen)
+  }
+  return { kind, policy, read, recover: () => Promise.resolve() }
 }

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 export class ClientOutput {
   readonly #socket: Duplex
   #corked = false
+  #silent = false
   #onDrain: (() => void) | null = null
   #waiting: (() => void)[] = []
 
@@ -16,7 +17,7 @@ export class ClientOutput {
 
   /** False: the client is behind; onDrain comes when it has caught up. The bytes are taken in either case. */
   write(bytes: Uint8Array): boolean {
-    if (this.#socket.destroyed || this.#socket.writableEnded) return true
+    if (this.#socket.destroyed || this.#socket.writableEnded || this.#silent) return true
     if (!this.#corked) {
       this.#corked = true
       this.#socket.cork()
@@ -26,6 +27,11 @@ export class ClientOutput {
       })
     }
     return this.#socket.write(bytes)
+  }
+
+  /** What was written ends within a message that nobody can complete: anything after it would be taken for its rest. */
+  silence(): void {
+    this.#silent = true
   }
 
   /** One listener at a time: whoever streams to this client now. */

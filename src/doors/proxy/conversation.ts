@@ -527,6 +527,7 @@ export class Conversation implements HoldOwner {
     const unknown = wrote && (kind === 'idle' || request.commits)
     if (kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)) {
       // Its session state, or a result half told, died with the connection: as a server's own end would close it.
+      if (loss.torn) this.output.silence()
       this.endWith(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(hold, loss))
       return false
     }

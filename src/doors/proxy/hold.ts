@@ -135,7 +135,7 @@ export class Hold implements ReplySink {
     this.#ended = true
     this.#owner.output.onDrain = null
     this.#exchange.end()
-    this.#conclude({ reason: 'given up', error: null, written: true, forwarded: true, owed: true })
+    this.#conclude({ reason: 'given up', error: null, written: true, forwarded: true, torn: false, owed: true })
   }
 
   /** Nobody reads the replies any more: they must not wait for anybody. */
