@@ -225,7 +225,7 @@ export class Pool<C extends PooledConnection> {
   #hear(signal: AbortSignal): void {
     if (this.#heard.has(signal)) return
     this.#heard.add(signal)
-    signal.addEventListener('abort', () => this.#queue.cancelOf(signal), { once: true })
+    signal.addEventListener('abort', () => this.#queue.cancelOf(signal), { once: true, signal: this.#stop.signal })
   }
 
   #refusal(error: unknown, since: number, signal: AbortSignal): unknown {
@@ -421,6 +421,8 @@ export class Pool<C extends PooledConnection> {
     })
     this.#sweep()
     await empty
+    // Nobody listens any more: a client may outlive many pools.
+    this.#stop.abort(new PointsmanError('shutting_down'))
     await this.#generic.drain()
   }
 

@@ -1,5 +1,6 @@
 // The pool over generic-pool, with connections that are only flags: what it promises about lending, waiting, failing
 // to open, scrubbing, dying and closing. SQL plays no part here.
+import { getEventListeners } from 'node:events'
 import t, { type Test } from 'tap'
 import { until } from '../../src/embedded/until.js'
 import { PointsmanError } from '../../src/errors/error.js'
@@ -304,6 +305,17 @@ t.test('an abort at any moment leaks no lease', async (t) => {
   const [first, other] = await Promise.all([it.pool.lease({ signal: never }), it.pool.lease({ signal: never })])
   t.not(first.connection, other.connection, 'its whole size is there again')
   for (const lease of [first, other]) lease.release(null)
+})
+
+t.test('a pool that is gone leaves nothing with the clients that used it', async (t) => {
+  const client = new AbortController()
+  for (let count = 0; count < 3; count++) {
+    const it = bench({ max: 1 })
+    const lease = await it.pool.lease({ signal: client.signal })
+    lease.release(null)
+    await it.pool.close(Infinity)
+  }
+  t.same(getEventListeners(client.signal, 'abort'), [])
 })
 
 t.test('closing: idle ones at once, lent ones when they come back', async (t) => {
