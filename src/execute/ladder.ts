@@ -79,8 +79,16 @@ async function waited<C extends PooledConnection>(search: Search<C>, ms: number)
     if (grant !== null) return grant
     const left = deadline - now()
     if (left <= 0) return null
-    if (monitor.current() === seen) await changedWithin(monitor, Math.min(pause, left), search.request.signal)
+    if (monitor.current() !== seen) continue
+    // Where the server waits by itself it is asked again when it is there, and not before.
+    await changedWithin(monitor, serverWaits(search, left) ? left : Math.min(pause, left), search.request.signal)
   }
+}
+
+function serverWaits<C extends PooledConnection>(search: Search<C>, ms: number): boolean {
+  const asked = search.asked()
+  const best = furthest(replicasOf(search), asked)
+  return asked.kind === 'floor' && best !== null && search.parts.monitor.waitFor(search.cluster.id, best.id, asked.lsn, ms)
 }
 
 async function askNow<C extends PooledConnection>(search: Search<C>): Promise<void> {

@@ -18,6 +18,8 @@ export interface KeeperParts {
   readonly observer: Observer
   /** Its timer does not keep the process alive. */
   readonly background: boolean
+  /** Looks at something else of the same server, each time; it may reject, which counts as a failed load. */
+  readonly inspect: (query: MonitorConnection['query']) => Promise<void>
   /** A first load ended, well or not, or the catalog is a new one. */
   readonly loaded: () => void
 }
@@ -105,6 +107,11 @@ export class CatalogKeeper {
   async #refresh(): Promise<void> {
     const connection = await attempt(this.#stop.signal, CONNECT_MS, this.#parts.connect)
     try {
+      await within(
+        this.#parts.inspect((sql) => connection.query(sql)),
+        LOAD_MS,
+        'looking at its settings',
+      )
       await within(this.#compare(connection), LOAD_MS, 'reading the catalog')
     } finally {
       connection.close()

@@ -2,13 +2,30 @@
 // the answers is decided in topology/, which is pure; here are only the questions, and who is told.
 import type { ClusterConfig } from '../config/config.js'
 import type { Catalog } from '../catalog/catalog.js'
+import { formatLsn, type Lsn } from '../consistency/lsn.js'
+import { positionProvider } from '../consistency/position-provider.js'
 import { boundOf } from '../consistency/series.js'
 import type { Observer } from '../observe/events.js'
-import { discardSeries, newCluster, observe, reconfigure, setAside, snapshotOf, type ClusterState } from '../topology/cluster-state.js'
+import { Acknowledged } from '../topology/acknowledged.js'
+import {
+  discardSeries,
+  expireRoles,
+  newCluster,
+  nextExpiry,
+  observe,
+  reconfigure,
+  setAside,
+  snapshotOf,
+  type ClusterState,
+  type Handover,
+} from '../topology/cluster-state.js'
 import type { NodeEvent } from '../topology/node-state.js'
 import type { ClusterSnapshot, NodeSnapshot } from '../topology/topology.js'
 import { CatalogKeeper } from './catalog-keeper.js'
-import { monitorLogin, type ConnectMonitor, type MonitorLogin } from './connection.js'
+import { asynchronousQuery } from './commit-query.js'
+import { monitorLogin, type ConnectMonitor, type MonitorConnection, type MonitorLogin } from './connection.js'
+import { FlushGuard } from './flush-guard.js'
+import { LsnWaiter, waitsSince } from './lsn-waiter.js'
 import type { ReadText } from './read-body.js'
 import { Poller } from './poller.js'
 
@@ -30,29 +47,41 @@ const IDLE_MS = 1_000
 const BUSY_MS = 100
 /** While there is no primary somebody may be waiting for one. */
 const HEADLESS_MS = 200
+/** Whoever waits for a primary has given up by then. */
+const HEADLESS_LONG_MS = 60_000
 /** Reads that need fresh samples were asked for within this time. */
 const WANTED_MS = 1_000
 
 export class ClusterWatch {
   readonly #parts: WatchParts
   readonly #pollers = new Map<string, Poller>()
+  readonly #waiters = new Map<string, LsnWaiter>()
   readonly #catalog: CatalogKeeper
+  /** Writes acknowledged, as the doors tell. */
+  readonly acknowledged: Acknowledged = new Acknowledged()
+  #flush: FlushGuard | null
+  #expiry: NodeJS.Timeout | undefined
   #config: ClusterConfig
   #state: ClusterState
   #snapshot: ClusterSnapshot
+  /** The state that was last told of. */
+  #told: ClusterState
   #wantedAt = -Infinity
 
   constructor(config: ClusterConfig, parts: WatchParts) {
     this.#parts = parts
     this.#config = config
-    this.#state = newCluster(config.id, config.nodes)
+    this.#state = newCluster(config.id, config.nodes, positionsKey(config))
+    this.#flush = config.lsnSource === 'flush' ? new FlushGuard() : null
     this.#snapshot = snapshotOf(this.#state)
+    this.#told = this.#state
     this.#catalog = new CatalogKeeper({
       cluster: config.id,
       connect: (signal) => this.#connectForCatalog(signal),
       reader: parts.reader,
       observer: parts.observer,
       background: parts.background,
+      inspect: (query) => this.#inspect(query),
       loaded: parts.catalogLoaded,
     })
     this.#watchNodes()
@@ -90,6 +119,34 @@ export class ClusterWatch {
     await this.#pollers.get(id)?.poll()
   }
 
+  /** The server waits by itself; see Monitor.waitFor(). */
+  waitFor(id: string, lsn: Lsn, ms: number): boolean {
+    const version = this.#pollers.get(id)?.version ?? 0
+    return version >= waitsSince && this.#config.position.kind === 'wal' && this.#waiter(id).waitFor(lsn, ms)
+  }
+
+  /** The flush position is relied on, or may be yet. */
+  get commitsWatched(): boolean {
+    return this.#flush !== null && this.#flush.broken === null
+  }
+
+  asynchronousCommit(reason: string): void {
+    if (this.#flush?.seen(reason) === true) this.#tellFallback(reason)
+  }
+
+  /** Roles older than the last word of any node are forgotten, and that is told. */
+  expireRoles(): void {
+    const after = expireRoles(this.#state, this.#parts.now())
+    if (after === this.#state) return
+    this.#state = after
+    this.#publish()
+  }
+
+  /** The last moment at which all that is known of roles is believed. */
+  get expiresAt(): number {
+    return nextExpiry(this.#state)
+  }
+
   reportFailure(id: string, reason: string): void {
     const poller = this.#pollers.get(id)
     if (poller === undefined) return
@@ -115,33 +172,48 @@ export class ClusterWatch {
   configure(config: ClusterConfig): void {
     const before = this.#config
     this.#config = config
-    const relogin = loginKey(before) !== loginKey(config)
-    for (const [id, poller] of this.#pollers) {
-      if (!relogin && config.nodes.some((node) => node.id === id)) continue
-      poller.stop()
-      this.#pollers.delete(id)
-    }
-    this.#state = reconfigure(this.#state, config.nodes)
+    for (const id of this.#pollers.keys()) if (nodeKey(before, id) !== nodeKey(config, id)) this.#leave(id)
+    if (config.lsnSource !== before.lsnSource) this.#flush = config.lsnSource === 'flush' ? new FlushGuard() : null
+    this.#state = reconfigure(this.#state, config.nodes, this.#parts.now(), positionsKey(config))
     this.#watchNodes()
     this.#publish()
     this.#catalog.changed()
   }
 
   stop(): void {
-    for (const poller of this.#pollers.values()) poller.stop()
-    this.#pollers.clear()
+    for (const id of [...this.#pollers.keys()]) this.#leave(id)
+    clearTimeout(this.#expiry)
+    this.#expiry = undefined
     this.#catalog.stop()
+  }
+
+  #leave(id: string): void {
+    this.#pollers.get(id)?.stop()
+    this.#pollers.delete(id)
+    this.#waiters.get(id)?.stop()
+    this.#waiters.delete(id)
+  }
+
+  #waiter(id: string): LsnWaiter {
+    const known = this.#waiters.get(id)
+    if (known !== undefined) return known
+    const over = (): void => void this.checkNode(id)
+    const waiter = new LsnWaiter({ now: this.#parts.now, connect: (signal) => this.#connect(id, signal), over })
+    this.#waiters.set(id, waiter)
+    return waiter
   }
 
   #watchNodes(): void {
     const { now, random, epoch, background } = this.#parts
-    for (const { id } of this.#config.nodes) {
+    for (const node of this.#config.nodes) {
+      const { id } = node
       if (this.#pollers.has(id)) continue
       const poller = new Poller({
         now,
         random,
         epoch,
         background,
+        positions: positionProvider(this.#config, node),
         connect: (signal) => this.#connect(id, signal),
         report: (event) => {
           if (this.#pollers.get(id) === poller) this.#observe(id, event)
@@ -154,7 +226,9 @@ export class ClusterWatch {
 
   #period(): number {
     if (this.#parts.now() - this.#wantedAt <= WANTED_MS) return BUSY_MS
-    return this.#state.proved ? IDLE_MS : HEADLESS_MS
+    const { proved, headlessSince } = this.#state
+    const lately = headlessSince === null || this.#parts.now() - headlessSince <= HEADLESS_LONG_MS
+    return proved || !lately ? IDLE_MS : HEADLESS_MS
   }
 
   async #connect(id: string, signal: AbortSignal): ReturnType<ConnectMonitor> {
@@ -187,18 +261,85 @@ export class ClusterWatch {
   }
 
   #observe(id: string, event: NodeEvent): void {
-    this.#state = observe(this.#state, id, event, this.#parts.now())
+    this.#state = observe(this.#state, id, this.#guarded(event), this.#parts.now())
     this.#publish()
     this.#staleness(id)
     if (this.#hasServer()) this.#catalog.start()
   }
 
+  #guarded(event: NodeEvent): NodeEvent {
+    if (this.#flush === null || event.kind !== 'answer') return event
+    const { server } = event.answer
+    if (server.commits?.asynchronous === true) this.asynchronousCommit('synchronous_commit is off where the primary was asked')
+    return { ...event, answer: { ...event.answer, server: this.#flush.position(server) } }
+  }
+
+  /** The settings of the cluster's own database; one of many databases is never looked at, so its flush position never counts. */
+  async #inspect(query: MonitorConnection['query']): Promise<void> {
+    const flush = this.#flush
+    if (flush === null) return
+    const [row] = await query(asynchronousQuery)
+    const found = row?.[0] ?? null
+    if (flush.looked(found) && flush === this.#flush) this.#tellFallback(found ?? '')
+  }
+
+  #tellFallback(reason: string): void {
+    this.#parts.observer.emit('position.fallback', { cluster: this.#config.id, reason })
+  }
+
   #publish(): void {
     const before = this.#snapshot
+    const { refused, handover } = this.#told
     this.#snapshot = snapshotOf(this.#state)
+    this.#told = this.#state
     this.#tellNodes(before)
     this.#tellPrimary(before)
+    this.#tellFenced(refused)
+    this.#tellReplicas(before)
+    if (this.#state.handover !== null && this.#state.handover !== handover) this.#tellLost(this.#state.handover)
+    this.#expireLater()
     this.#parts.changed()
+  }
+
+  /** One timer for all nodes: nobody may ask, and what is not known any more is to be told all the same. */
+  #expireLater(): void {
+    const { now, background } = this.#parts
+    if (this.#expiry !== undefined || this.expiresAt === Infinity || this.#pollers.size === 0) return
+    this.#expiry = setTimeout(
+      () => {
+        this.#expiry = undefined
+        this.expireRoles()
+        this.#expireLater()
+      },
+      Math.max(0, this.expiresAt - now()) + 1,
+    )
+    if (background) this.#expiry.unref()
+  }
+
+  #tellFenced(before: ReadonlyMap<string, string>): void {
+    for (const [node, reason] of this.#state.refused) {
+      if (before.get(node) !== reason) this.#parts.observer.emit('primary.fenced', { cluster: this.#config.id, node, reason })
+    }
+  }
+
+  #tellReplicas(before: ClusterSnapshot): void {
+    const [was, is] = [usableReplicas(before), usableReplicas(this.#snapshot)]
+    if (was.usable === is.usable && was.of === is.of) return
+    this.#parts.observer.emit('replicas.usable', { cluster: this.#config.id, ...is })
+  }
+
+  #tellLost({ from, to, safeUntil, at, kept }: Handover): void {
+    const { count, whole } = this.acknowledged.since(safeUntil)
+    if (count === 0) return
+    const proof = kept === null ? `nothing is known of what ${to} had of it` : `${to} is known to have had it up to ${formatLsn(kept)}`
+    const least = whole ? '' : '; there may be more'
+    this.#parts.observer.emit('writes.lost', {
+      cluster: this.#config.id,
+      possible: count,
+      from: Math.max(0, safeUntil),
+      to: at,
+      reason: `${to} follows ${from} as the primary, and ${proof}${least}`,
+    })
   }
 
   #tellNodes(before: ClusterSnapshot): void {
@@ -236,7 +377,18 @@ function troubleOf(node: NodeSnapshot): string {
   return node.unfit ?? node.limited ?? ''
 }
 
-/** What a connection of the monitor depends on. */
-function loginKey(cluster: ClusterConfig): string {
-  return JSON.stringify([monitorLogin(cluster), cluster.tls])
+/** Replicas that can answer reads at all, of those that are not the primary. */
+function usableReplicas({ nodes, primary }: ClusterSnapshot): { readonly usable: number; readonly of: number } {
+  const others = nodes.filter(({ id }) => id !== primary?.id)
+  return { usable: others.filter(({ role, unfit }) => role === 'replica' && unfit === null).length, of: others.length }
+}
+
+function positionsKey(config: ClusterConfig): string {
+  return positionProvider(config, { subscriber: false }).key
+}
+
+/** What the monitor's connection to a node, and what is asked on it, depend on; null: there is no such node. */
+function nodeKey(cluster: ClusterConfig, id: string): string | null {
+  const node = cluster.nodes.find((one) => one.id === id)
+  return node === undefined ? null : JSON.stringify([monitorLogin(cluster), cluster.tls, cluster.position, node.subscriber])
 }

@@ -7,7 +7,13 @@ export function connectNode(now: () => number, background = false): ConnectMonit
   return async (node, cluster, login, signal) => {
     const identity = { cluster: cluster.id, ...login, key: 'monitor' }
     const startup = { application_name: 'pointsman monitor' }
-    const connection = await connectServer(node, cluster.tls, identity, { now, startup, maxStatements: 0, background }, signal)
+    const connection = await connectServer(
+      node,
+      cluster.tls,
+      identity,
+      { now, startup, maxStatements: 0, background, positions: cluster },
+      signal,
+    )
     return {
       query: async (sql) => (await connection.query(sql)).rows,
       close: () => connection.close(),

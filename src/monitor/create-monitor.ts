@@ -2,6 +2,7 @@
 // Nobody else asks a server for its role or position, and nobody waits for a question that was not asked on purpose.
 import type { Catalog } from '../catalog/catalog.js'
 import type { Config } from '../config/config.js'
+import type { Lsn } from '../consistency/lsn.js'
 import type { Observer } from '../observe/events.js'
 import { speaksOfNode } from '../pool/failure.js'
 import type { Topology } from '../topology/topology.js'
@@ -44,6 +45,8 @@ class RunningMonitor implements Monitor {
   #topology: Topology | null = null
   #catalogs: ReadonlyMap<string, Catalog> | null = null
   #closed = false
+  /** Until then every role that is known is believed. */
+  #expiresAt = Infinity
 
   constructor(parts: MonitorParts) {
     this.#parts = parts
@@ -55,6 +58,8 @@ class RunningMonitor implements Monitor {
 
   current(): Topology {
     this.#checkClock()
+    // Also where nothing is heard of any node: what nobody has proved for too long is not handed out.
+    if (this.#parts.now() > this.#expiresAt) for (const watch of this.#watches.values()) watch.expireRoles()
     return this.#present()
   }
 
@@ -87,6 +92,22 @@ class RunningMonitor implements Monitor {
 
   async checkNow(cluster: string, node: string): Promise<void> {
     await this.#watches.get(cluster)?.checkNode(node)
+  }
+
+  waitFor(cluster: string, node: string, lsn: Lsn, ms: number): boolean {
+    return this.#watches.get(cluster)?.waitFor(node, lsn, ms) === true
+  }
+
+  writeAcknowledged(cluster: string, now: number): void {
+    this.#watches.get(cluster)?.acknowledged.add(now)
+  }
+
+  commitsWatched(cluster: string): boolean {
+    return this.#watches.get(cluster)?.commitsWatched === true
+  }
+
+  asynchronousCommit(cluster: string, reason: string): void {
+    this.#watches.get(cluster)?.asynchronousCommit(reason)
   }
 
   reportFailure(node: string, error: unknown): void {
@@ -181,6 +202,7 @@ class RunningMonitor implements Monitor {
   #publish(): void {
     this.#generation += 1
     this.#topology = null
+    this.#expiresAt = Math.min(...[...this.#watches.values()].map((watch) => watch.expiresAt))
     const waiting = [...this.#waiting]
     this.#waiting.clear()
     for (const settle of waiting) settle()

@@ -7,7 +7,8 @@
 //   poll()  ──▶           ┘
 //
 // A question that is not answered in time ends its connection: what state it is in is unknown, and so is the position.
-import { positionQuery, readPosition } from '../consistency/position-query.js'
+import type { PositionProvider } from '../consistency/position-provider.js'
+import { askPosition } from '../server/ask-position.js'
 import type { NodeEvent } from '../topology/node-state.js'
 import { attempt } from './attempt.js'
 import type { MonitorConnection } from './connection.js'
@@ -26,6 +27,7 @@ export interface PollerParts {
   readonly background: boolean
   /** Called with everything that is learnt, before the poll that learnt it resolves. */
   readonly report: (event: NodeEvent) => void
+  readonly positions: PositionProvider
   /** Ms between two polls, now. */
   readonly period: () => number
 }
@@ -35,14 +37,17 @@ interface Open {
   readonly connectedAt: number
   readonly systemIdentifier: string
   readonly tellsTimeline: boolean
+  /** It was a primary when last asked, and stays one while the connection lives: a sample of it may write. */
+  primary: boolean
 }
 
 const CONNECT_MS = 2_000
 const QUERY_MS = 1_000
 const BACKOFF_MS = { first: 200, last: 2_000 } as const
 
-/** Once per connection: which cluster's data this is, and whether a standby's timeline may be seen. */
-const helloQuery = `SELECT system_identifier::text, pg_catalog.pg_has_role('pg_read_all_stats', 'MEMBER')::text
+/** Once per connection: which cluster's data this is, whether a standby's timeline may be seen, and the server's version. */
+const helloQuery = `SELECT system_identifier::text, pg_catalog.pg_has_role('pg_read_all_stats', 'MEMBER')::text,
+ pg_catalog.current_setting('server_version_num')
 FROM pg_catalog.pg_control_system()`
 
 export class Poller {
@@ -55,10 +60,16 @@ export class Poller {
   #due = -Infinity
   #failures = 0
   #retryAt = -Infinity
+  #version: number | null = null
 
   constructor(parts: PollerParts) {
     this.#parts = parts
     this.#schedule(0)
+  }
+
+  /** server_version_num as of the last connection; null: never connected. */
+  get version(): number | null {
+    return this.#version
   }
 
   /** Resolves when a question SENT after this call was answered, or could not be; never rejects. */
@@ -105,9 +116,9 @@ export class Poller {
     if (this.#parts.background) this.#timer.unref()
   }
 
-  /** Jittered, so that many nodes and processes do not ask in step. */
+  /** Jittered, so that many nodes and processes do not ask in step; never shorter than the period. */
   #pause(): number {
-    const pause = this.#parts.period() * (0.9 + 0.2 * this.#parts.random())
+    const pause = this.#parts.period() * (1 + 0.2 * this.#parts.random())
     return this.#open === null ? Math.max(this.#retryAt - this.#parts.now(), Math.min(pause, BACKOFF_MS.first)) : pause
   }
 
@@ -125,14 +136,16 @@ export class Poller {
   }
 
   async #connect(): Promise<Open> {
-    const { connect, now } = this.#parts
+    const { connect, now, positions } = this.#parts
     const connection = await attempt(this.#stop.signal, CONNECT_MS, connect)
     try {
       const connectedAt = now()
       const [row] = await within(connection.query(helloQuery), QUERY_MS, 'the first answer')
       if (typeof row?.[0] !== 'string') throw new RangeError('unreadable system identifier')
+      if (positions.prepare !== null) await within(connection.query(positions.prepare), QUERY_MS, 'the first answer')
       this.#stop.signal.throwIfAborted()
-      const open = { connection, connectedAt, systemIdentifier: row[0], tellsTimeline: row[1] === 'true' }
+      this.#version = Number(row[2])
+      const open: Open = { connection, connectedAt, systemIdentifier: row[0], tellsTimeline: row[1] === 'true', primary: false }
       this.#open = open
       connection.onClosed((reason) => {
         if (this.#open === open) this.#failed(new Error(reason))
@@ -145,14 +158,22 @@ export class Poller {
   }
 
   async #ask(open: Open): Promise<void> {
-    const { now, epoch, report } = this.#parts
+    const { now, epoch, report, positions } = this.#parts
     const before = epoch()
-    const sentAt = now()
-    const rows = await within(open.connection.query(positionQuery), QUERY_MS, 'an answer')
+    const ask = (sql: string): ReturnType<MonitorConnection['query']> => within(open.connection.query(sql), QUERY_MS, 'an answer')
+    const sample = positions.sample
+    let sentAt = now()
+    let server = await askPosition(ask, positions, open.primary && sample !== null ? sample : positions.look)
+    if (sample !== null && !open.primary && !server.inRecovery) {
+      // What it shows is no sample of it: that takes a write, sent from here on.
+      sentAt = now()
+      server = await askPosition(ask, positions, sample)
+    }
+    open.primary = !server.inRecovery
     // Whoever waits must not take an answer for good that the clock makes worthless, or that a lost connection gave.
     if (this.#open !== open || epoch() !== before) return
     const { connectedAt, systemIdentifier, tellsTimeline } = open
-    report({ kind: 'answer', answer: { sentAt, connectedAt, systemIdentifier, tellsTimeline, server: readPosition(rows[0]) } })
+    report({ kind: 'answer', answer: { sentAt, connectedAt, systemIdentifier, tellsTimeline, server } })
   }
 
   #failed(error: unknown): void {

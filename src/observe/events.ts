@@ -40,6 +40,8 @@ export interface Events {
   }
   /** Another server claims to be the primary and gets nothing: an old one that came back, or one that should not be there. */
   'primary.fenced': { readonly cluster: string; readonly node: string; readonly reason: string }
+  /** `lsn_source: flush` is not believed any more: a commit need not be on disk when it is acknowledged. Insert positions are used. */
+  'position.fallback': { readonly cluster: string; readonly reason: string }
   /** After a promotion: writes acknowledged that the new primary may not have. `certain`: it is proved that it lacks them. */
   'writes.lost': {
     readonly cluster: string

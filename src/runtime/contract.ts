@@ -28,6 +28,12 @@ export interface Generation<C extends PooledConnection> {
   identityFor(cluster: string, client: ClientLogin): Identity
   /** DDL ran on this cluster (OnePlan.changesCatalog): what its catalog says is loaded again soon. */
   catalogChanged(cluster: string): void
+  /** A write of a client was acknowledged on this cluster, at `now` (process-monotonic ms) or before. */
+  writeAcknowledged(cluster: string, now: number): void
+  /** asynchronousCommit() is to be called for this cluster. */
+  commitsWatched(cluster: string): boolean
+  /** What is sent next may be acknowledged before it is on disk (session/asynchronous-commit.ts): called BEFORE it is sent. */
+  asynchronousCommit(cluster: string, reason: string): void
   /** A session holds this generation while it has work under way in it; leave() ends one hold. The old one drains at 0. */
   enter(): void
   leave(): void

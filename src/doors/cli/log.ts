@@ -21,6 +21,7 @@ const levels: LevelOf = {
   'node.staleness': null,
   'primary.changed': (event) => (event.from === null ? 'info' : 'warn'),
   'primary.fenced': 'warn',
+  'position.fallback': 'warn',
   'writes.lost': 'error',
   'replicas.usable': (event) => (event.usable === 0 ? 'warn' : 'info'),
   'switch.changed': 'warn',
