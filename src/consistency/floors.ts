@@ -198,8 +198,9 @@ function replicaRead(state: ClusterFloors, read: ReadEnd): void {
     state.reads.set(read.node, { since: read.startedAt, endedAt: read.endedAt, postmasterStart: read.postmasterStart })
     return
   }
-  // A connection that was open at `since` and answered this read proves that there was no crash between; else the older mark stays.
-  const unbroken = read.openedAt <= before.since && read.postmasterStart === before.postmasterStart
+  // A connection that was open at `since` and answered this read later proves that there was no crash between; else the older
+  // mark stays. (A read may be told late: a kept result is given again long after it was read.)
+  const unbroken = read.openedAt <= before.since && read.startedAt >= before.since && read.postmasterStart === before.postmasterStart
   state.reads.set(read.node, {
     since: unbroken ? Math.max(before.since, read.startedAt) : Math.min(before.since, read.startedAt),
     endedAt: Math.max(before.endedAt, read.endedAt),
