@@ -73,6 +73,7 @@ export const catalogue = {
   unknown_database: { sqlstate: '3D000', retry: 'never', text: 'database "{database}" does not exist', help: '' },
   insufficient_privilege: { sqlstate: '42501', retry: 'never', text: '{what}', help: '' },
   startup_option: { sqlstate: '42601', retry: 'never', text: 'invalid command-line argument for server process: {argument}', help: '' },
+  console_syntax: { sqlstate: '42601', retry: 'never', text: '{what}', help: 'SHOW HELP lists the commands of the console.' },
   undefined_setting: { sqlstate: '42704', retry: 'never', text: '{what}', help: '' },
   duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
   too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },
@@ -81,6 +82,12 @@ export const catalogue = {
     retry: 'safe',
     text: 'no server of cluster {cluster} is proved fresh enough for this read: {why}',
     help: 'Allow `primary` or `stale` in on_unmet, or a larger max_staleness.',
+  },
+  replicas_behind: {
+    sqlstate: '55P03',
+    retry: 'safe',
+    text: 'the replicas of cluster {cluster} are not proved to be within {max} of it: {why}',
+    help: 'Wait longer before the next batch, or allow a larger lag.',
   },
   canceled: { sqlstate: '57014', retry: 'safe', text: 'canceling statement due to user request', help: '' },
   replica_lost: {

@@ -12,6 +12,7 @@ async function start(over: Partial<AdminOptions> = {}) {
     token: () => null,
     metrics: { contentType: 'text/plain; version=0.0.4', text: async () => 'm 1\n' },
     readiness: () => ({ ready: true, missing: [] }),
+    lag: () => null,
     ...over,
   })
   t.teardown(() => server.close())

@@ -1,8 +1,10 @@
-// doors/admin/server.ts — the HTTP side: /metrics, /healthz, /readyz. Read-only. With a token, /metrics asks for it;
-// /healthz and /readyz stay open, since the probes that ask for them carry none.
+// doors/admin/server.ts — the HTTP side: /metrics, /check, /healthz, /readyz. Read-only. With a token, /metrics and /check
+// ask for it; /healthz and /readyz stay open, since the probes that ask for them carry none.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { ClusterLag } from '../../topology/lag.js'
+import { check } from './check.js'
 import type { Readiness } from './readiness.js'
 
 export interface AdminOptions {
@@ -13,6 +15,8 @@ export interface AdminOptions {
   readonly token: () => string | null
   readonly metrics: { readonly contentType: string; readonly text: () => Promise<string> }
   readonly readiness: () => Readiness
+  /** How far the replicas of a cluster are behind; null: there is no such cluster. */
+  readonly lag: (cluster: string) => ClusterLag | null
 }
 
 export interface AdminServer {
@@ -29,7 +33,7 @@ interface Answer {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-type Handler = (options: AdminOptions) => Answer | Promise<Answer>
+type Handler = (options: AdminOptions, query: URLSearchParams) => Answer | Promise<Answer>
 
 interface Route {
   readonly guarded: boolean
@@ -37,10 +41,11 @@ interface Route {
 }
 
 const routes: ReadonlyMap<string, Route> = new Map([
-  ['/', { guarded: false, handle: () => plain(200, 'Pointsman\n/metrics\n/healthz\n/readyz\n') }],
+  ['/', { guarded: false, handle: () => plain(200, 'Pointsman\n/metrics\n/check\n/healthz\n/readyz\n') }],
   ['/healthz', { guarded: false, handle: () => plain(200, 'ok\n') }],
   ['/readyz', { guarded: false, handle: ready }],
   ['/metrics', { guarded: true, handle: metrics }],
+  ['/check', { guarded: true, handle: checked }],
 ])
 
 /** Listens; rejects with the system's error (EADDRINUSE, …). */
@@ -74,7 +79,7 @@ async function respond(options: AdminOptions, request: IncomingMessage, response
 }
 
 async function answerTo(options: AdminOptions, request: IncomingMessage): Promise<Answer> {
-  const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
+  const [path = '/', query = ''] = (request.url ?? '/').split('?', 2)
   const route = routes.get(path)
   if (route === undefined) return plain(404, 'not found\n')
   if (request.method !== 'GET' && request.method !== 'HEAD')
@@ -82,7 +87,7 @@ async function answerTo(options: AdminOptions, request: IncomingMessage): Promis
   if (route.guarded && !mayEnter(options.token(), request.headers.authorization)) {
     return { ...plain(401, 'a bearer token is needed\n'), headers: { 'www-authenticate': 'Bearer' } }
   }
-  return route.handle(options)
+  return route.handle(options, new URLSearchParams(query))
 }
 
 // Compared by digest, so that neither length nor prefix shows in the time it takes.
@@ -103,6 +108,11 @@ function ready(options: AdminOptions): Answer {
 
 async function metrics(options: AdminOptions): Promise<Answer> {
   return { status: 200, type: options.metrics.contentType, body: await options.metrics.text() }
+}
+
+function checked(options: AdminOptions, query: URLSearchParams): Answer {
+  const { status, body } = check(query, options.lag)
+  return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(body)}\n` }
 }
 
 function plain(status: number, body: string): Answer {

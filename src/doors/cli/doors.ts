@@ -6,16 +6,20 @@ import type { ReloadResult, Runtime } from '../../runtime/contract.js'
 import { createRuntime } from '../../runtime/create-runtime.js'
 import { createConnect } from '../../server/connect-server.js'
 import type { ServerConnection } from '../../server/contract.js'
+import type { Topology } from '../../topology/topology.js'
 import { readiness } from '../admin/readiness.js'
 import { startAdminServer, type AdminServer } from '../admin/server.js'
 import { createProxy, type Proxy } from '../proxy/proxy.js'
 import { CommandError, exit } from './io.js'
+import { version } from './version.js'
 
 export interface Doors {
   /** Of a Unix socket: its path, and port 0. */
   readonly listening: readonly { readonly host: string; readonly port: number }[]
   readonly admin: { readonly host: string; readonly port: number } | null
   config(): Config
+  /** What is known of the servers. */
+  topology(): Topology
   generation(): number
   reload(config: Config): Promise<ReloadResult['outcome']>
   /** No new clients; open transactions may end within `graceMs`; then everything is closed. */
@@ -34,7 +38,7 @@ export async function openDoors(config: Config, observer: Observer): Promise<Doo
   })
   const opened: (() => Promise<void>)[] = [() => runtime.close(0)]
   try {
-    const proxy = await orInWords(createProxy({ runtime, observer, now }), 'listen', config.listen)
+    const proxy = await orInWords(createProxy({ runtime, observer, now, version: version() }), 'listen', config.listen)
     opened.push(() => proxy.close({ graceMs: 0 }))
     const metrics = createMetrics(observer, sources(runtime, proxy, now))
     const admin = config.admin === null ? null : await orInWords(openAdmin(config.admin, runtime, metrics), 'admin', config.admin)
@@ -50,6 +54,7 @@ function doors(runtime: Runtime<ServerConnection>, proxy: Proxy, metrics: Metric
     listening: proxy.addresses,
     admin: admin === null ? null : { host: admin.host, port: admin.port },
     config: () => runtime.current().config,
+    topology: () => runtime.snapshot().topology,
     generation: () => runtime.current().number,
     reload: async (config) => (await runtime.reload(config)).outcome,
     close: async (graceMs) => {
@@ -82,6 +87,7 @@ function openAdmin(first: NonNullable<Config['admin']>, runtime: Runtime<ServerC
     token: () => (token = (runtime.current().config.admin ?? { token }).token),
     metrics,
     readiness: () => readiness(runtime.current().config, runtime.snapshot().topology),
+    lag: (cluster) => runtime.lag(cluster),
   })
 }
 

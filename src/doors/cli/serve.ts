@@ -61,7 +61,7 @@ async function serveFile(path: string, end: () => Promise<void>, io: Io, signals
 function greet(doors: Doors, client: DemoClient | null, io: Io): void {
   if (client === null) for (const address of doors.listening) io.out(`listening on ${shown(address)}`)
   else io.out(`\nPointsman is ready. Connect with:\n\npsql ${urlOf(client, doors.listening)}\n`)
-  if (doors.admin !== null) io.out(`admin: http://${shown(doors.admin)} (/metrics, /healthz, /readyz)`)
+  if (doors.admin !== null) io.out(`admin: http://${shown(doors.admin)} (/metrics, /check, /healthz, /readyz)`)
 }
 
 function urlOf({ user, password, database }: DemoClient, [address]: Doors['listening']): string {

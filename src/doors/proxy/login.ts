@@ -9,11 +9,12 @@ import { encodeAuthentication } from '../../protocol/authentication.js'
 import { encodeNegotiateProtocolVersion, needsNegotiation, type StartupMessage } from '../../protocol/startup.js'
 import { parseStartupOptions } from '../../session/startup-options.js'
 import { isOwn } from '../../session/replay.js'
-import { routeSettingProblem } from '../../session/route-settings.js'
+import { routeSettingProblem, tokenSetting } from '../../session/route-settings.js'
 import type { Settings } from '../../session/settings.js'
 import { authenticate } from './authenticate.js'
 import { ClientInput } from './client-input.js'
 import { ClientOutput } from './client-output.js'
+import { consoleDatabase, requireConsoleRights } from './console-rights.js'
 
 export interface LoginParts {
   readonly socket: Socket
@@ -34,6 +35,8 @@ export interface Login {
   readonly user: string
   readonly database: string
   readonly settings: Settings
+  /** From the startup packet; null: none. */
+  readonly token: string | null
 }
 
 export interface CancelCall {
@@ -116,19 +119,15 @@ export class LoginAttempt {
     if (user === '') throw new PointsmanError('protocol_violation', { values: { what: 'no user name in the startup packet' } })
     const database = packet.parameters.get('database') ?? user
     refuseReplication(packet.parameters.get('replication'))
-    const settings = startupSettings(packet.parameters)
+    const { settings, token } = startupSettings(packet.parameters)
     this.#parts.admit()
     await authenticate(config.auth, user, this.#input, this.#output)
     // Only who has proved himself learns which databases there are.
-    if (database === 'pointsman')
-      throw notYet(
-        'the console database "pointsman" is not part of this version',
-        'Use the admin port, or SHOW pointsman.last_route in a session.',
-      )
-    if (databaseOf(config, database) === undefined) throw new PointsmanError('unknown_database', { values: { database } })
+    if (database === consoleDatabase) requireConsoleRights(config.auth, user, 'show')
+    else if (databaseOf(config, database) === undefined) throw new PointsmanError('unknown_database', { values: { database } })
     this.#output.write(encodeAuthentication({ kind: 'ok' }))
     this.#input.maxMessageBytes = config.limits.maxMessageBytes
-    return { socket: this.#socket, input: this.#input, output: this.#output, user, database, settings }
+    return { socket: this.#socket, input: this.#input, output: this.#output, user, database, settings, token }
   }
 }
 
@@ -149,7 +148,7 @@ function notYet(what: string, hint: string): PointsmanError {
 const named: ReadonlySet<string> = new Set(['user', 'database', 'replication', 'options'])
 
 /** Everything a StartupMessage sets; what it says by name beats what `options` say. */
-function startupSettings(parameters: ReadonlyMap<string, string>): Settings {
+function startupSettings(parameters: ReadonlyMap<string, string>): Pick<Login, 'settings' | 'token'> {
   const settings = new Map<string, string>()
   const options = parseStartupOptions(parameters.get('options') ?? '')
   if (!options.ok) throw new PointsmanError('startup_option', { values: { argument: options.argument } })
@@ -159,5 +158,7 @@ function startupSettings(parameters: ReadonlyMap<string, string>): Settings {
     const problem = isOwn(name) ? routeSettingProblem(name, value) : null
     if (problem !== null) throw new PointsmanError('invalid_parameter_value', { values: { what: problem } })
   }
-  return settings
+  const token = settings.get(tokenSetting) ?? null
+  settings.delete(tokenSetting)
+  return { settings, token }
 }

@@ -13,7 +13,10 @@ import type { Runtime } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
 import { Client } from './client.js'
+import { ConsoleClient } from './console.js'
+import { consoleDatabase } from './console-rights.js'
 import { Conversation, type Core } from './conversation.js'
+import { takeToken } from './tokens.js'
 import { loadCore } from './core.js'
 import { ProvedStatements } from './proved-statements.js'
 import { errorFields, unforeseen } from './error-reply.js'
@@ -25,6 +28,8 @@ export interface ProxyParts {
   readonly observer: Observer
   /** Process-monotonic milliseconds. Default: performance.now(). */
   readonly now?: () => number
+  /** Of Pointsman, as the console tells it. */
+  readonly version?: string
 }
 
 export interface ProxyAddress {
@@ -89,6 +94,7 @@ class RunningProxy implements Proxy {
   readonly #proved = new ProvedStatements()
   readonly #servers: Server[] = []
   readonly #clients = new Map<number, Entry>()
+  readonly #consoles = new Set<ConsoleClient>()
   readonly #sockets = new Set<Socket>()
   readonly #context = new SecureContexts()
   #loggingIn = 0
@@ -211,7 +217,8 @@ class RunningProxy implements Proxy {
     }
     const address = socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${String(socket.remotePort)}`
     const login = await this.#login(socket, local, address)
-    if (login !== null) await this.#serve(login, address)
+    if (login === null) return
+    await (login.database === consoleDatabase ? this.#console(login, address) : this.#serve(login, address))
   }
 
   /** null: nobody to serve; the socket is being closed. */
@@ -279,6 +286,22 @@ class RunningProxy implements Proxy {
     }
   }
 
+  /** An operator: nothing of this one ever reaches a server. */
+  async #console(login: Login, address: string): Promise<void> {
+    const { runtime, observer, version = 'unknown' } = this.#parts
+    const { user, database } = login
+    const client = new ConsoleClient({ login, runtime, observer, version, now: this.#now })
+    const since = this.#now()
+    this.#consoles.add(client)
+    observer.emit('client.opened', { database, user, address })
+    if (this.#closing !== null) client.drain()
+    const reason = await client.run()
+    observer.emit('client.closed', { database, user, reason, seconds: (this.#now() - since) / 1000 })
+    this.#consoles.delete(client)
+    this.#admitted -= 1
+    endSocket(login.socket)
+  }
+
   async #converse(login: Login): Promise<Conversation> {
     const { runtime, observer } = this.#parts
     const generation = runtime.current()
@@ -289,7 +312,18 @@ class RunningProxy implements Proxy {
     generation.enter()
     try {
       const greeting = await this.#greetings.get({ generation, database, user, password, settings, signal: gone.signal, now: this.#now() })
-      return new Conversation({ login, password, greeting, runtime, observer, core: this.#core, proved: this.#proved, now: this.#now })
+      const conversation = new Conversation({
+        login,
+        password,
+        greeting,
+        runtime,
+        observer,
+        core: this.#core,
+        proved: this.#proved,
+        now: this.#now,
+      })
+      if (login.token !== null) takeToken(conversation, generation, login.token)
+      return conversation
     } finally {
       generation.leave()
     }
