@@ -266,6 +266,18 @@ class HeldGeneration<C extends PooledConnection> implements Generation<C> {
     this.#parts.catalogChanged(cluster)
   }
 
+  writeAcknowledged(cluster: string, now: number): void {
+    this.#parts.writeAcknowledged(cluster, now)
+  }
+
+  commitsWatched(cluster: string): boolean {
+    return this.#parts.commitsWatched(cluster)
+  }
+
+  asynchronousCommit(cluster: string, reason: string): void {
+    this.#parts.asynchronousCommit(cluster, reason)
+  }
+
   identityFor(...args: Parameters<Generation<C>['identityFor']>): ReturnType<Generation<C>['identityFor']> {
     return this.#parts.identityFor(...args)
   }

@@ -42,7 +42,7 @@ function isFresh({ given }: Fixture): boolean {
 async function libraryPlan(fixture: Fixture, values: readonly unknown[]): Promise<unknown> {
   const { config, database, catalogs } = inputOf(fixture, understand)
   const user = fixture.given?.session?.user ?? 'app'
-  const generation = { config, catalogs: () => catalogs } as unknown as Ground['generation']
+  const generation = { config, catalogs: () => catalogs, commitsWatched: () => false } as unknown as Ground['generation']
   const ground: Ground = { planner: { understand, plan, printRoute }, generation, database, greeting, fresh: newSession(user) }
   const core = { pg, alive: new KeepAlive(), now: () => 0, newFloors: () => null, ground: () => Promise.resolve(ground) } as unknown as Core
   const conversation = new Conversation(core, { keeps: false, listener: null })

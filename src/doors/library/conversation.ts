@@ -16,7 +16,9 @@ import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { RouteTaken } from '../../execute/contract.js'
+import { objection } from '../../execute/objection.js'
 import { sqlstateOf } from '../../pool/failure.js'
+import { asynchronousCommit, startsAsynchronous } from '../../session/asynchronous-commit.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settleStatement, type Session } from '../../session/session.js'
 import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
@@ -30,6 +32,7 @@ import { parameterSource } from './parameters.js'
 import type { PgResult } from './pg-client.js'
 import type { Status } from './pg-connection.js'
 import type { Query } from './query-arguments.js'
+import type { CarriedSession } from './request-context.js'
 import { withRouteOptions } from './route-hints.js'
 
 export type Answer = PgResult | PgResult[] | undefined
@@ -56,6 +59,14 @@ interface Request {
   outcome: 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
 }
 
+export interface ConversationOptions {
+  readonly keeps: boolean
+  readonly listener: EventEmitter | null
+  readonly leases?: LeaseListener
+  /** Whose reads and writes these are; null: nobody's in particular. */
+  readonly session?: CarriedSession | null
+}
+
 type Sent = { readonly ok: true; readonly result: Answer } | { readonly ok: false; readonly error: unknown }
 
 export class Conversation {
@@ -63,6 +74,7 @@ export class Conversation {
   readonly #listener: EventEmitter | null
   readonly #keeps: boolean
   readonly #leases: LeaseListener | null
+  readonly #requestSession: CarriedSession | null
   readonly #floors: SessionFloors
   readonly #holds = new Map<string, Hold>()
   /** Texts by name. */
@@ -78,10 +90,11 @@ export class Conversation {
   /** The connection that ran the last statement. */
   #last: Hold['connection'] | null = null
 
-  constructor(core: Core, options: { readonly keeps: boolean; readonly listener: EventEmitter | null; readonly leases?: LeaseListener }) {
+  constructor(core: Core, options: ConversationOptions) {
     this.#core = core
     this.#leases = options.leases ?? null
-    this.#floors = core.newFloors()
+    this.#requestSession = options.session ?? null
+    this.#floors = options.session?.floors ?? core.newFloors()
     this.#keeps = options.keeps
     this.#listener = options.listener
   }
@@ -147,6 +160,7 @@ export class Conversation {
     if (query.kind === 'submittable' && query.closing.closed()) return undefined
     const request = await this.#request(query)
     request.ground.generation.enter()
+    const end = this.#requestSession?.begin()
     try {
       const result = await this.#dispatch(request)
       return result === undefined ? undefined : withRoute(result, request.route)
@@ -155,6 +169,7 @@ export class Conversation {
       throw error
     } finally {
       this.#finish(request)
+      end?.()
       request.ground.generation.leave()
     }
   }
@@ -164,7 +179,7 @@ export class Conversation {
     const query = this.#withText(given)
     const ground = this.#ground ?? (await this.#core.ground())
     if (this.#keeps) this.#session ??= this.#core.newSession(ground.greeting)
-    const understood = withRouteOptions(ground.planner.understand(query.text), query.route)
+    const understood = withRouteOptions(ground.planner.understand(query.text), query.route, query.scope)
     const parameters = query.values.length === 0 ? null : parameterSource(this.#core.pg, query.values)
     return { query, ground, startedAt, understood, parameters, avoid: new Set(), attempts: 0, plan: null, route: null, outcome: 'ok' }
   }
@@ -186,7 +201,7 @@ export class Conversation {
     const { generation, database, planner } = ground
     const failed = this.#failedPlan()
     if (failed !== null) return failed
-    return planner.plan({
+    const plan = planner.plan({
       understood,
       parameters,
       session: session.view,
@@ -194,6 +209,11 @@ export class Conversation {
       database,
       catalogs: generation.catalogs(),
     })
+    if (plan.kind === 'one' && generation.commitsWatched(plan.cluster)) {
+      const reason = asynchronousCommit(understood, session.settings)
+      if (reason !== null) generation.asynchronousCommit(plan.cluster, reason)
+    }
+    return plan
   }
 
   /** While a server's transaction is failed PostgreSQL itself says what may still run. */
@@ -215,6 +235,7 @@ export class Conversation {
         if (request.query.kind === 'submittable') throw onlyAsText()
         return this.#answer(request, plan, request.query.config)
       case 'one':
+        if (this.#requestSession === null) this.#core.warnings.readWithoutSession(plan)
         return this.#one(request, plan)
     }
   }
@@ -350,7 +371,14 @@ export class Conversation {
       request.outcome = 'lost'
       throw lossOf(kept, false, undefined)
     }
+    const transaction = this.#session?.transaction ?? idle
+    const found = objection(request.ground.generation.executor, plan, kept ?? null, transaction, this.#core.now)
+    if (found !== null) {
+      await this.#failTransaction()
+      throw found
+    }
     const hold = kept ?? (await this.#acquire(request, plan))
+    if (transaction.kind !== 'open') hold.begunAt = request.startedAt
     this.#last = hold.connection
     request.route = { ...hold.route, why: plan.why }
     return hold
@@ -368,6 +396,7 @@ export class Conversation {
       prefer: ({ settings }) => (settings === null ? -1 : fit(wanted, settings.values)),
       avoid: request.avoid,
       signal: stopping.signal,
+      ...(this.#requestSession === null ? {} : { affinity: this.#requestSession.affinity }),
     })
     const hold = new Hold(grant, this.#listener, now(), this.#leases)
     this.#holds.set(plan.cluster, hold)
@@ -386,12 +415,10 @@ export class Conversation {
     const prepared = await this.#prepare(hold)
     if (!prepared.ok) return { ...prepared, status: await hold.connection.settled(), written: false }
     if (!hold.connection.usable) return { ok: false, error: lossOf(hold, false, undefined), status: null, written: false }
+    if (hold.connection.evidence.asynchronous === true) request.ground.generation.asynchronousCommit(hold.cluster, startsAsynchronous)
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
-    if (plan.writes && !hold.writing) {
-      hold.writing = true
-      this.#floors.writeStarted(hold.cluster)
-    }
+    if (plan.writes) this.#markWrite(hold, plan.sticky)
     const sent = await this.#send(hold, request.query)
     if (!sent.ok && isTimeout(sent.error)) {
       // pg gave up on the statement, the server did not.
@@ -460,6 +487,7 @@ export class Conversation {
     if (rerun === 'primary') {
       this.#core.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.understood.shape.id })
     }
+    if (hold.writing && sent.status === 'I' && sent.ok) request.ground.generation.writeAcknowledged(hold.cluster, this.#core.now())
     this.#settleFloors(hold, request, plan, sent.status)
     if (sent.ok) {
       if (plan.unpins !== null) this.#unpin(hold, plan.unpins)
@@ -502,9 +530,18 @@ export class Conversation {
     })
   }
 
+  /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
+  #markWrite(hold: Hold, sticky: boolean): void {
+    hold.writing = true
+    if (!sticky || hold.marked) return
+    hold.marked = true
+    this.#floors.writeStarted(hold.cluster)
+  }
+
   #writeEnded(hold: Hold): void {
-    if (!hold.writing) return
     hold.writing = false
+    if (!hold.marked) return
+    hold.marked = false
     this.#floors.writeEnded(hold.cluster, this.#core.now())
   }
 
@@ -666,7 +703,8 @@ function rerunFor(error: unknown, hold: Hold): 'primary' | 'elsewhere' | null {
 
 /** It turned out to write: from here on it is treated as what it is. */
 function onPrimary(plan: OnePlan): OnePlan {
-  return { ...plan, role: 'primary', writes: true, why: [...plan.why, why('write', 'a replica refused it as a write (25006)')] }
+  const added = why('write', 'a replica refused it as a write (25006)')
+  return { ...plan, role: 'primary', writes: true, keptOn: null, changes: null, why: [...plan.why, added] }
 }
 
 /** pg's own `query_timeout`. */

@@ -21,6 +21,7 @@ import type { Identity } from '../../pool/contract.js'
 import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
 import { settleStatement, Session, type ClientStatement, type Greeting } from '../../session/session.js'
+import { asynchronousCommit, startsAsynchronous } from '../../session/asynchronous-commit.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
 import { afterReady, fail, modeOf, readyByte, withMode, type TransactionMode } from '../../session/transaction.js'
@@ -145,8 +146,19 @@ export class Conversation implements HoldOwner {
 
   /** The plan of statements that go together. `view`: the session as they will find it, where that is not as it is now. */
   plan(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Plan {
-    if (statements.length === 1) return this.core.plan(this.#planInput(statements[0], view))
-    return this.core.planBatch(statements.map((each) => this.#planInput(each, view)))
+    const plan =
+      statements.length === 1
+        ? this.core.plan(this.#planInput(statements[0], view))
+        : this.core.planBatch(statements.map((each) => this.#planInput(each, view)))
+    if (plan.kind === 'one' && this.generation.commitsWatched(plan.cluster)) this.#watchCommit(plan.cluster, statements)
+    return plan
+  }
+
+  #watchCommit(cluster: string, statements: readonly Planned[]): void {
+    for (const { understood } of statements) {
+      const reason = asynchronousCommit(understood, this.session.settings)
+      if (reason !== null) this.generation.asynchronousCommit(cluster, reason)
+    }
   }
 
   #planInput({ understood, parameters }: Planned, session: Session['view']): PlanInput {
@@ -306,7 +318,7 @@ export class Conversation implements HoldOwner {
   }
 
   async #acquire(plan: OnePlan, request: Request): Promise<Hold> {
-    this.#requirePresent()
+    this.requirePresent()
     this.#waiting = true
     try {
       const grant = await this.generation.executor.acquire(this.#acquireRequest(plan, request))
@@ -322,7 +334,7 @@ export class Conversation implements HoldOwner {
 
   /** null: it takes waiting. */
   #acquireAtOnce(plan: OnePlan, request: Request): Hold | null {
-    this.#requirePresent()
+    this.requirePresent()
     const grant = this.generation.executor.tryAcquire(this.#acquireRequest(plan, request))
     return grant === null ? null : this.#taken(grant)
   }
@@ -353,7 +365,8 @@ export class Conversation implements HoldOwner {
     return hold
   }
 
-  #requirePresent(): void {
+  /** Throws where the client has left: nothing may be begun for it any more. */
+  requirePresent(): void {
     if (this.#gone) throw new PointsmanError('canceled')
   }
 
@@ -402,6 +415,7 @@ export class Conversation implements HoldOwner {
 
   /** Before anything of `plan` is written. */
   starting(hold: Hold, plan: OnePlan, request: Request): void {
+    if (hold.connection.evidence.asynchronous === true) this.generation.asynchronousCommit(hold.cluster, startsAsynchronous)
     request.rerun = null
     request.hold = hold
     if (this.session.transaction.kind !== 'open') hold.begunAt = request.startedAt
@@ -440,6 +454,7 @@ export class Conversation implements HoldOwner {
       return false
     }
     if (end.kind === 'lost') return this.#settleLost(hold, request, end.loss)
+    if (hold.writing && end.status === 'I' && end.error === null) this.generation.writeAcknowledged(hold.cluster, this.now())
     this.#settleFloors(hold, plan, request, end.status)
     const again = request.rerun !== null && end.withheld
     if (end.error !== null && !again) request.outcome = end.error.code === '57014' ? 'canceled' : 'error'
