@@ -100,18 +100,22 @@ function pick<C extends PooledConnection>(
   avoid: ReadonlySet<string>,
 ): NodeSnapshot | null {
   const { load, random } = search.parts
-  const { floors, plan } = search.request
+  const { floors, plan, affinity } = search.request
+  const session = plan.policy.consistency === 'session'
   const choice = choose({
     nodes: search.nodes(),
     primary: null,
     role: 'replica',
     admissible: plan.policy.cutOff === 'serve' ? admissible : (node) => admissible(node) && mayServe(search, node),
     avoid,
-    prefer: plan.policy.consistency === 'session' ? floors.lastReplica(search.cluster.id) : null,
+    prefer: session ? (affinity?.replica(search.cluster.id) ?? floors.lastReplica(search.cluster.id)) : null,
+    own: session ? (affinity?.underWay() ?? 0) : 0,
     inFlight: (id) => load.inFlight(id),
     random: [random(), random(), random()],
   })
-  return choice.kind === 'node' ? choice.node : null
+  if (choice.kind === 'none') return null
+  if (session) affinity?.chose(search.cluster.id, choice.node.id)
+  return choice.node
 }
 
 /** `cut_off: refuse`: only a replica that is known to receive from a primary that is proved. */

@@ -6,7 +6,7 @@
 import { setMaxListeners } from 'node:events'
 import { PointsmanError } from '../../errors/error.js'
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
-import type { DatabaseConfig } from '../../config/config.js'
+import type { Config, DatabaseConfig } from '../../config/config.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Observer } from '../../observe/events.js'
 import { one } from '../../routing/make.js'
@@ -19,6 +19,8 @@ import type { Understood } from '../../sql/statement.js'
 import { KeepAlive } from './keep-alive.js'
 import type { PgConnection } from './pg-connection.js'
 import type { PgModule } from './public.js'
+import type { RequestContext } from './request-context.js'
+import { Warnings } from './warnings.js'
 
 /** How statements are read and routed; the same functions that the proxy uses. */
 export interface Planner {
@@ -34,6 +36,9 @@ export interface CoreParts {
   readonly observer: Observer
   readonly now: () => number
   readonly login: ClientLogin
+  /** What it starts with. */
+  readonly config: Config
+  readonly context: RequestContext
 }
 
 /** What a statement needs before it can be planned. */
@@ -44,6 +49,11 @@ export interface Ground {
   readonly greeting: Greeting
   /** A session that has done nothing, for statements outside any: never changed. */
   readonly fresh: Session
+}
+
+export interface HomeConfig {
+  readonly config: Config
+  readonly database: DatabaseConfig
 }
 
 export class Core {
@@ -57,6 +67,10 @@ export class Core {
   readonly stopping: AbortController = new AbortController()
   /** Neither measuring nor idle connections keep the process alive; work under way does. */
   readonly alive: KeepAlive = new KeepAlive()
+  /** Whose statement the present one is. */
+  readonly context: RequestContext
+  readonly warnings: Warnings
+  readonly #config: Config
   readonly #planner: Promise<Planner>
   readonly #runtime: Promise<Runtime<PgConnection>>
   #running: { readonly planner: Planner; readonly runtime: Runtime<PgConnection> } | null = null
@@ -67,6 +81,9 @@ export class Core {
     this.observer = parts.observer
     this.now = parts.now
     this.login = parts.login
+    this.context = parts.context
+    this.warnings = new Warnings(parts.observer, parts.context)
+    this.#config = parts.config
     this.#planner = parts.planner
     this.#runtime = parts.runtime
     // Every statement that waits for a server listens.
@@ -99,10 +116,15 @@ export class Core {
     return ground
   }
 
-  async #prepare(planner: Planner, generation: Generation<PgConnection>): Promise<Ground> {
-    const { config } = generation
+  /** What is configured now, also before anything runs. */
+  home(config: Config = this.#running?.runtime.current().config ?? this.#config): HomeConfig {
     const database = config.databases.get(this.login.database) ?? config.databases.get('*')
     if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.login.database } })
+    return { config, database }
+  }
+
+  async #prepare(planner: Planner, generation: Generation<PgConnection>): Promise<Ground> {
+    const { database } = this.home(generation.config)
     const greeting = await this.#greet(generation, database.default)
     return { planner, generation, database, greeting, fresh: this.newSession(greeting) }
   }

@@ -15,6 +15,7 @@ import { Core } from './core.js'
 import { openConnections } from './open-connection.js'
 import { loadPlanner } from './planner.js'
 import type { PgModule, RoutedPool, RouterOptions } from './public.js'
+import { RequestContext } from './request-context.js'
 import { createRoutedPool } from './routed-pool.js'
 
 /**
@@ -31,6 +32,7 @@ export function createRouter(options: RouterOptions): RoutedPool {
   const database = databaseOf(config, options)
   const now = (): number => performance.now()
   const observer = createObserver()
+  const context = new RequestContext()
   const events: { pool: RoutedPool | null } = { pool: null }
   const runtime = createRuntime({
     config,
@@ -38,8 +40,8 @@ export function createRouter(options: RouterOptions): RoutedPool {
     now,
     random: Math.random,
     background: true,
-    connect: (cluster) =>
-      openConnections(
+    connect: (cluster) => {
+      const open = openConnections(
         {
           pg,
           client: options.client ?? {},
@@ -50,14 +52,17 @@ export function createRouter(options: RouterOptions): RoutedPool {
           onIdleError: (error, client) => (events.pool?.listenerCount('error') ?? 0) > 0 && events.pool?.emit('error', error, client),
         },
         cluster,
-      ),
+      )
+      // Many requests will share the socket: it is not to be the one's that opens it.
+      return (node, identity, signal) => context.outside(() => open(node, identity, signal))
+    },
   })
   const planner = loadPlanner(config)
   // Whoever asks first hears of it; until then it must not end the process.
   runtime.catch(() => undefined)
   planner.catch(() => undefined)
   const login = { database, user: userOf(config, database, options), password: options.password ?? null }
-  const core = new Core({ pg, planner, runtime, observer, now, login })
+  const core = new Core({ pg, planner, runtime, observer, now, login, config, context })
   events.pool = createRoutedPool(pg, {
     core,
     options: { max: poolSize(config), database, user: login.user },

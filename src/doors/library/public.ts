@@ -12,21 +12,11 @@ import type {
   Submittable,
 } from 'pg'
 import type { ConfigInput } from '../../config/input.js'
-import type { Consistency } from '../../consistency/policy.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Observer } from '../../observe/events.js'
 import type { Plan } from '../../routing/plan.js'
 import type { RuntimeSnapshot, ReloadResult } from '../../runtime/contract.js'
-
-/** What one statement may ask of its route. It counts like a `/* pointsman: … *​/` comment in its text. */
-export interface RouteOptions {
-  /** `{ maxStaleness: '2s' }` is `bounded` by that. */
-  readonly consistency?: Consistency | { readonly maxStaleness: string | number }
-  /** A duration (`'2s'`, `'500ms'`), or milliseconds. */
-  readonly maxStaleness?: string | number
-  /** The key of the row where the statement itself does not tell it. */
-  readonly shardKey?: string | number | bigint
-}
+import type { RequestApi, RouteOptions } from './request-types.js'
 
 export interface RoutedQueryConfig<I = unknown[]> extends QueryConfig<I>, RouteOptions {}
 export interface RoutedQueryArrayConfig<I = unknown[]> extends QueryArrayConfig<I>, RouteOptions {}
@@ -70,7 +60,7 @@ export interface RoutedClient extends PoolClient {
 }
 
 /** A pg.Pool for whoever uses it; an instance of the `pg.Pool` that createRouter() was given. */
-export interface RoutedPool extends Pool {
+export interface RoutedPool extends Pool, RequestApi<RoutedClient> {
   query: RoutedQuery & Pool['query']
   connect: (() => Promise<RoutedClient>) & Pool['connect']
   /** Resolves when the servers have been looked at once (or a few seconds have passed). Queries wait for it by themselves. */

@@ -2,8 +2,9 @@
 // with a callback or without; or a Submittable (pg-cursor, pg-query-stream, pg-copy-streams, pg.Query), which pg returns at once.
 import type { Submittable } from 'pg'
 import type { PgResult } from './pg-client.js'
+import { bindToCaller } from './bind-to-caller.js'
 import { watchClosing, type Closing } from './closing.js'
-import type { RouteOptions } from './public.js'
+import type { RouteOptions } from './request-types.js'
 
 export type Callback = (error: Error | null, result?: PgResult | PgResult[]) => void
 
@@ -17,6 +18,7 @@ export interface PlainQuery {
   /** What pg's own query() is given, values included. */
   readonly config: object
   readonly route: RouteOptions
+  readonly scope?: RouteOptions | undefined
   readonly callback: Callback | null
 }
 
@@ -26,11 +28,13 @@ export interface SubmittedQuery {
   readonly values: readonly unknown[]
   readonly submittable: Submittable & { handleError(error: Error, connection?: unknown): void }
   readonly route: RouteOptions
+  readonly scope?: RouteOptions | undefined
   readonly closing: Closing
   /** Passed on to pg as they came. */
   readonly rest: readonly unknown[]
 }
 
+/** `route`: what this query asks of its route; `scope`: what is asked around it, where it does not say itself. */
 export type Query = PlainQuery | SubmittedQuery
 
 /** Throws TypeError where pg does: no query at all, a callback that is no function. */
@@ -79,6 +83,7 @@ function submitted(submittable: SubmittedQuery['submittable'], rest: readonly un
     readonly cursor?: { readonly text?: unknown; readonly values?: unknown }
   }
   const holder = typeof outer.text === 'string' ? outer : (outer.cursor ?? outer)
+  bindToCaller(submittable, holder)
   return {
     kind: 'submittable',
     text: typeof holder.text === 'string' ? holder.text : '',

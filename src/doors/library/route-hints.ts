@@ -2,14 +2,33 @@
 // same checks, the same words in the plan. Where the text has a comment too, the two must not differ.
 import { parseDuration } from '../../consistency/duration.js'
 import type { Hints, Understood } from '../../sql/statement.js'
-import type { RouteOptions } from './public.js'
+import type { RouteOptions } from './request-types.js'
 
 const levels: ReadonlySet<unknown> = new Set(['strong', 'session', 'bounded', 'any'])
 
-/** The same text with the options added to its hints; the same object where there are none. */
-export function withRouteOptions(understood: Understood, options: RouteOptions): Understood {
-  const { consistency, maxStaleness, shardKey } = options
-  if (consistency === undefined && maxStaleness === undefined && shardKey === undefined) return understood
+/**
+ * The same text with the options added to its hints; the same object where there are none. `scope`: what the code around it
+ * asks, where neither the options nor the text's comment say it. How fresh, as a whole, is one thing that is said.
+ */
+export function withRouteOptions(understood: Understood, options: RouteOptions, scope?: RouteOptions): Understood {
+  const own = withOwnOptions(understood, options)
+  if (scope === undefined) return own
+  const hints = own.hints
+  const fresh = hints === null || (hints.consistency === null && hints.maxStalenessMs === null)
+  return withOwnOptions(own, {
+    ...(fresh ? freshnessOf(scope) : {}),
+    ...((hints?.shardKey ?? null) === null && scope.shardKey !== undefined ? { shardKey: scope.shardKey } : {}),
+    ...((hints?.stickyWrites ?? null) === null && scope.stickyWrites !== undefined ? { stickyWrites: scope.stickyWrites } : {}),
+  })
+}
+
+function freshnessOf({ consistency, maxStaleness }: RouteOptions): RouteOptions {
+  return { ...(consistency === undefined ? {} : { consistency }), ...(maxStaleness === undefined ? {} : { maxStaleness }) }
+}
+
+function withOwnOptions(understood: Understood, options: RouteOptions): Understood {
+  const { consistency, maxStaleness, shardKey, stickyWrites } = options
+  if (consistency === undefined && maxStaleness === undefined && shardKey === undefined && stickyWrites === undefined) return understood
   const problems: string[] = [...(understood.hints?.problems ?? [])]
   const said = read(options, problems)
   const text = understood.hints
@@ -24,7 +43,7 @@ export function withRouteOptions(understood: Understood, options: RouteOptions):
     maxStalenessMs: merge('max_staleness', text?.maxStalenessMs, said.maxStalenessMs),
     shardKey: merge('shard_key', text?.shardKey, said.shardKey),
     cluster: text?.cluster ?? null,
-    stickyWrites: text?.stickyWrites ?? null,
+    stickyWrites: merge('sticky_writes', text?.stickyWrites, stickyWrites ?? null),
     explain: text?.explain ?? false,
     problems,
   }

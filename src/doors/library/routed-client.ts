@@ -4,6 +4,8 @@ import { EventEmitter } from 'node:events'
 import { Conversation, type Answer } from './conversation.js'
 import type { Core } from './core.js'
 import { readQuery, type Callback, type Query } from './query-arguments.js'
+import type { RouteOptions } from './request-types.js'
+import { innerFirst, type Around } from './request-context.js'
 
 type TypeArguments = readonly unknown[]
 
@@ -13,23 +15,34 @@ export class RoutedClientImpl extends EventEmitter {
   readonly #onRelease: (error: unknown) => void
   /** Parsers set on this client, to be set on whichever connection it gets. */
   readonly #types: TypeParsers
+  readonly #made: Around
   #released = false
 
-  constructor(core: Core, types: TypeParsers, onRelease: (error: unknown) => void) {
+  /** `around`: of connect(). Its session is the client's for good; scopes hold for what is called inside them. */
+  constructor(core: Core, types: TypeParsers, around: Around, onRelease: (error: unknown) => void) {
     super()
     this.#core = core
     this.#types = types
     this.#onRelease = onRelease
-    this.#conversation = new Conversation(core, { keeps: true, listener: this })
+    this.#made = around
+    this.#conversation = new Conversation(core, { keeps: true, listener: this, session: around.session })
   }
 
   /** As pg.Client.query: promise, callback, or a Submittable, which is returned at once. */
   query(first: unknown, second?: unknown, third?: unknown): unknown {
-    const query = this.#types.applied(readQuery(first, second, third))
+    const query = scoped(this.#types.applied(readQuery(first, second, third)), this.#around())
     const run = this.#released
       ? Promise.reject(new Error('Client was released to the pool and is not queryable'))
       : this.#conversation.run(query)
     return deliver(query, run)
+  }
+
+  /** The scopes that it is called in; where they say nothing, those that it was made in. */
+  #around(): RouteOptions | undefined {
+    const { scope } = this.#core.context.current()
+    const made = this.#made
+    const around = scope === undefined ? made.scope : innerFirst(scope, made.scope)
+    return made.own === undefined ? around : innerFirst(made.own, around)
   }
 
   /** Gives the client back. With an error, or true, its connections are closed. */
@@ -143,6 +156,11 @@ export class TypeParsers {
     this.#overrides ??= this.#make()
     return this.#overrides
   }
+}
+
+/** The query with what is asked around it. */
+export function scoped(query: Query, scope: RouteOptions | undefined): Query {
+  return scope === undefined ? query : { ...query, scope }
 }
 
 /** Hands a result out in the form the query asked for it. */

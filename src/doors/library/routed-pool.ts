@@ -9,8 +9,11 @@ import { Conversation } from './conversation.js'
 import type { Core } from './core.js'
 import type { LeaseListener } from './hold.js'
 import type { PgModule, RoutedPool } from './public.js'
+import type { RouteOptions } from './request-types.js'
 import { readQuery, type Query } from './query-arguments.js'
-import { deliver, RoutedClientImpl, TypeParsers } from './routed-client.js'
+import { requestApi } from './request-api.js'
+import type { Around, CarriedSession } from './request-context.js'
+import { deliver, RoutedClientImpl, scoped, TypeParsers } from './routed-client.js'
 
 /** What createRouter() has made before the pool exists. */
 export interface PoolParts {
@@ -51,6 +54,11 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
 
     connect(callback?: ConnectCallback): Promise<RoutedClientImpl> | undefined {
       return this.#connect(callback)
+    }
+
+    /** connect() for a transaction whose own options outrank the scopes around it. */
+    checkOut(own: RouteOptions): Promise<RoutedClientImpl> {
+      return this.ending ? Promise.reject(ended()) : this.#checkOut({ ...this.#parts.core.context.current(), own })
     }
 
     end(callback?: (error?: Error) => void): Promise<void> | undefined {
@@ -99,7 +107,9 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
     }
 
     #explain(sql: unknown, parameters?: readonly unknown[]): ReturnType<Conversation['explain']> {
-      return new Conversation(this.#parts.core, { keeps: false, listener: null }).explain(readQuery(sql, parameters))
+      const { core } = this.#parts
+      const { session, scope } = core.context.current()
+      return new Conversation(core, { keeps: false, listener: null, session }).explain(scoped(readQuery(sql, parameters), scope))
     }
 
     #sum(of: (pool: RuntimeSnapshot['pools'][number]) => number): number {
@@ -112,17 +122,18 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
         setImmediate(first as (error: Error) => void, error)
         return undefined
       }
-      const query = readQuery(first, second, third)
+      const { session, scope } = this.#parts.core.context.current()
+      const query = scoped(readQuery(first, second, third), scope)
       if (this.ending) return deliver(query, Promise.reject(ended()))
-      return deliver(query, this.#once(query))
+      return deliver(query, this.#once(query, session))
     }
 
-    /** A statement outside any session. It counts as being checked out while it runs, so that end() waits for it. */
-    async #once(query: Query): ReturnType<Conversation['run']> {
+    /** A statement outside any client. It counts as being checked out while it runs, so that end() waits for it. */
+    async #once(query: Query, session: CarriedSession | null): ReturnType<Conversation['run']> {
       const { core } = this.#parts
       this.#out++
       try {
-        return await new Conversation(core, { keeps: false, listener: null, leases: this.#leases }).run(query)
+        return await new Conversation(core, { keeps: false, listener: null, leases: this.#leases, session }).run(query)
       } finally {
         this.#in()
       }
@@ -134,7 +145,7 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
         callback(ended(), undefined, () => undefined)
         return undefined
       }
-      const checkedOut = this.#checkOut()
+      const checkedOut = this.#checkOut(this.#parts.core.context.current())
       if (callback === undefined) return checkedOut
       checkedOut.then(
         (client) => {
@@ -147,14 +158,14 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
       return undefined
     }
 
-    async #checkOut(): Promise<RoutedClientImpl> {
+    async #checkOut(around: Around): Promise<RoutedClientImpl> {
       this.#out++
       const { core, makeTypes } = this.#parts
       await core.ready().catch((error: unknown) => {
         this.#in()
         throw error
       })
-      const client: RoutedClientImpl = new RoutedClientImpl(core, new TypeParsers(makeTypes), (error) => {
+      const client: RoutedClientImpl = new RoutedClientImpl(core, new TypeParsers(makeTypes), around, (error) => {
         this.#in()
         this.emit('release', error, client)
       })
@@ -196,8 +207,13 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
       this.ended = true
     }
   }
+  const pool = new PointsmanPool(parts)
+  // Like methods: they do not show where a pool is printed or its properties are counted.
+  for (const [name, value] of Object.entries(requestApi(parts.core, (own) => pool.checkOut(own)))) {
+    Object.defineProperty(pool, name, { value: value as unknown })
+  }
   // public.ts has the overloads of @types/pg; one implementation cannot be typed as all of them.
-  return new PointsmanPool(parts) as unknown as RoutedPool
+  return pool as unknown as RoutedPool
 }
 
 function ended(): Error {
