@@ -3,7 +3,7 @@
 import type { SettingChange, SettingValue, Statement, TransactionFacts } from '../sql/statement.js'
 import { suppliedCluster, type Context } from './context.js'
 import { answer, one, refuse } from './make.js'
-import type { OnePlan, Plan } from './plan.js'
+import type { OnePlan, Plan, RefusePlan } from './plan.js'
 import { why, type Rule } from './rules.js'
 import { checkSetting, isOurs, planRead, planSet, planShow } from './settings.js'
 
@@ -47,8 +47,9 @@ export function sessionKind(context: Context, statement: Statement): SessionKind
     case 'load':
       return stateful(context, 'load', 'LOAD', { pins: 'load', taints: 'LOAD' })
     case 'select': {
-      const read = detail.reads === null || context.inBatch ? null : planRead(detail.reads.name, detail.reads.column)
-      return read === null ? null : decided(read)
+      const read = detail.reads === null ? null : planRead(detail.reads.name, detail.reads.column)
+      if (read === null) return null
+      return decided(context.inBatch ? notTogether(`current_setting('${detail.reads?.name ?? ''}')`) : read)
     }
     case 'explain': {
       const { inner, analyze } = detail
@@ -205,12 +206,15 @@ function setKind(context: Context, change: SettingChange): SessionKind {
 function showKind(context: Context, name: string): SessionKind {
   if (!isOurs(name)) return onPrimary(context, 'setting', `SHOW ${name}`, {})
   if (!context.inBatch) return decided(planShow(name))
-  return decided(
-    refuse('show', {
-      message: `SHOW ${name} is answered by Pointsman and cannot go together with other statements`,
-      hint: 'Send it by itself.',
-    }),
-  )
+  return decided(notTogether(`SHOW ${name}`))
+}
+
+/** A server would say something else, or nothing. */
+function notTogether(what: string): RefusePlan {
+  return refuse('show', {
+    message: `${what} is answered by Pointsman and cannot go together with other statements`,
+    hint: 'Send it by itself.',
+  })
 }
 
 function discardKind(context: Context, what: 'all' | 'plans' | 'sequences' | 'temp'): SessionKind {

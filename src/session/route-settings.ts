@@ -6,6 +6,9 @@ import { parseSwitch } from '../sql/switch.js'
 import type { Settings } from './settings.js'
 import type { RouteOverrides } from './view.js'
 
+/** Brings a token (consistency/token.ts). It moves floors and is never kept as a setting. */
+export const tokenSetting = 'pointsman.token'
+
 const levels: readonly string[] = ['strong', 'session', 'bounded', 'any'] satisfies readonly Consistency[]
 
 /** What is wrong with `value` for the setting `name`, in words; null: it can be set. */
@@ -17,6 +20,8 @@ export function routeSettingProblem(name: string, value: string): string | null 
       return parseDuration(value) === null ? `invalid value for parameter "${name}": a duration such as 2s or 200ms is needed` : null
     case 'pointsman.shard_key':
     case 'pointsman.cluster':
+    // Whatever it is, it is no error: see importToken().
+    case tokenSetting:
       return null
     case 'pointsman.sticky_writes':
       return parseSwitch(value) === null ? `parameter "${name}" requires a Boolean value` : null

@@ -1,10 +1,19 @@
 // session/session.ts — one client's life as far as routing must know it: settings, transaction, prepared names, pins.
 // Holds values and makes the SessionView that plan() reads; it sends nothing and waits for nothing.
-import type { Statement, Understood } from '../sql/statement.js'
+import type { SettingChange, Statement, Understood } from '../sql/statement.js'
 import { decoderFor, plainlyOn, safeEncoding } from './lexing.js'
-import { routeOverrides } from './route-settings.js'
+import { routeOverrides, tokenSetting } from './route-settings.js'
 import { resolveSearchPath } from './search-path.js'
-import { effective, resolveChange, settle, startSettings, type ParameterText, type Settings, type SettingsState } from './settings.js'
+import {
+  effective,
+  resolveChange,
+  settle,
+  startSettings,
+  type Change,
+  type ParameterText,
+  type Settings,
+  type SettingsState,
+} from './settings.js'
 import { idle, transactionView, type TransactionState } from './transaction.js'
 import type { SessionView } from './view.js'
 
@@ -167,13 +176,18 @@ export function settleStatement(state: SettingsState, statement: Statement, tag:
   }
 }
 
-function changeAll(state: SettingsState, changes: readonly Parameters<typeof resolveChange>[0][], parameter: ParameterText): SettingsState {
+function changeAll(state: SettingsState, changes: readonly SettingChange[], parameter: ParameterText): SettingsState {
   let next = state
   for (const each of changes) {
-    const change = resolveChange(each, parameter)
+    const change = each.name === tokenSetting ? unkept(each.scope) : resolveChange(each, parameter)
     if (change !== null) next = settle(next, { kind: 'change', change })
   }
   return next
+}
+
+/** That a token was set is all that a connection must know, to be rid of it; it may be long. */
+function unkept(scope: SettingChange['scope']): Change {
+  return { name: tokenSetting, local: scope === 'local', value: '' }
 }
 
 function settleTransaction(

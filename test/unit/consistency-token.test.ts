@@ -14,6 +14,7 @@ const view = (id: string, parts: Partial<ClusterView> = {}): ClusterView => ({
   id,
   system,
   timeline: 1,
+  since: 0,
   series: { samples: [] },
   nodes: [],
   ...parts,
@@ -71,7 +72,10 @@ t.test('only what was made here is read', (t) => {
   ]
   for (const text of bad) t.equal(decodeToken(text, null).ok, false, text.slice(0, 60))
   t.same(decodeToken(raw(`[["a","",-0,null]]`), null), { ok: true, entries: [{ cluster: 'a', system: '', timeline: 0, lsn: null }] })
-  t.equal(Object.is((decodeToken(raw(`[["a","",-0,null]]`), null) as { entries: TokenEntry[] }).entries[0]?.timeline, 0), true)
+  t.equal(
+    Object.is((decodeToken(raw(`[["a","",-0,null]]`), null) as { readonly entries?: readonly TokenEntry[] }).entries?.[0]?.timeline, 0),
+    true,
+  )
   t.end()
 })
 

@@ -5,12 +5,13 @@ import { encodeCommandComplete, emptyMessages } from '../../protocol/backend-mes
 import { encodeNoticeResponse, type ErrorFields } from '../../protocol/error-fields.js'
 import { encodeDataRow, encodeRowDescription } from '../../protocol/rows.js'
 import type { AnswerPlan } from '../../routing/plan.js'
-import { routeSettingProblem } from '../../session/route-settings.js'
+import { routeSettingProblem, tokenSetting } from '../../session/route-settings.js'
 import { settleStatement } from '../../session/session.js'
-import { effective, resolveChange, settle, type ParameterText } from '../../session/settings.js'
+import { effective, resolveChange, settle, type Change, type ParameterText } from '../../session/settings.js'
 import { defer, deferBegin, idle, recover } from '../../session/transaction.js'
 import type { SettingChange, Statement, TransactionFacts, Understood } from '../../sql/statement.js'
 import type { Conversation } from './conversation.js'
+import { sessionToken, takeChange, tokenResolved } from './tokens.js'
 
 export interface Answer {
   readonly notice: ErrorFields | null
@@ -49,6 +50,11 @@ export function columnsOf(plan: AnswerPlan): readonly string[] | null {
     default:
       return null
   }
+}
+
+/** What must be waited for before `plan` can be answered; null: nothing. Never rejects. */
+export function answerable(conversation: Conversation, { answer: said }: AnswerPlan): Promise<void> | null {
+  return said.what === 'show' && said.name === tokenSetting ? tokenResolved(conversation) : null
 }
 
 /** Does what `plan` says and gives what the client is told. Throws what a server would have raised. */
@@ -124,6 +130,9 @@ function rollbackTo(conversation: Conversation, name: string): Answer {
   return { ...nothing, tag: 'ROLLBACK' }
 }
 
+/** What SHOW says of settings that nobody has set, where that is not nothing. */
+const defaults: ReadonlyMap<string, string> = new Map([['pointsman.sticky_writes', 'on']])
+
 function show(conversation: Conversation, name: string): Answer {
   return { ...nothing, columns: [name], rows: shown(conversation, name), tag: 'SHOW' }
 }
@@ -133,27 +142,26 @@ function shown(conversation: Conversation, name: string): readonly (readonly (st
     const last = conversation.lastRoute
     return [[last === null ? 'no statement has been routed yet' : conversation.core.printRoute(last.plan, last.route)]]
   }
-  if (name === 'pointsman.token') {
-    throw new PointsmanError('feature_not_supported', {
-      values: { what: 'pointsman.token is not supported by this version' },
-      hint: 'Read-your-writes holds within a session; use consistency=strong where another session must see the write.',
-    })
-  }
-  return [[effective(conversation.session.settings, name) ?? '']]
+  if (name === tokenSetting) return [[sessionToken(conversation)]]
+  return [[effective(conversation.session.settings, name) ?? defaults.get(name) ?? '']]
 }
 
 function set(conversation: Conversation, said: SettingChange, parameter: ParameterText): Answer {
   const { session } = conversation
-  const change = resolveChange(said, parameter)
+  const change = takeChange(conversation, said, parameter) ? taken(said) : resolveChange(said, parameter)
   if (change === null) throw new PointsmanError('invalid_parameter_value', { values: { what: `the value of "${said.name}" is not known` } })
   const problem = change.value === null ? null : routeSettingProblem(change.name, change.value)
   if (problem !== null) throw new PointsmanError('invalid_parameter_value', { values: { what: problem } })
   // Undo points exist only in a transaction, so outside one SET LOCAL does nothing but warn.
   const lost = change.local && session.transaction.kind === 'idle'
-  if (!lost) session.settings = settle(session.settings, { kind: 'change', change })
+  if (!lost && change.name !== tokenSetting) session.settings = settle(session.settings, { kind: 'change', change })
   const notice = lost && !said.viaFunction ? warning('25P01', 'SET LOCAL can only be used in transaction blocks') : null
   if (said.viaFunction) return { notice, columns: ['set_config'], rows: [[change.value ?? '']], tag: 'SELECT 1' }
   return { ...nothing, notice, tag: change.value === null && said.value === null ? 'RESET' : 'SET' }
+}
+
+function taken({ name, scope, value }: SettingChange): Change {
+  return { name, local: scope === 'local', value: value === null ? null : '' }
 }
 
 function deallocate(conversation: Conversation, name: string | null): Answer {

@@ -21,6 +21,7 @@ import { MessageReader, rememberTypes, unknownParameters, type Message, type Por
 import type { Proof } from './proved-statements.js'
 import type { Request, Running } from './request.js'
 import { asWrite } from './simple-query.js'
+import { asksToken, takeTokens, tokenParameters, tokenResolved } from './tokens.js'
 
 /** A batch longer than this is sent in steps, as if the client had flushed. */
 const stepBytes = 1024 * 1024
@@ -128,7 +129,7 @@ export class Batch {
   /** Sync: the end of the batch, whatever became of it. */
   sync(): Promise<void> | null {
     const request = (this.#request ??= this.#begin())
-    const unusual = this.#failed || this.#hold !== null || this.#conversation.ending !== null
+    const unusual = this.#failed || this.#hold !== null || this.#conversation.ending !== null || this.#fresh.some(tokenAsked)
     if (unusual || this.#fresh.some((message) => errorOf(message) !== null)) return this.#through(request, () => this.#syncUnusual(request))
     try {
       return this.#syncUsual(request)
@@ -235,12 +236,19 @@ export class Batch {
       const problem = messages.map((message, at) => this.#problemOf(message, at)).find((found) => found !== null)
       const sound = problem === undefined ? messages : messages.slice(0, problem.at)
       const runs = sound.some((message) => message.kind === 'execute')
+      if (sound.some(tokenAsked)) await this.#tokenResolved()
       if (problem === undefined || runs) await this.#take(sound, request, last && problem === undefined)
       if (problem !== undefined) throw problem.error
     } catch (error) {
       if (last) throw error
       await this.#refuse(error)
     }
+  }
+
+  /** The answer may need what only a sample tells. */
+  async #tokenResolved(): Promise<void> {
+    await tokenResolved(this.#conversation)
+    this.#conversation.requirePresent()
   }
 
   async #take(messages: readonly Message[], request: Request, last: boolean): Promise<void> {
@@ -412,6 +420,11 @@ export class Batch {
     const plan = conversation.plan([first, ...others], this.#view())
     request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+    if (plan.kind === 'one' && plan.settings.length > 0) {
+      for (const { statement, portal } of known) {
+        if (statement !== null) takeTokens(conversation, statement.understood, tokenParameters(portal))
+      }
+    }
     if (plan.kind === 'one') return { messages, plan, replies: this.#strangers(messages, plan), runs: true }
     return this.#answered(messages, known[0] as Message, plan)
   }
@@ -633,6 +646,10 @@ class Sending {
     const name = message.statement === null ? '' : this.#known(message.statement, label)
     this.put([encodeDescribe({ of: 'statement', name })], { act: 'forward', reply: 'describe-statement', label })
   }
+}
+
+function tokenAsked(message: Message): boolean {
+  return message.kind === 'execute' && message.statement !== null && asksToken(message.statement.understood)
 }
 
 const labels: readonly string[] = Array.from({ length: 64 }, (_, index) => String(index))

@@ -13,6 +13,8 @@ export interface Portal {
   readonly statement: ClientStatement
   readonly parameters: ParameterSource
   readonly text: ParameterText
+  /** Of its Bind. */
+  readonly bytes: number
 }
 
 interface MessageBase {
@@ -163,7 +165,7 @@ function makePortal(statement: ClientStatement, frame: Uint8Array, decoder: 'utf
     if (value === undefined || value === null) return value
     return 'text' in value ? value.text : textOf(value.binary, decoder)
   }
-  return { statement, parameters: { get }, text }
+  return { statement, parameters: { get }, text, bytes: frame.length }
 }
 
 function textOf(bytes: Uint8Array, decoder: 'utf8' | 'latin1'): string {

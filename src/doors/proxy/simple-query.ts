@@ -1,14 +1,15 @@
 // doors/proxy/simple-query.ts — one Query message: answered here, refused, or sent as it came to one server.
 import { PointsmanError } from '../../errors/error.js'
 import { decodeQuery } from '../../protocol/query.js'
-import type { OnePlan, Plan } from '../../routing/plan.js'
+import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import type { ParameterText } from '../../session/settings.js'
 import type { Understood } from '../../sql/statement.js'
-import { answer, describeFrames, executeFrames, type Answer } from './answer.js'
+import { answer, answerable, describeFrames, executeFrames, type Answer } from './answer.js'
 import type { Conversation } from './conversation.js'
 import type { End, Hold } from './hold.js'
 import type { Request, Running } from './request.js'
+import { takeTokens } from './tokens.js'
 
 const noParameter: ParameterText = () => undefined
 
@@ -61,15 +62,36 @@ class SimpleQuery {
     request.plan = plan
     switch (plan.kind) {
       case 'answer':
-        reply(conversation, answer(conversation, plan, this.#understood, noParameter))
-        conversation.ready()
-        conversation.finish(request)
-        return null
+        return this.#answer(plan)
       case 'refuse':
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'one':
+        if (plan.settings.length > 0) takeTokens(conversation, this.#understood, noParameter)
         return this.#runOn(plan)
     }
+  }
+
+  #answer(plan: AnswerPlan): Promise<void> | null {
+    const conversation = this.#conversation
+    const waiting = answerable(conversation, plan)
+    if (waiting !== null) return this.#answerAfter(plan, waiting)
+    reply(conversation, answer(conversation, plan, this.#understood, noParameter))
+    conversation.ready()
+    conversation.finish(this.#request)
+    return null
+  }
+
+  async #answerAfter(plan: AnswerPlan, waiting: Promise<void>): Promise<void> {
+    const conversation = this.#conversation
+    await waiting
+    try {
+      conversation.requirePresent()
+      reply(conversation, answer(conversation, plan, this.#understood, noParameter))
+      conversation.ready()
+    } catch (error) {
+      return refused(conversation, this.#request, error)
+    }
+    conversation.finish(this.#request)
   }
 
   #runOn(plan: OnePlan): Promise<void> {
