@@ -4,6 +4,7 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Events, Observer } from '../observe/events.js'
 import type { RuntimeSnapshot } from '../runtime/contract.js'
+import { countConsistency, gaugeConsistency } from './consistency.js'
 import { Durations, type Tally } from './durations.js'
 import { replicaStaleness } from './staleness.js'
 
@@ -32,7 +33,8 @@ const consistencies: ReadonlySet<string> = new Set(['strong', 'session', 'bounde
 export function createMetrics(observer: Observer, sources: MetricSources): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const off = [...countQueries(registry, observer, sources), ...countEvents(registry, observer)]
+  const off = [...countQueries(registry, observer, sources), ...countEvents(registry, observer), ...countConsistency(registry, observer)]
+  gaugeConsistency(registry, () => [...sources.snapshot().topology.clusters.values()], sources.now)
   gaugeNodes(registry, sources)
   gaugePools(registry, sources)
   gaugeShapes(registry, sources)

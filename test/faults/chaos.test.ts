@@ -21,7 +21,6 @@ const running = await withTopology(t, {
     },
   },
 })
-const main = running.cluster('main')
 const calm = routerConfig(running, { default: 'main', reads: { default: { consistency: 'session', on_unmet: ['wait 30ms', 'primary'] } } })
 const wild: ConfigInput = {
   ...calm,
@@ -131,7 +130,7 @@ async function prove(t: Test, { users, observer, calm, snapshot }: Door): Promis
 t.test('chaos through the proxy', async (t) => {
   const it = await withProxy(t, wild)
   t.match(it.events('log')[0], { level: 'warn', message: /CHAOS IS ON/ })
-  const users = Array.from({ length: 5 }, (_, index) => new User(1 + index, async () => it.connect() as Promise<Sql>))
+  const users = Array.from({ length: 5 }, (_, index) => new User(1 + index, async () => it.connect()))
   await prove(t, {
     users,
     observer: it.observer,
@@ -170,7 +169,7 @@ async function session(t: Test, pool: pg.Pool): Promise<Sql> {
   const client = await pool.connect()
   client.on('error', () => undefined)
   t.teardown(() => client.release())
-  return client as unknown as Sql
+  return client
 }
 
 function valid(input: ConfigInput): Parameters<Awaited<ReturnType<typeof withProxy>>['runtime']['reload']>[0] {

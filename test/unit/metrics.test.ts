@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { createMetrics, type MetricSources } from '../../src/metrics/metrics.js'
 import { createObserver } from '../../src/observe/observer.js'
@@ -96,6 +97,64 @@ t.test('events count, and labels stay bounded', async (t) => {
   t.match(text, 'pointsman_clients 1')
   t.match(text, /pointsman_query_seconds_bucket\{le="0.0025",cluster="main",role="replica"\} 1/)
   t.notMatch(text, /secret words|tenant_/)
+})
+
+t.test('what is told of consistency', async (t) => {
+  const replica = node('r:1', { position: at(250n) })
+  const aside = node('s:1', { position: at(300n), unfit: 'set aside: paused by chaos' })
+  const ahead = { ...primary, insertAheadBytes: 24 }
+  let snapshot = snapshotOf([ahead, replica, aside])
+  const { observer, metrics } = start(() => snapshot)
+  t.teardown(() => metrics.close())
+  const value = async (line: string): Promise<number | null> => {
+    const found = (await metrics.text()).split('\n').find((one) => one.startsWith(`pointsman_${line} `))
+    return found === undefined ? null : Number(found.split(' ').at(-1))
+  }
+  observer.emit('query.end', query)
+  observer.emit('query.end', { ...query, node: 'p:1', role: 'primary', boundSeconds: 0 })
+  observer.emit('query.end', { ...query, boundSeconds: null })
+  observer.emit('query.end', { ...query, outcome: 'lost' })
+  observer.emit('query.end', { ...query, policy: null, boundSeconds: null })
+  t.equal(await value('read_bound_seconds_bucket{le="0.05",policy="any",node="r:1"}'), 0)
+  t.equal(await value('read_bound_seconds_bucket{le="0.1",policy="any",node="r:1"}'), 1)
+  t.equal(await value('read_bound_seconds_count{policy="any",node="r:1"}'), 1)
+  t.equal(await value('read_bound_seconds_bucket{le="0",policy="any",node="p:1"}'), 1, 'the primary is not stale')
+  t.equal(await value('reads_unproved_total{policy="any"}'), 1)
+
+  observer.emit('writes.lost', { cluster: 'main', possible: 3, from: 0, to: 1, reason: '' })
+  observer.emit('primary.fenced', { cluster: 'main', node: 'p:1', reason: 'words' })
+  observer.emit('cache.read', { database: 'app', cluster: 'main', outcome: 'shared' })
+  observer.emit('chaos', { what: 'kill', cluster: 'main', node: 'r:1' })
+  observer.emit('read.unmet', { cluster: 'main', policy: 'session', step: 'degraded' })
+  t.equal(await value('possible_lost_writes_total{cluster="main"}'), 3)
+  t.equal(await value('primary_fenced_total{cluster="main"}'), 1)
+  t.equal(await value('cache_reads_total{cluster="main",outcome="shared"}'), 1)
+  t.equal(await value('chaos_total{what="kill"}'), 1)
+  t.equal(await value('unmet_reads_total{policy="session",step="degraded"}'), 1)
+  const turn = (on: boolean) => observer.emit('switch.changed', { cluster: 'main', switch: 'allow_stale', on, detail: '', by: 'ops' })
+  turn(true)
+  t.equal(await value('switch_on{cluster="main",switch="allow_stale"}'), 1)
+  turn(false)
+  t.equal(await value('switch_on{cluster="main",switch="allow_stale"}'), 0)
+
+  t.equal(await value('replicas_usable{cluster="main"}'), 1)
+  t.equal(await value('replay_lag_bytes{node="r:1"}'), 50)
+  t.equal(await value('replay_lag_bytes{node="p:1"}'), null)
+  t.equal(await value('insert_ahead_bytes{node="p:1"}'), 24)
+  t.equal(await value('cluster_headless_seconds{cluster="main"}'), 0)
+  const main = snapshot.topology.clusters.get('main')!
+  snapshot = { ...snapshot, topology: { generation: 2, clusters: new Map([['main', { ...main, primary: null, headlessSince: 1500 }]]) } }
+  t.equal(await value('cluster_headless_seconds{cluster="main"}'), 2)
+  t.equal(await value('replay_lag_bytes{node="r:1"}'), null, 'nothing to compare with')
+})
+
+t.test('the documentation lists every metric, and no other', async (t) => {
+  const { metrics } = start(() => snapshotOf([]))
+  t.teardown(() => metrics.close())
+  const told = [...(await metrics.text()).matchAll(/^# TYPE (pointsman_\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`)
+  const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
+  const written = [...docs.matchAll(/^\| `(pointsman_\w+)` +\| (\w+) /gm)].map(([, name, type]) => `${name} ${type}`)
+  t.same(written.sort(), told.sort())
 })
 
 t.test('staleness is proved at the moment of the scrape, or infinite', async (t) => {
