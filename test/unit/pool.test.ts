@@ -5,7 +5,8 @@ import t, { type Test } from 'tap'
 import { until } from '../../src/embedded/until.js'
 import { PointsmanError } from '../../src/errors/error.js'
 import type { Observer } from '../../src/observe/events.js'
-import type { Identity, PooledConnection } from '../../src/pool/contract.js'
+import { createObserver } from '../../src/observe/observer.js'
+import type { Identity, Lease, PooledConnection } from '../../src/pool/contract.js'
 import { Pool, type PoolSettings } from '../../src/pool/pool.js'
 
 class FakeConnection implements PooledConnection {
@@ -45,6 +46,7 @@ class FakeConnection implements PooledConnection {
   }
 }
 
+type Held = Lease<FakeConnection>
 const identity: Identity = { cluster: 'main', dbname: 'app', user: 'app', password: 'secret', key: 'k' }
 const node = { id: 'n:1', host: 'n', port: 1, weight: 1, zone: null, subscriber: false }
 const silent: Observer = { emit: () => undefined, on: () => () => undefined }
@@ -62,7 +64,7 @@ interface Bench {
   emptied: number
 }
 
-function bench(settings: Partial<PoolSettings> = {}, random: () => number = () => 0.5): Bench {
+function bench(settings: Partial<PoolSettings> = {}, random: () => number = () => 0.5, observer: Observer = silent): Bench {
   const it: { -readonly [K in keyof Bench]: Bench[K] } = {
     pool: undefined as unknown as Pool<FakeConnection>,
     opened: [],
@@ -83,7 +85,7 @@ function bench(settings: Partial<PoolSettings> = {}, random: () => number = () =
       it.opened.push(connection)
       return connection
     },
-    observer: silent,
+    observer,
     now: () => it.now,
     random,
     onFailure: (_node, error) => it.failures.push(error),
@@ -372,4 +374,46 @@ t.test('an opening that hangs ends in an error that names the node', async (t) =
   t.ok(error instanceof PointsmanError)
   t.match((error as Error).message, /n:1 did not answer within 10 ms/)
   t.equal(it.failures.length, 1)
+})
+
+t.test(
+  'cut off: idle ones are closed, lent ones severed under their holder, the others stay; who waits may be told to give up',
+  async (t) => {
+    const observer = createObserver()
+    const reasons: string[] = []
+    observer.on('pool.closed', ({ reason }) => reasons.push(reason))
+    const it = bench({ max: 3 }, () => 0.5, observer)
+    closing(t, it.pool)
+    const leases = await Promise.all([0, 1, 2].map(() => it.pool.lease({ signal: never })))
+    const [idle, lent, other] = leases as [Held, Held, Held]
+    idle.release(null)
+    t.equal(
+      it.pool.cutOff((connection) => connection !== other.connection, 'fenced'),
+      2,
+    )
+    await turn()
+    t.ok(idle.connection.closed)
+    t.notOk(lent.connection.usable)
+    t.ok(other.connection.usable)
+    lent.destroy('lost')
+    t.same(reasons, ['fenced', 'fenced'], 'the first reason is the true one')
+    await Promise.all([it.pool.lease({ signal: never }), it.pool.lease({ signal: never })])
+    const waiting = it.pool.lease({ signal: never })
+    it.pool.giveUpWaiting(new Error('the node is down'))
+    await t.rejects(waiting, { message: 'the node is down' })
+  },
+)
+
+t.test('who leaves while it waits has been cancelled, which is no failure of the pool', async (t) => {
+  const observer = createObserver()
+  const outcomes: string[] = []
+  observer.on('pool.wait', ({ outcome }) => outcomes.push(outcome))
+  const it = bench({ max: 1 }, () => 0.5, observer)
+  closing(t, it.pool)
+  await it.pool.lease({ signal: never })
+  const client = new AbortController()
+  const waiting = it.pool.lease({ signal: client.signal })
+  client.abort(new Error('left'))
+  await t.rejects(waiting, { message: 'left' })
+  t.same(outcomes, ['ok', 'canceled'])
 })
