@@ -9,7 +9,7 @@
 // the mark holds everything of it that survived, so the floor is made again from there (§2.8.3).
 import { firstSampleAfter } from './series.js'
 import type { Lsn } from './lsn.js'
-import type { ClusterView } from './position.js'
+import type { ClusterView, Position } from './position.js'
 
 /** How a read ended, well or not. All times are process-monotonic ms. */
 export interface ReadEnd {
@@ -32,8 +32,14 @@ export interface SessionFloors {
   writeEnded(cluster: string, now: number): void
   /** Every read counts, whatever its policy: a later `session` read must not show less. */
   readEnded(cluster: string, read: ReadEnd): void
-  /** Resolves what the cluster's samples can resolve, and says what is asked of the next `session` read. */
-  standing(cluster: ClusterView): Standing
+  /**
+   * Resolves what the cluster's samples can resolve, and says what is asked of a `session` read that was invoked at `invokedAt`,
+   * process-monotonic ms (default: now). All that this session has done so far is owed to it: a pipelined read arrives before
+   * the write ahead of it has ended. Of what is shared only endedBefore(invokedAt) is.
+   */
+  standing(cluster: ClusterView, invokedAt?: number): Standing
+  /** standing(), without what ended after `time`: while many go on writing, no sample would ever cover the last of them. */
+  endedBefore(cluster: ClusterView, time: number): Standing
   /** Takes what a token says of this cluster, received at `now`. It only ever raises what is asked. */
   imported(cluster: string, part: TokenPart, now: number): void
   /** What a token must say of this cluster so that whoever brings it sees what this session has written and seen; null: nothing. */
@@ -132,12 +138,12 @@ export function createFloors(shared: SessionFloors | null = null): SessionFloors
     }
     return state
   }
-  const own = (view: ClusterView): Standing => {
+  const own = (view: ClusterView, time = Infinity): Standing => {
     if (view.timeline === null) return { kind: 'pending', reason: 'no primary has been seen yet', impatient: false }
     const state = clusters.get(view.id)
     return state === undefined
       ? { kind: 'floor', timeline: view.timeline, lsn: 0n, same: null, claimed: false }
-      : stand(state, view, view.timeline)
+      : stand(state, view, view.timeline, time)
   }
   return {
     writeStarted: (cluster) => {
@@ -154,13 +160,14 @@ export function createFloors(shared: SessionFloors | null = null): SessionFloors
       if (read.role === 'primary') primaryRead(of(cluster), read)
       else replicaRead(of(cluster), read)
     },
-    standing: (view) => {
+    standing: (view, invokedAt = Infinity) => {
       const standing = own(view)
       if (shared === null || standing.kind === 'pending') return standing
-      const others = shared.standing(view)
+      const others = shared.endedBefore(view, invokedAt)
       if (others.kind === 'pending') return others
       return others.lsn > standing.lsn ? { ...standing, lsn: others.lsn } : standing
     },
+    endedBefore: own,
     imported: (cluster, part, now) => {
       claim(of(cluster), part, now)
     },
@@ -208,13 +215,16 @@ function replicaRead(state: ClusterFloors, read: ReadEnd): void {
   })
 }
 
-function stand(state: ClusterFloors, view: ClusterView, timeline: number): Standing {
+function stand(state: ClusterFloors, view: ClusterView, timeline: number, time = Infinity): Standing {
   if (state.writing > 0) return pending(state, 'a write of this session is in flight')
-  if (state.floor !== null && state.floor.timeline > timeline) return pending(state, 'this session has seen a newer timeline')
+  const known = state.floor
+  if (known !== null && known.timeline > timeline && known.mark >= view.since)
+    return pending(state, 'this session has seen a newer timeline')
   if (!moveToTimeline(state, view, timeline)) return pending(state, 'the new primary has not been sampled yet')
   const claimed = resolveClaim(state, view, timeline)
   if (claimed === null) return pending(state, 'a token of this session speaks of another timeline, and no sample has settled it yet')
-  if (!resolvePrimaryMark(state, view, timeline)) return pending(state, 'the last write or primary read of this session has no sample yet')
+  if (!resolvePrimaryMark(state, view, timeline, time))
+    return pending(state, 'the last write or primary read of this session has no sample yet')
   resolveReplicaMarks(state, view, timeline)
   if (state.reads.size > 1) return pending(state, 'reads of this session on several replicas have no sample yet')
   const [unresolved] = state.reads
@@ -246,8 +256,10 @@ function resolveClaim(state: ClusterFloors, view: ClusterView, timeline: number)
   const foreign = view.system !== null && claim.system !== view.system
   const sample = firstSampleAfter(view.series, claim.timeline > timeline && !foreign ? claim.mark + DOUBT_MS : claim.mark)
   if (sample === null) return claim.timeline === timeline && !foreign ? claim.lsn : null
-  const known = claim.timeline === timeline && !foreign && claim.lsn < sample.lsn
-  raise(state, { timeline, lsn: known ? claim.lsn : sample.lsn, mark: claim.mark })
+  // Another process may know of commits that are not on disk yet.
+  const top = sample.insert ?? sample.lsn
+  const known = claim.timeline === timeline && !foreign && claim.lsn < top
+  raise(state, { timeline, lsn: known ? claim.lsn : top, mark: claim.mark })
   state.claim = null
   return 0n
 }
@@ -293,21 +305,26 @@ function pending(state: ClusterFloors, reason: string): Standing {
   return { kind: 'pending', reason, impatient: state.writing === 0 && state.spills % (PATIENCE + 1) === PATIENCE }
 }
 
-/** False: the floor is of an older timeline and nothing was sampled on the new one since its mark. */
+/**
+ * False: the floor was made from another primary's samples (an older timeline; or the cluster was restored, or measured in
+ * another way), and the present one was not sampled since its mark.
+ */
 function moveToTimeline(state: ClusterFloors, view: ClusterView, timeline: number): boolean {
-  if (state.floor === null || state.floor.timeline === timeline) return true
+  if (state.floor === null || (state.floor.timeline === timeline && state.floor.mark >= view.since)) return true
   const sample = firstSampleAfter(view.series, state.floor.mark)
   if (sample === null) return false
-  state.floor = { timeline, lsn: sample.lsn, mark: state.floor.mark }
+  state.floor = { timeline, lsn: sample.lsn, mark: Math.max(state.floor.mark, view.since) }
   return true
 }
 
-function resolvePrimaryMark(state: ClusterFloors, view: ClusterView, timeline: number): boolean {
+/** A sample sent after `time` covers everything that ended before it; the mark stays for what ended later. */
+function resolvePrimaryMark(state: ClusterFloors, view: ClusterView, timeline: number, time: number): boolean {
   if (state.mark === null) return true
-  const sample = firstSampleAfter(view.series, state.mark)
+  const mark = Math.min(state.mark, time)
+  const sample = firstSampleAfter(view.series, mark)
   if (sample === null) return false
-  raise(state, { timeline, lsn: sample.lsn, mark: state.mark })
-  state.mark = null
+  raise(state, { timeline, lsn: sample.lsn, mark })
+  if (sample.sentAt > state.mark) state.mark = null
   return true
 }
 
@@ -320,11 +337,20 @@ function resolveReplicaMarks(state: ClusterFloors, view: ClusterView, timeline: 
   for (const [node, mark] of state.reads) {
     const position = view.nodes.find(({ id }) => id === node)?.position ?? null
     const own = position?.timeline === timeline && position.connectedAt <= mark.since && position.postmasterStart === mark.postmasterStart
-    const proof = own ? (position.sentAt > mark.endedAt ? position : null) : firstSampleAfter(view.series, mark.endedAt)
+    const proof = own ? boundBy(position, mark, view) : firstSampleAfter(view.series, mark.endedAt)
     if (proof === null) continue
     raise(state, { timeline, lsn: proof.lsn, mark: mark.endedAt })
     state.reads.delete(node)
   }
+}
+
+/** `position`: of the replica that was read, with no crash since; null: it does not bound the read yet. */
+function boundBy(position: Position, mark: ReplicaMark, view: ClusterView): { readonly lsn: Lsn } | null {
+  if (view.exact) return position.sentAt > mark.endedAt ? position : null
+  // Between two heartbeats it may show anything of what lies between: the primary's next one bounds it. Until the replica
+  // itself is there it alone is known to be good enough.
+  const sample = firstSampleAfter(view.series, mark.endedAt)
+  return sample !== null && position.lsn >= sample.lsn ? sample : null
 }
 
 function raise(state: ClusterFloors, by: Floor): void {

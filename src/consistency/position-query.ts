@@ -47,6 +47,8 @@ export interface ServerPosition {
 
 /** What tells a commit that waited for its record to be on disk from one that did not (CONSISTENCY §2.2). */
 export interface CommitPositions {
+  /** Normalised. */
+  readonly insert: Lsn
   readonly flush: Lsn
   /** Bytes written to the log and not safe on disk yet. */
   readonly ahead: number
@@ -73,7 +75,7 @@ export function readPosition(row: readonly (string | null)[] | undefined): Serve
 }
 
 function readCommits(flush: Lsn, insert: Lsn, setting: string): CommitPositions {
-  return { flush, ahead: insert > flush ? Number(insert - flush) : 0, asynchronous: !waitsForDisk(setting) }
+  return { insert, flush, ahead: insert > flush ? Number(insert - flush) : 0, asynchronous: !waitsForDisk(setting) }
 }
 
 const waiting: ReadonlySet<string> = new Set(['on', 'local', 'remote_write', 'remote_apply', 'true', 'yes', '1'])

@@ -14,6 +14,8 @@ export interface Position {
   /** pg_postmaster_start_time() of the server that answered, as text. */
   readonly postmasterStart: string
   readonly timeline: number | null
+  /** A primary's insert position, where `lsn` is not that (`lsn_source: flush`). */
+  readonly insert?: Lsn
 }
 
 /** What this room reads of a cluster; topology's ClusterSnapshot is one. */
@@ -25,6 +27,8 @@ export interface ClusterView {
   readonly timeline: number | null
   /** When that primary was first proved on its timeline, process-monotonic ms: positions from before it do not compare with its own. */
   readonly since: number
+  /** A replica shows nothing beyond its position. A heartbeat tells only what it shows at least. */
+  readonly exact: boolean
   readonly series: SampleSeries
   readonly nodes: readonly { readonly id: string; readonly position: Position | null }[]
 }

@@ -46,15 +46,19 @@ export function requirement(policy: ReadPolicy, floors: SessionFloors, cluster: 
   const { consistency, maxStalenessMs } = policy
   if (consistency === 'strong' || (maxStalenessMs !== null && maxStalenessMs <= 0)) return { kind: 'primary' }
   if (consistency === 'bounded' && maxStalenessMs === null) return { kind: 'primary' }
-  const session = consistency === 'session' ? ofSession(floors, cluster) : { kind: 'any' as const }
+  const session = consistency === 'session' ? ofSession(floors, cluster, invokedAt) : { kind: 'any' as const }
   if (maxStalenessMs === null || session.kind === 'unmet') return session
   const bound = ofBound(cluster, invokedAt - maxStalenessMs)
   if (session.kind === 'any' || bound.kind === 'unmet') return bound
   return { ...session, lsn: bound.lsn > session.lsn ? bound.lsn : session.lsn }
 }
 
-function ofSession(floors: SessionFloors, cluster: ClusterView): FloorRequirement | { kind: 'unmet'; reason: string; impatient: boolean } {
-  const standing = floors.standing(cluster)
+function ofSession(
+  floors: SessionFloors,
+  cluster: ClusterView,
+  invokedAt: number,
+): FloorRequirement | { kind: 'unmet'; reason: string; impatient: boolean } {
+  const standing = floors.standing(cluster, invokedAt)
   return standing.kind === 'floor' ? standing : { kind: 'unmet', reason: standing.reason, impatient: standing.impatient }
 }
 

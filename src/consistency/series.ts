@@ -10,8 +10,10 @@ import type { Lsn } from './lsn.js'
 export interface Sample {
   /** Process-monotonic ms. */
   readonly sentAt: number
-  /** Normalised insert position. */
+  /** Normalised insert position; with `lsn_source: flush` what was safe on disk; or a heartbeat. */
   readonly lsn: Lsn
+  /** Nothing that was acknowledged lies beyond it, however it was committed; left out where that is `lsn`. */
+  readonly insert?: Lsn
 }
 
 /** Monotone samples of one primary on one timeline, oldest first. */

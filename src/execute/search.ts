@@ -158,5 +158,5 @@ export function serverIsFull(error: unknown): boolean {
 }
 
 function emptyCluster(id: string): ClusterSnapshot {
-  return { id, system: null, headlessSince: null, nodes: [], primary: null, timeline: null, series: { samples: [] } }
+  return { id, system: null, since: -Infinity, exact: true, headlessSince: null, nodes: [], primary: null, timeline: null, series: { samples: [] } }
 }

@@ -145,7 +145,9 @@ function isSame(a: Incumbent, b: Incumbent | null): boolean {
 /** Every position of the proved primary is a sample; one that is known already changes nothing. */
 function sampled(cluster: ClusterState, primary: Incumbent, series: SampleSeries): SampleSeries {
   const position = cluster.nodes.find((state) => state.node.id === primary.node)?.position ?? null
-  return position?.timeline === primary.timeline ? extendSeries(series, { sentAt: position.sentAt, lsn: position.lsn }) : series
+  if (position?.timeline !== primary.timeline) return series
+  const { sentAt, lsn, insert } = position
+  return extendSeries(series, insert === undefined ? { sentAt, lsn } : { sentAt, lsn, insert })
 }
 
 /** The cluster as routing and execution see it. */
@@ -155,6 +157,7 @@ export function snapshotOf(cluster: ClusterState): ClusterSnapshot {
     id: cluster.id,
     system: cluster.incumbent === null ? null : systemKey(`${cluster.incumbent.systemIdentifier}${cluster.positions}`),
     since: cluster.since,
+    exact: cluster.positions === '',
     headlessSince: cluster.headlessSince,
     nodes,
     primary: cluster.proved ? (nodes.find((node) => node.id === cluster.incumbent?.node) ?? null) : null,

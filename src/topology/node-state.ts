@@ -93,7 +93,7 @@ function afterAnswer(state: NodeState, answer: Answer): NodeState {
   // The first answer ever is as good as two: there is no failure to recover from.
   const health = state.asked ? nextHealth(state.health, 'ok') : 'up'
   const trouble = health === 'up' ? null : (state.trouble ?? 'on probation')
-  const position = server.lsn === null ? null : { lsn: server.lsn, sentAt, connectedAt, postmasterStart: server.postmasterStart, timeline }
+  const position = positionOf(answer, timeline)
   const role = server.inRecovery ? 'replica' : 'primary'
   const { systemIdentifier, tellsTimeline } = answer
   return {
@@ -115,6 +115,13 @@ function afterAnswer(state: NodeState, answer: Answer): NodeState {
       sentAt,
     },
   }
+}
+
+function positionOf({ server, sentAt, connectedAt }: Answer, timeline: number | null): Position | null {
+  const { lsn, postmasterStart, commits } = server
+  if (lsn === null) return null
+  const position = { lsn, sentAt, connectedAt, postmasterStart, timeline }
+  return commits === null || commits.insert === lsn ? position : { ...position, insert: commits.insert }
 }
 
 /**

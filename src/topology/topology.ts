@@ -43,6 +43,8 @@ export interface ClusterSnapshot {
   readonly system: string | null
   /** When the present primary was first proved on its timeline; -Infinity: there was none yet. Floors from before it do not compare. */
   readonly since: number
+  /** A replica shows nothing beyond its position; false: positions are heartbeats, which tell only what is shown at least. */
+  readonly exact: boolean
   /** Since when there is no proved primary; null: there is one. */
   readonly headlessSince: number | null
   readonly nodes: readonly NodeSnapshot[]

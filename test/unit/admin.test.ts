@@ -124,6 +124,7 @@ t.test('ready is a proved primary or a replica that may be read', async (t) => {
       id: 'main',
       system: null,
       since: -Infinity,
+      exact: true,
       headlessSince: null,
       nodes,
       primary,

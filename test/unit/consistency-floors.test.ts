@@ -35,6 +35,7 @@ function view(
     system: null,
     timeline,
     since: -Infinity,
+    exact: true,
     series: { samples: samples.map(([sentAt, lsn]): Sample => ({ sentAt, lsn })) },
     nodes: Object.entries(nodes).map(([id, position]) => ({ id, position })),
   }
@@ -314,5 +315,24 @@ t.test('admission: the other kinds', (t) => {
   t.notOk(mayAdmit({ kind: 'unmet', reason: '', impatient: false }, { id: 'r', position: position() }))
   t.notOk(mayAdmit(floor({ lsn: 101n }), { id: 'r', position: position() }))
   t.notOk(mayAdmit(floor({ timeline: 2 }), { id: 'r', position: position() }))
+  t.end()
+})
+
+t.test('a read is not held up by what others wrote after it was invoked', (t) => {
+  const shared = createFloors()
+  const reader = createFloors(shared)
+  const writer = createFloors(shared)
+  writer.writeStarted('main')
+  writer.writeEnded('main', 100)
+  writer.writeStarted('main')
+  writer.writeEnded('main', 300)
+  t.match(asked(reader, view([[50, 5n]]), session, 200), { kind: 'unmet' }, 'the first write is owed')
+  const sampled = view([
+    [50, 5n],
+    [250, 7n],
+  ])
+  t.match(asked(reader, sampled, session, 200), { kind: 'floor', lsn: 7n }, 'a sample sent after it was invoked covers that')
+  t.match(asked(reader, sampled, session, 310), { kind: 'unmet' }, 'a read invoked after the second write is owed both')
+  t.match(asked(writer, sampled, session, 200), { kind: 'unmet' }, "I1: a session's own writes count, also when its read was sent ahead")
   t.end()
 })

@@ -15,6 +15,7 @@ const view = (id: string, parts: Partial<ClusterView> = {}): ClusterView => ({
   system,
   timeline: 1,
   since: 0,
+  exact: true,
   series: { samples: [] },
   nodes: [],
   ...parts,

@@ -51,6 +51,7 @@ const topology: Topology = {
         id: 'main',
         system: null,
         since: -Infinity,
+        exact: true,
         headlessSince: null,
         nodes: snapshots,
         primary: snapshots[0] ?? null,

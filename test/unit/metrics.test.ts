@@ -29,7 +29,17 @@ const primary = node('p:1', { role: 'primary', position: at(300n) })
 
 function snapshotOf(nodes: readonly NodeSnapshot[], pools: readonly PoolSnapshot[] = []): RuntimeSnapshot {
   const series = { samples: [{ sentAt: 1000, lsn: 100n }, { sentAt: 2000, lsn: 200n }, { sentAt: 3000, lsn: 300n }] } // prettier-ignore
-  const main: ClusterSnapshot = { id: 'main', system: null, since: -Infinity, headlessSince: null, nodes, primary, timeline: 1, series }
+  const main: ClusterSnapshot = {
+    id: 'main',
+    system: null,
+    since: -Infinity,
+    exact: true,
+    headlessSince: null,
+    nodes,
+    primary,
+    timeline: 1,
+    series,
+  }
   return { generation: 1, draining: 0, pools, inFlight: new Map(), topology: { generation: 1, clusters: new Map([['main', main]]) } }
 }
 
