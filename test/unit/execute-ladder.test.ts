@@ -21,6 +21,7 @@ import type { ClusterSnapshot, NodeSnapshot, Topology } from '../../src/topology
 
 type Connection = PooledConnection
 const never = new AbortController().signal
+const keyed = (key: string) => ({ key }) as never
 const identity = { cluster: 'main', dbname: 'app', user: 'app', password: null, key: 'app' }
 
 interface Change {
@@ -245,7 +246,7 @@ t.test('a role that was told too long ago is asked for again before anything is 
     bench.now += 10_001
     bench.publish({ headlessSince: 12_000 })
   }, 10)
-  await t.rejects(late, { key: 'read_only_no_primary' }, 'what it says now counts')
+  await t.rejects(late, keyed('read_only_no_primary'), 'what it says now counts')
   t.same(bench.leased, ['p:1'], 'nothing was leased on the strength of the old word')
 })
 
@@ -254,17 +255,17 @@ t.test('a monitor that stands still proves nothing: no write goes out', async (t
   bench.now = 7_000
   const result = bench.acquire(write)
   setTimeout(() => (bench.now += 51), 10)
-  await t.rejects(result, { key: 'read_only_no_primary' })
+  await t.rejects(result, keyed('read_only_no_primary'))
   t.same(bench.leased, [])
 })
 
 t.test('without a primary: a write and what else needs one get errors of their own, measured from its loss', async (t) => {
   const bench = new Bench(t, { headlessSince: 900 }, 50)
   bench.now = 951
-  await t.rejects(bench.acquire(write), { code: '25006', key: 'read_only_no_primary', detail: /lost 0\.1 s ago/ })
-  await t.rejects(bench.read({ consistency: 'strong' }), { code: '57P03', key: 'no_primary_for_read' })
-  await t.rejects(bench.acquire(one({ cluster: 'main', role: 'primary', why: [] })), { key: 'no_primary_for_read' })
-  await t.rejects(bench.read(bounded), { key: 'no_primary_for_read' }, 'the only rung')
+  await t.rejects(bench.acquire(write), { code: '25006', key: 'read_only_no_primary', detail: /lost 0\.1 s ago/ } as never)
+  await t.rejects(bench.read({ consistency: 'strong' }), { code: '57P03', key: 'no_primary_for_read' } as never)
+  await t.rejects(bench.acquire(one({ cluster: 'main', role: 'primary', why: [] })), keyed('no_primary_for_read'))
+  await t.rejects(bench.read(bounded), keyed('no_primary_for_read'), 'the only rung')
 })
 
 t.test(
@@ -272,7 +273,7 @@ t.test(
   async (t) => {
     const bench = new Bench(t, { headlessSince: 1_000 }, 1_000_000)
     t.match((await bench.read({ ...bounded, onUnmet: [toPrimary, { step: 'stale' }] })).route, { role: 'replica', step: 'stale' })
-    await t.rejects(bench.read({ ...bounded, onUnmet: [toPrimary, { step: 'error' }] }), { key: 'read_unmet' })
+    await t.rejects(bench.read({ ...bounded, onUnmet: [toPrimary, { step: 'error' }] }), keyed('read_unmet'))
     const session = createFloors()
     session.imported('main', { system: '', timeline: 1, lsn: 80n }, 100)
     const waiting = bench.read({ consistency: 'session', onUnmet: [toPrimary] }, session)
