@@ -39,7 +39,7 @@ export function sessionKind(context: Context, statement: Statement): SessionKind
     case 'unlisten':
       return stateful(context, 'listen', 'UNLISTEN', { unpins: detail.channel === null ? 'listen' : null })
     case 'notify':
-      return onPrimary(context, 'write', 'NOTIFY', { writes: true })
+      return onPrimary(context, 'write', 'NOTIFY', { writes: true, changes: [] })
     case 'fetch':
       return stateful(context, 'cursor', 'FETCH', { readsData: true })
     case 'close':

@@ -13,6 +13,8 @@ import { stickyOf } from '../../routing/batch.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import type { ClientStatement, Session } from '../../session/session.js'
+import { cachedBatch } from './cached-batch.js'
+import { fromCache } from './cached-read.js'
 import { answer, columnsOf, describeFrames, executeFrames } from './answer.js'
 import { poison, type Conversation, type Planned } from './conversation.js'
 import { errorFields } from './error-reply.js'
@@ -149,6 +151,22 @@ export class Batch {
       this.#close(request)
       return null
     }
+    const read = step.plan.keptOn === null || step.replies.size > 0 ? null : cachedBatch(messages, this.#conversation.now())
+    const given = read === null ? false : fromCache(this.#conversation, request, step.plan, read)
+    if (given instanceof Promise) return this.#through(request, () => this.#unlessGiven(step, request, given))
+    if (!given) return this.#runUsual(step, request)
+    this.#close(request)
+    return null
+  }
+
+  /** The reply of another, or a server's. */
+  async #unlessGiven(step: Step, request: Request, given: Promise<boolean>): Promise<void> {
+    if (await given) return
+    this.#enter(step)
+    await this.#runToSync(step, request)
+  }
+
+  #runUsual(step: Step, request: Request): Promise<void> {
     this.#enter(step)
     const hold = this.#attach(request)
     if (hold instanceof Promise) return this.#through(request, () => this.#runToSync(step, request, hold))

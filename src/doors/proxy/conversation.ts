@@ -4,7 +4,8 @@
 //   plan ─▶ hold ─▶ prepare (settings, deferred BEGIN) ─▶ send ─▶ end ─▶ settle ─▶ kept (transaction, pin) or released
 //             ▲                                            │
 //             └──────────── once more elsewhere ◀──────────┘  only while nothing was forwarded and nothing written
-import { createFloors, type SessionFloors } from '../../consistency/floors.js'
+import type { ResultCache } from '../../cache/result-cache.js'
+import { createFloors, type ReadEnd, type SessionFloors } from '../../consistency/floors.js'
 import { asOverride, type PolicyOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
@@ -27,12 +28,14 @@ import { settle, type Settings, type SettingsState } from '../../session/setting
 import { afterReady, fail, modeOf, readyByte, withMode, type TransactionMode } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
+import type { ClusterSnapshot } from '../../topology/topology.js'
 import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Hold, type End, type HoldOwner } from './hold.js'
 import { databaseOf, type Login } from './login.js'
 import type { Proof, ProvedStatements } from './proved-statements.js'
+import type { Reply } from './recording.js'
 import { Request } from './request.js'
 
 /** How statements are read and routed; the proxy is given these so that tests and doors share one core. */
@@ -57,6 +60,8 @@ export interface ConversationParts {
   readonly core: Core
   /** Of all clients. */
   readonly proved: ProvedStatements
+  /** Of all clients. */
+  readonly cache: ResultCache<Reply>
   readonly now: () => number
 }
 
@@ -84,6 +89,8 @@ export class Conversation implements HoldOwner {
   readonly output: ClientOutput
   readonly core: Core
   readonly proved: ProvedStatements
+  readonly cache: ResultCache<Reply>
+  readonly observer: Observer
   readonly now: () => number
   readonly floors: SessionFloors = createFloors()
   /** Set once: the client is told and closed when the request at hand returns. */
@@ -123,6 +130,8 @@ export class Conversation implements HoldOwner {
     this.output = login.output
     this.core = parts.core
     this.proved = parts.proved
+    this.cache = parts.cache
+    this.observer = parts.observer
     this.now = parts.now
     this.told = new Map(greeting.parameters)
     this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting })
@@ -138,6 +147,7 @@ export class Conversation implements HoldOwner {
 
   finish(request: Request): void {
     this.#request = null
+    request.recording?.close()
     const { plan, route } = request
     if (plan !== null && plan.kind !== 'answer') this.lastRoute = { plan, route }
     this.#report(request)
@@ -423,14 +433,17 @@ export class Conversation implements HoldOwner {
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
-    if (plan.writes) this.#markWrite(hold, plan.sticky)
+    if (plan.writes) this.#markWrite(hold, plan)
+    this.#record(hold, plan, request)
     this.#mode = modeOf(this.session.transaction)
     this.#overrides = asOverride(plan.policy)
   }
 
   /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
-  #markWrite(hold: Hold, sticky: boolean): void {
+  #markWrite(hold: Hold, { sticky, changes }: OnePlan): void {
     hold.writing = true
+    hold.changes.add(changes)
+    this.cache.writeBegun(hold.cluster, changes)
     if (!sticky || hold.marked) return
     hold.marked = true
     this.floors.writeStarted(hold.cluster)
@@ -439,6 +452,8 @@ export class Conversation implements HoldOwner {
   /** Its transaction is over, whatever became of it. */
   #endWrite(hold: Hold, now: number): void {
     hold.writing = false
+    for (const changes of hold.changes) this.cache.writeEnded(hold.cluster, changes, now)
+    hold.changes.clear()
     if (!hold.marked) return
     hold.marked = false
     this.floors.writeEnded(hold.cluster, now)
@@ -449,6 +464,7 @@ export class Conversation implements HoldOwner {
    * or prepared anew; the connection has been given back where it must not be used for that.
    */
   settle(hold: Hold, plan: OnePlan, request: Request, end: End): boolean {
+    if (request.recording !== null) this.#recorded(hold, request, end)
     if (this.#gone) {
       this.#orphanEnded(hold, end)
       return false
@@ -473,17 +489,30 @@ export class Conversation implements HoldOwner {
   #settleFloors(hold: Hold, plan: OnePlan, request: Request, status: TransactionStatus): void {
     const endedAt = this.now()
     if (status === 'I') this.#endWrite(hold, endedAt)
-    if (!plan.readsData) return
-    const { node, role } = hold.route
-    const { openedAt, postmasterStart } = hold.connection.evidence
-    this.floors.readEnded(hold.cluster, {
-      node,
-      role,
-      openedAt,
-      postmasterStart,
-      startedAt: Math.max(request.startedAt, hold.since),
-      endedAt,
-    })
+    if (plan.readsData) this.floors.readEnded(hold.cluster, readEnd(hold, request, endedAt))
+  }
+
+  /** The reply to what is about to be sent is held, where it may be kept. */
+  #record(hold: Hold, { keptOn }: OnePlan, request: Request): void {
+    const { recording } = request
+    hold.recording = recording
+    if (recording === null) return
+    const { cluster, node, role, position } = hold.route
+    const system = this.#clusterNow(cluster)?.system ?? null
+    if (keptOn === null) recording.close()
+    else recording.sent({ cluster, node, role, system, position, sentAt: this.now() })
+  }
+
+  #recorded(hold: Hold, request: Request, end: End): void {
+    const cluster = this.#clusterNow(hold.cluster)
+    hold.recording = null
+    if (cluster === undefined || end.kind === 'lost' || end.error !== null || end.withheld || end.status !== 'I') return
+    request.recording?.complete(readEnd(hold, request, this.now()), cluster)
+  }
+
+  /** Also when this client holds no generation any more. */
+  #clusterNow(id: string): ClusterSnapshot | undefined {
+    return this.#parts.runtime.current().topology().clusters.get(id)
   }
 
   #atReady(hold: Hold, status: TransactionStatus, failed: boolean): void {
@@ -656,6 +685,24 @@ export class Conversation implements HoldOwner {
 
   // ---- cancel and leave
 
+  /** Waits for what others do, until this client cancels or leaves. */
+  async unlessCanceled<T>(work: Promise<T>): Promise<T> {
+    this.requirePresent()
+    this.#waiting = true
+    const { signal } = this.#abort
+    let stop = (): void => undefined
+    const canceled = new Promise<never>((_resolve, reject) => {
+      stop = (): void => reject(signal.reason as Error)
+    })
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      return await Promise.race([work, canceled])
+    } finally {
+      this.#waiting = false
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
   /** As a CancelRequest asks: whatever runs or waits ends with 57014. */
   cancel(): void {
     this.#stopWaiting()
@@ -706,6 +753,7 @@ export class Conversation implements HoldOwner {
       return
     }
     this.#holds.delete(hold.cluster)
+    this.#endWrite(hold, this.now())
     hold.detach()
     void hold.connection.query('ROLLBACK').then(
       () => hold.lease.release('its client left in a transaction'),
@@ -717,6 +765,8 @@ export class Conversation implements HoldOwner {
   #finishes(hold: Hold): boolean {
     const request = this.#request
     if (request?.hold !== hold || !request.complete) return false
+    // Others wait for the same.
+    if (request.recording?.shared === true) return true
     // What only takes locks lets go of them at its end, so nobody misses it.
     if (request.plan?.why.at(-1)?.rule === 'lock') return false
     return hold.writing && !hold.copying && (this.session.transaction.kind === 'idle' || request.commits)
@@ -727,6 +777,7 @@ export class Conversation implements HoldOwner {
     hold.discard()
     const giveUp = (): void => {
       this.#finishing = null
+      this.#endWrite(hold, this.now())
       void this.#cancel(hold).then(() => hold.lease.destroy('its client left while it was busy'))
       hold.detach()
     }
@@ -737,6 +788,7 @@ export class Conversation implements HoldOwner {
     if (this.#finishing?.hold !== hold) return
     clearTimeout(this.#finishing.timer)
     this.#finishing = null
+    this.#endWrite(hold, this.now())
     hold.detach()
     if (end.kind === 'ready' && end.status === 'I') hold.lease.release('its client left while it was busy')
     else hold.lease.destroy('its client left while it was busy')
@@ -750,7 +802,10 @@ export class Conversation implements HoldOwner {
     const current = this.#parts.runtime.current()
     current.enter()
     this.#generation = current
-    if (this.#adopted !== current.number) this.#identities.clear()
+    if (this.#adopted !== current.number) {
+      this.#identities.clear()
+      this.cache.enter(current.number, current.config, this.now())
+    }
     this.#adopted = current.number
     if (databaseOf(current.config, this.session.database) === undefined) {
       this.endWith(
@@ -813,6 +868,12 @@ interface Told {
   readonly cluster: string
   readonly role: 'primary' | 'replica'
   readonly values: Settings
+}
+
+function readEnd(hold: Hold, request: Request, endedAt: number): ReadEnd {
+  const { node, role } = hold.route
+  const { openedAt, postmasterStart } = hold.connection.evidence
+  return { node, role, openedAt, postmasterStart, startedAt: Math.max(request.startedAt, hold.since), endedAt }
 }
 
 function routeOf(hold: Hold, { why: reasons }: OnePlan): RouteTaken {

@@ -8,6 +8,7 @@ import type { Exchange, Expect, ExpectReply, Loss, ReplySink, ServerConnection, 
 import { connectionSettings, type SettingsState } from '../../session/settings.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { ClientOutput } from './client-output.js'
+import type { Recording } from './recording.js'
 
 /** How a group ended. */
 export type End =
@@ -61,6 +62,10 @@ export class Hold implements ReplySink {
   marked = false
   /** DDL ran in the present transaction: when it commits, the catalog is to be read again. */
   definedSomething = false
+  /** What the writes of the present transaction outdate (OnePlan.changes), each once. */
+  readonly changes: Set<readonly string[] | null> = new Set()
+  /** Holds the reply at hand for the result cache. */
+  recording: Recording | null = null
   readonly #owner: HoldOwner
   readonly #exchange: Exchange
   #waiters: Waiter[] = []
@@ -145,7 +150,8 @@ export class Hold implements ReplySink {
   }
 
   bytes(chunk: Uint8Array): boolean {
-    if (this.#owner.output.write(chunk)) return true
+    const held = this.recording?.bytes(chunk) ?? false
+    if (this.#owner.output.write(chunk) || held) return true
     this.#owner.output.onDrain = () => {
       this.#owner.output.onDrain = null
       this.#exchange.resume()

@@ -4,6 +4,7 @@ import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
 import { chmod, unlink } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import { ResultCache } from '../../cache/result-cache.js'
 import type { Config, ListenConfig } from '../../config/config.js'
 import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
@@ -19,6 +20,7 @@ import { Conversation, type Core } from './conversation.js'
 import { takeToken } from './tokens.js'
 import { loadCore } from './core.js'
 import { ProvedStatements } from './proved-statements.js'
+import type { Reply } from './recording.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Greetings } from './greetings.js'
 import { LoginAttempt, type CancelCall, type Login } from './login.js'
@@ -92,6 +94,7 @@ class RunningProxy implements Proxy {
   readonly #now: () => number
   readonly #greetings = new Greetings()
   readonly #proved = new ProvedStatements()
+  readonly #cache = new ResultCache<Reply>()
   readonly #servers: Server[] = []
   readonly #clients = new Map<number, Entry>()
   readonly #consoles = new Set<ConsoleClient>()
@@ -320,6 +323,7 @@ class RunningProxy implements Proxy {
         observer,
         core: this.#core,
         proved: this.#proved,
+        cache: this.#cache,
         now: this.#now,
       })
       if (login.token !== null) takeToken(conversation, generation, login.token)

@@ -4,6 +4,7 @@ import type { Plan } from '../../routing/plan.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Statement } from '../../sql/statement.js'
 import type { Hold } from './hold.js'
+import type { Recording } from './recording.js'
 import type { ParameterText, SettingsState } from '../../session/settings.js'
 
 export type Outcome = 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
@@ -35,6 +36,8 @@ export class Request {
   commits = false
   readonly avoid: Set<string> = new Set()
   attempts = 0
+  /** Holds its reply for the result cache. */
+  recording: Recording | null = null
   /** The client's settings before the first attempt. */
   before: SettingsState | null = null
   /** Finds the statement for a CommandComplete; null: no effects to settle. */

@@ -6,6 +6,7 @@ import type { ExpectReply } from '../../server/contract.js'
 import type { ParameterText } from '../../session/settings.js'
 import type { Understood } from '../../sql/statement.js'
 import { answer, answerable, describeFrames, executeFrames, type Answer } from './answer.js'
+import { fromCache } from './cached-read.js'
 import type { Conversation } from './conversation.js'
 import type { End, Hold } from './hold.js'
 import type { Request, Running } from './request.js'
@@ -67,8 +68,30 @@ class SimpleQuery {
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'one':
         if (plan.settings.length > 0) takeTokens(conversation, this.#understood, noParameter)
-        return this.#runOn(plan)
+        return plan.keptOn === null ? this.#runOn(plan) : this.#cached(plan)
     }
+  }
+
+  /** From the cache, or else on a server. */
+  #cached(plan: OnePlan): Promise<void> | null {
+    const read = { understood: this.#understood, form: ['query'], statement: null, parses: false, notBefore: -Infinity }
+    const given = fromCache(this.#conversation, this.#request, plan, read)
+    if (given instanceof Promise) return this.#cachedLater(plan, given)
+    if (!given) return this.#runOn(plan)
+    this.#conversation.finish(this.#request)
+    return null
+  }
+
+  async #cachedLater(plan: OnePlan, given: Promise<boolean>): Promise<void> {
+    try {
+      if (!(await given)) {
+        await this.#runOn(plan)
+        return
+      }
+    } catch (error) {
+      return refused(this.#conversation, this.#request, error)
+    }
+    this.#conversation.finish(this.#request)
   }
 
   #answer(plan: AnswerPlan): Promise<void> | null {
