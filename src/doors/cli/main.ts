@@ -6,6 +6,7 @@ import type { ExplainOptions } from './explain.js'
 import { CommandError, exit, type ExitCode, type Io } from './io.js'
 import type { ServeOptions } from './serve.js'
 import type { ShardOptions } from './shard.js'
+import type { VerifyOptions } from './verify.js'
 import { version } from './version.js'
 
 /** Runs the command that `args` (without node and script) name. Never rejects. */
@@ -47,6 +48,7 @@ function commands(io: Io, ended: Ended): Command {
   addCheck(program, io, ended)
   addExplain(program, io, ended)
   addShard(program, io, ended)
+  addVerify(program, io, ended)
   addSchema(program, io, ended)
   return program
 }
@@ -120,6 +122,27 @@ function addShard(program: Command, io: Io, ended: Ended): void {
     .action(async (name: string, keys: string[], options: ShardOptions) =>
       ended((await import('./shard.js')).shard(name, keys, options, io)),
     )
+}
+
+function addVerify(program: Command, io: Io, ended: Ended): void {
+  program
+    .command('verify')
+    .description('the consistency proof: clients of every policy on both doors, faults, and a check of all they saw; exit 1 on a violation')
+    .option('-c, --config <file>', `${configHelp}, or else servers started for it and thrown away`)
+    .option('--for <time>', 'how long', '60s')
+    .option('--out <file>', 'where the history goes; default: ./pointsman-verify-<time>.ndjson')
+    .option('--seed <n>', 'order of the faults; default: any')
+    .option('--faults <kinds>', 'all, none, or a list; only servers that were started for it are broken', 'all')
+    .option('--json', 'the report as JSON')
+    .addHelpText(
+      'after',
+      examples(
+        'pointsman verify --for 120s',
+        'pointsman verify --faults promote,cut-link --seed 7',
+        'pointsman verify -c pointsman.yaml --for 5m    # breaks nothing; makes and drops a schema pointsman_verify',
+      ),
+    )
+    .action(async (options: VerifyOptions) => ended(await (await import('./verify.js')).verify(options, io)))
 }
 
 function addSchema(program: Command, io: Io, ended: Ended): void {
