@@ -262,8 +262,8 @@ t.test('a monitor that stands still proves nothing: no write goes out', async (t
 t.test('without a primary: a write and what else needs one get errors of their own, measured from its loss', async (t) => {
   const bench = new Bench(t, { headlessSince: 900 }, 50)
   bench.now = 951
-  await t.rejects(bench.acquire(write), { code: '25006', key: 'read_only_no_primary', detail: /lost 0\.1 s ago/ } as never)
-  await t.rejects(bench.read({ consistency: 'strong' }), { code: '57P03', key: 'no_primary_for_read' } as never)
+  await t.rejects(bench.acquire(write), { code: '25006', key: 'read_only_no_primary', detail: /lost 0\.1 s ago/ })
+  await t.rejects(bench.read({ consistency: 'strong' }), { code: '57P03', key: 'no_primary_for_read' })
   await t.rejects(bench.acquire(one({ cluster: 'main', role: 'primary', why: [] })), keyed('no_primary_for_read'))
   await t.rejects(bench.read(bounded), keyed('no_primary_for_read'), 'the only rung')
 })

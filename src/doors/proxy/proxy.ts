@@ -97,7 +97,7 @@ class RunningProxy implements Proxy {
   readonly #cache = new ResultCache<Reply>()
   readonly #servers: Server[] = []
   readonly #clients = new Map<number, Entry>()
-  readonly #consoles = new Set<ConsoleClient>()
+  readonly #consoles = new Map<ConsoleClient, Promise<string>>()
   readonly #sockets = new Set<Socket>()
   readonly #context = new SecureContexts()
   #loggingIn = 0
@@ -157,9 +157,11 @@ class RunningProxy implements Proxy {
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
     clearInterval(this.#aging)
     for (const { client } of this.#clients.values()) client.drain(new PointsmanError('shutting_down'))
+    for (const client of this.#consoles.keys()) client.drain()
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))
-    await Promise.race([Promise.all([...this.#clients.values()].map(({ done }) => done)), late])
+    const ended = [...[...this.#clients.values()].map(({ done }) => done), ...this.#consoles.values()]
+    await Promise.race([Promise.all(ended), late])
     clearTimeout(timer)
     for (const socket of this.#sockets) socket.destroy()
     await Promise.all([...this.#clients.values()].map(({ done }) => done))
@@ -295,10 +297,11 @@ class RunningProxy implements Proxy {
     const { user, database } = login
     const client = new ConsoleClient({ login, runtime, observer, version, now: this.#now })
     const since = this.#now()
-    this.#consoles.add(client)
     observer.emit('client.opened', { database, user, address })
     if (this.#closing !== null) client.drain()
-    const reason = await client.run()
+    const run = client.run()
+    this.#consoles.set(client, run)
+    const reason = await run
     observer.emit('client.closed', { database, user, reason, seconds: (this.#now() - since) / 1000 })
     this.#consoles.delete(client)
     this.#admitted -= 1
