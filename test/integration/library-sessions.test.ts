@@ -139,7 +139,7 @@ t.test('I16: interleaved requests on one pool never exchange floors', async (t) 
           mine('callback of query()')
           small.connect((failed, client, release) => {
             if (failed || client === undefined) {
-              reject(failed)
+              reject(failed ?? new Error('no client'))
               return
             }
             mine('callback of connect()')
