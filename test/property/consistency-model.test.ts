@@ -5,7 +5,7 @@ import { simulate, type Faults } from '../support/simulation.js'
 
 const seconds = 20
 
-t.test('I1, I2, I3 hold on a simulated cluster', (t) => {
+t.test('I1, I2, I3, I15 hold on a simulated cluster', (t) => {
   const total = { replicaReads: 0, primaryReads: 0, writes: 0, crashes: 0, failovers: 0 }
   for (let seed = 1; seed <= 40; seed++) {
     const { violations, ...counts } = simulate(seed, seconds)
