@@ -38,6 +38,9 @@ export interface Verdict {
   readonly staleness: ReadonlyMap<number, number>
 }
 
+/** What a door says of a bound may be rounded to whole milliseconds. */
+const roundedMs = 0.5
+
 interface Acknowledged {
   readonly at: number
   readonly value: number
@@ -132,7 +135,8 @@ class Check {
     if (consistency === 'strong') this.#owes('strong', operation, operation.invoked, 'strong')
     if (maxStalenessMs !== null) this.#owes('I3', operation, operation.invoked - maxStalenessMs, `at most ${ms(maxStalenessMs)} old`)
     const { boundMs } = operation
-    if (boundMs !== null) this.#owes('bound', operation, operation.invoked - boundMs, `said to be proved at most ${ms(boundMs)} old`)
+    if (boundMs !== null)
+      this.#owes('bound', operation, operation.invoked - boundMs - roundedMs, `said to be proved at most ${ms(boundMs)} old`)
     this.#staleness.set(operation.id, this.#stale(operation, seen))
   }
 

@@ -129,7 +129,7 @@ class ProxyClient implements Client {
   }
 }
 
-/** What `SHOW pointsman.last_route` says: `replica 10.0.0.2:5432 of main (bound 120 ms, after wait): …`. It rounds the bound. */
+/** What `SHOW pointsman.last_route` says: `replica 10.0.0.2:5432 of main (bound 120 ms, after wait): …`. The bound is rounded to a whole millisecond. */
 export function readRoute(text: string): Route | null {
   const match = /^(primary|replica) (\S+) of [^(:]+(?:\(([^)]*)\))?:/.exec(text)
   if (match === null) return null
@@ -139,6 +139,6 @@ export function readRoute(text: string): Route | null {
     role: match[1] === 'primary' ? 'primary' : 'replica',
     node: match[2] ?? '',
     step: /after (\w+)/.exec(facts)?.[1] ?? 'first',
-    boundMs: bound === undefined ? null : Number(bound) + 0.5,
+    boundMs: bound === undefined ? null : Number(bound),
   }
 }
