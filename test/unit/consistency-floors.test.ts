@@ -336,3 +336,131 @@ t.test('a read is not held up by what others wrote after it was invoked', (t) =>
   t.match(asked(writer, sampled, session, 200), { kind: 'unmet' }, "I1: a session's own writes count, also when its read was sent ahead")
   t.end()
 })
+
+const taken = (lsn: bigint | null, over: { timeline?: number; system?: string } = {}, at = 100): SessionFloors => {
+  const floors = createFloors()
+  floors.imported('main', { system: 'sys', timeline: 1, lsn, ...over }, at)
+  return floors
+}
+const seen = (...[samples, nodes = {}, timeline = 1]: Parameters<typeof view>): ClusterView => ({
+  ...view(samples, nodes, timeline),
+  system: 'sys',
+})
+
+t.test('I11: a claim is asked for at once, and cut down to the first sample after it was received', (t) => {
+  const forged = taken(1n << 60n)
+  t.match(asked(forged, seen([[90, 500n]])), { kind: 'floor', lsn: 1n << 60n, claimed: true })
+  t.match(asked(forged, seen([[100, 500n]])), { lsn: 1n << 60n }, 'one of that very moment is not after it')
+  t.match(asked(forged, seen([[101, 500n]])), { lsn: 500n, claimed: false })
+  t.match(asked(forged, seen([])), { lsn: 500n }, 'what is settled stays')
+  t.match(asked(taken(400n), seen([[101, 500n]])), { lsn: 400n, claimed: false }, 'a true one is kept as it is')
+  t.end()
+})
+
+t.test('I8: where samples are of what is on disk, a claim is cut down to what was written', (t) => {
+  const cluster = { ...seen([]), series: { samples: [{ sentAt: 101, lsn: 500n, insert: 700n }] } }
+  t.match(asked(taken(650n), cluster), { lsn: 650n })
+  t.match(asked(taken(900n), cluster), { lsn: 700n })
+  t.end()
+})
+
+t.test('I10: claims of other timelines and systems', (t) => {
+  const older = taken(900n, { timeline: 1 })
+  t.equal(asked(older, seen([[90, 500n]], {}, 2)).kind, 'unmet')
+  t.match(asked(older, seen([[101, 510n]], {}, 2)), { timeline: 2, lsn: 510n }, 'an older one: what survived')
+  const foreign = taken(3n, { system: 'other' })
+  t.equal(asked(foreign, seen([[90, 500n]])).kind, 'unmet')
+  t.match(asked(foreign, seen([[101, 510n]])), { lsn: 510n }, 'another system: its number says nothing')
+  const newer = taken(900n, { timeline: 2 })
+  t.equal(asked(newer, seen([[10_100, 600n]])).kind, 'unmet', 'a newer one is doubted for ten seconds')
+  t.match(asked(newer, seen([[10_101, 600n]])), { timeline: 1, lsn: 600n }, 'then dropped')
+  t.match(asked(taken(900n, { timeline: 2 }), seen([[300, 950n]], {}, 2)), { timeline: 2, lsn: 900n }, 'or true, once it is seen here')
+  t.end()
+})
+
+t.test('I11: a claim without a position asks for what there is when it arrives', (t) => {
+  const floors = taken(null)
+  t.equal(asked(floors, seen([[100, 500n]])).kind, 'unmet')
+  t.match(asked(floors, seen([[101, 510n]])), { lsn: 510n })
+  t.end()
+})
+
+t.test('claims are merged: the higher position, the newer timeline, and never less than each alone', (t) => {
+  const two = taken(300n)
+  two.imported('main', { system: 'sys', timeline: 1, lsn: 200n }, 110)
+  t.match(asked(two, seen([[105, 250n]])), { lsn: 300n }, 'a sample before the second arrived settles neither')
+  t.match(asked(two, seen([[111, 400n]])), { lsn: 300n })
+  const mixed = taken(300n)
+  mixed.imported('main', { system: 'sys', timeline: 2, lsn: 50n }, 110)
+  t.equal(asked(mixed, seen([[90, 40n]], {}, 2)).kind, 'unmet', 'the older claim asks for a sample of the new timeline')
+  t.match(asked(mixed, seen([[111, 60n]], {}, 2)), { timeline: 2, lsn: 60n })
+  const own = taken(300n)
+  own.writeStarted('main')
+  t.equal(asked(own, seen([[101, 400n]])).kind, 'unmet', 'a token does not end a write')
+  own.writeEnded('main', 200)
+  t.match(asked(own, seen([[201, 450n]])), { lsn: 450n })
+  t.end()
+})
+
+t.test('I1, I2: what is exported asks of whoever takes it what it asks here', (t) => {
+  const rows: [string, (floors: SessionFloors) => void][] = [
+    ['a write', (floors) => (floors.writeStarted('main'), floors.writeEnded('main', 50))],
+    ['a read on the primary', (floors) => floors.readEnded('main', read({ node: 'p', role: 'primary', startedAt: 40, endedAt: 50 }))],
+    ['a read on a replica', (floors) => floors.readEnded('main', read({ startedAt: 40, endedAt: 50 }))],
+    ['an imported claim', (floors) => floors.imported('main', { system: 'sys', timeline: 1, lsn: 45n }, 50)],
+  ]
+  for (const [what, happen] of rows) {
+    const floors = createFloors()
+    t.equal(floors.exported(seen([])), null, 'nothing to tell')
+    happen(floors)
+    const early = floors.exported(seen([[45, 30n]], { r: position({ sentAt: 45, lsn: 20n }) }))
+    const late = floors.exported(seen([[51, 60n]], { r: position({ sentAt: 45, lsn: 20n }) }))
+    if (what === 'an imported claim') t.match(early, { lsn: 45n }, what)
+    else t.equal(early?.lsn, null, `${what}: not located yet`)
+    t.ok((late?.lsn ?? 0n) >= 45n, `${what}: by a sample of the primary sent after it`)
+    for (const part of [early, late]) {
+      const next = createFloors()
+      next.imported('main', part as NonNullable<typeof part>, 100)
+      const asks = asked(next, seen([[101, 80n]]))
+      t.ok(asks.kind === 'floor' && asks.lsn >= 45n, `${what}: whoever brings it is asked for as much`)
+      t.match(asked(next, seen([])), { kind: 'floor' })
+    }
+  }
+  const busy = createFloors()
+  busy.writeStarted('main')
+  t.equal(busy.exported(seen([[900, 30n]]))?.lsn, null, 'a write in flight is everything there is on arrival')
+  t.end()
+})
+
+t.test('I10: a floor from before another primary took over is made again, also on the same number of timeline', (t) => {
+  const floors = wrote(10)
+  t.match(asked(floors, view([[20, 1_000n]])), { lsn: 1_000n })
+  const elsewhere = { ...view([[60, 2_000n]]), since: 50 }
+  t.match(asked(floors, elsewhere), { timeline: 1, lsn: 2_000n })
+  t.equal(asked(wrote(10), { ...view([]), since: 50 }).kind, 'unmet')
+  const restored = wrote(10)
+  asked(restored, view([[20, 1_000n]], {}, 5))
+  t.match(asked(restored, { ...view([[60, 30n]], {}, 1), since: 50 }), { timeline: 1, lsn: 30n }, 'a cluster restored from a backup')
+  t.end()
+})
+
+t.test('I2: a heartbeat does not bound what a replica showed; the next beat of the primary does, once the replica is there', (t) => {
+  const beats = (...parts: Parameters<typeof view>): ClusterView => ({ ...view(...parts), exact: false })
+  const floors = createFloors()
+  floors.readEnded('main', read())
+  t.match(
+    asked(floors, beats([[90, 7n]], { r: position({ sentAt: 101, lsn: 7n }) })),
+    { lsn: 0n, same: { node: 'r' } },
+    'its own beat is too low',
+  )
+  t.match(
+    asked(floors, beats([[105, 8n]], { r: position({ sentAt: 101, lsn: 7n }) })),
+    { lsn: 0n, same: { node: 'r' } },
+    'it alone is good until it is there',
+  )
+  t.match(asked(floors, beats([[105, 8n]], { r: position({ sentAt: 110, lsn: 8n }) })), { lsn: 8n, same: null })
+  const lost = createFloors()
+  lost.readEnded('main', read())
+  t.match(asked(lost, beats([[105, 8n]], { r: null })), { lsn: 8n, same: null }, 'gone: the beat bounds it')
+  t.end()
+})

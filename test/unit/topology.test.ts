@@ -1,7 +1,17 @@
 // Who is the primary, who is fit, and what is forgotten when.
 import t from 'tap'
 import type { NodeConfig } from '../../src/config/config.js'
-import { discardSeries, newCluster, observe, reconfigure, snapshotOf, type ClusterState } from '../../src/topology/cluster-state.js'
+import { Acknowledged } from '../../src/topology/acknowledged.js'
+import {
+  discardSeries,
+  expireRoles,
+  newCluster,
+  nextExpiry,
+  observe,
+  reconfigure,
+  snapshotOf,
+  type ClusterState,
+} from '../../src/topology/cluster-state.js'
 import { nextHealth, type HealthEvent } from '../../src/topology/health.js'
 import { roleExpiryMs, type Answer } from '../../src/topology/node-state.js'
 import type { ClusterSnapshot, Health, NodeSnapshot } from '../../src/topology/topology.js'
@@ -17,10 +27,21 @@ interface Said {
   readonly connectedAt?: number
   readonly tells?: boolean
   readonly replayed?: number
+  readonly blind?: string
 }
 
 function says(said: Said): { kind: 'answer'; answer: Answer } {
-  const { primary = false, at = 1, lsn = 100n, timeline = 1, system = 's', connectedAt = 0, tells = true, replayed = null } = said
+  const {
+    primary = false,
+    at = 1,
+    lsn = 100n,
+    timeline = 1,
+    system = 's',
+    connectedAt = 0,
+    tells = true,
+    replayed = null,
+    blind = null,
+  } = said
   const server = {
     inRecovery: !primary,
     lsn,
@@ -29,7 +50,7 @@ function says(said: Said): { kind: 'answer'; answer: Answer } {
     replayedTimeline: replayed,
     receiving: !primary && timeline !== null,
     commits: null,
-    blind: null,
+    blind,
   }
   return { kind: 'answer', answer: { sentAt: at, connectedAt, server, systemIdentifier: system, tellsTimeline: tells } }
 }
@@ -186,5 +207,95 @@ t.test('another configuration: what stays is kept', (t) => {
   t.equal(without.timeline, null)
   t.equal(without.series.samples.length, 0)
   t.equal(show(discardSeries(healthy())).series.samples.length, 0)
+  t.end()
+})
+
+t.test('a role expires without any event, and that is told by a new value only', (t) => {
+  const state = healthy()
+  t.equal(nextExpiry(state), 1 + roleExpiryMs)
+  t.equal(expireRoles(state, 1 + roleExpiryMs), state)
+  const late = show(expireRoles(state, 2 + roleExpiryMs))
+  t.equal(late.primary, null)
+  t.equal(late.headlessSince, 2 + roleExpiryMs)
+  t.match(late.of('b'), { role: null, position: null, roleProvedAt: null })
+  t.equal(nextExpiry(newCluster('main', [node('a')])), Infinity)
+  t.end()
+})
+
+t.test('a subscriber is a replica, whatever system and timeline it has of its own', (t) => {
+  const start = newCluster('main', [node('a'), { ...node('s'), subscriber: true }], 'heartbeat "public"."beat"')
+  const both = after(start, ['a', says({ primary: true, lsn: 7n })], ['s', says({ system: 'other', lsn: 5n })])
+  t.match(show(both).of('s'), { role: 'replica', unfit: null, limited: null, position: { lsn: 5n } })
+  t.equal(show(both).primary?.id, 'a')
+  t.notOk(show(both).exact, 'a beat bounds what is shown from below only')
+  t.not(show(both).system, show(healthy()).system, 'positions of two kinds never compare')
+  const blind = after(both, ['s', says({ system: 'other', lsn: null, at: 2, blind: 'no table' })])
+  t.match(show(blind).of('s').unfit, /no table/)
+  const newer = after(both, ['s', says({ system: 's', timeline: 9, at: 2 })])
+  t.equal(show(newer).primary?.id, 'a', 'a timeline in its row unseats nobody')
+  t.end()
+})
+
+t.test('positions of another kind: everything starts anew', (t) => {
+  const other = reconfigure(healthy(), [node('a'), node('b')], 9, 'heartbeat "x"."y"')
+  t.equal(show(other).primary, null)
+  t.equal(show(other).series.samples.length, 0)
+  t.ok(show(other).nodes.every(({ position }) => position === null))
+  t.end()
+})
+
+t.test('I10: what is known of the time at which another primary took over', (t) => {
+  const old = after(
+    healthy(),
+    ['a', says({ primary: true, at: 10, lsn: 200n })],
+    ['b', says({ at: 11, lsn: 150n })],
+    ['a', says({ primary: true, at: 20, lsn: 300n })],
+    ['b', says({ at: 21, lsn: 250n })],
+    ['a', says({ primary: true, at: 30, lsn: 400n })],
+  )
+  t.equal(old.handover, null, 'the first primary took over from nobody')
+  t.equal(show(old).since, 1)
+  const promoted = after(old, ['a', lost], ['a', lost], ['b', says({ primary: true, timeline: 2, at: 40, lsn: 260n })])
+  t.match(promoted.handover, { from: 'a', to: 'b', safeUntil: 10, at: 40, kept: 250n }, 'what was acknowledged before 10 is at 200 at most')
+  t.equal(show(promoted).since, 40)
+  const unseen = after(
+    cluster('a', 'b'),
+    ['b', lost],
+    ['b', lost],
+    ['a', says({ primary: true })],
+    ['b', says({ primary: true, timeline: 2, at: 40 })],
+  )
+  t.match(unseen.handover, { safeUntil: -Infinity, kept: null }, 'never seen as a replica: nothing is proved')
+  t.end()
+})
+
+t.test('acknowledged writes are counted, rather one too many than one too few', (t) => {
+  const counts = new Acknowledged()
+  for (const at of [1, 2, 9, 15, 27, 27, 100]) counts.add(at)
+  t.same(counts.since(-Infinity), { count: 7, whole: true })
+  t.same(counts.since(10), { count: 4, whole: true })
+  t.same(counts.since(12), { count: 4, whole: true }, 'to within ten milliseconds')
+  t.same(counts.since(20), { count: 3, whole: true })
+  t.same(counts.since(110), { count: 0, whole: true })
+  counts.add(50)
+  t.same(counts.since(100), { count: 2, whole: true }, 'told late, counted late')
+  for (let at = 1_000; at < 200_000; at += 10) counts.add(at)
+  t.same(counts.since(199_000), { count: 100, whole: true })
+  t.same(counts.since(-Infinity), { count: 6_000, whole: false }, 'a minute is kept')
+  t.end()
+})
+
+t.test('the pace of replay: between two positions with nothing lost between, while there is something to replay', (t) => {
+  const rate = (state: ClusterState): number | null => show(state).of('b').replayRate
+  const behind = after(healthy(), ['a', says({ primary: true, at: 10, lsn: 10_000n })], ['b', says({ at: 20, lsn: 1_000n })])
+  t.equal(rate(behind), null, 'it was not behind before')
+  const going = after(behind, ['b', says({ at: 120, lsn: 3_000n })])
+  t.equal(rate(going), 20)
+  t.equal(rate(after(going, ['b', says({ at: 130, lsn: 20_000n })])), 1_700, 'there, so that fast at least')
+  const slower = rate(after(going, ['b', says({ at: 220, lsn: 3_000n })])) ?? 0
+  t.ok(slower < 20 && slower > 18, 'smoothed')
+  t.equal(rate(after(going, ['b', says({ at: 220, lsn: 5_000n, connectedAt: 5 })])), null, 'another connection: it may have crashed')
+  const idle = after(going, ['b', says({ at: 130, lsn: 10_000n })], ['b', says({ at: 5_000, lsn: 10_000n })])
+  t.equal(rate(idle), 700, 'idle is not slow')
   t.end()
 })
