@@ -219,6 +219,7 @@ export class ClusterWatch {
           if (this.#pollers.get(id) === poller) this.#observe(id, event)
         },
         period: () => this.#period(),
+        lifetime: () => this.#config.pool.lifetimeMs,
       })
       this.#pollers.set(id, poller)
     }

@@ -30,6 +30,8 @@ export interface PollerParts {
   readonly positions: PositionProvider
   /** Ms between two polls, now. */
   readonly period: () => number
+  /** Ms after which a connection is replaced, now. */
+  readonly lifetime: () => number
 }
 
 interface Open {
@@ -37,12 +39,18 @@ interface Open {
   readonly connectedAt: number
   readonly systemIdentifier: string
   readonly tellsTimeline: boolean
+  /** Process-monotonic ms. */
+  renewAt: number
+  /** Its last answer told a timeline. A standby that is cut off tells none, and what it told is known by this connection only. */
+  told: boolean
   /** It was a primary when last asked, and stays one while the connection lives: a sample of it may write. */
   primary: boolean
 }
 
 const CONNECT_MS = 2_000
 const QUERY_MS = 1_000
+/** A connection that could not be replaced in time goes on for so long. */
+const RENEW_RETRY_MS = 10_000
 const BACKOFF_MS = { first: 200, last: 2_000 } as const
 
 /** Once per connection: which cluster's data this is, whether a standby's timeline may be seen, and the server's version. */
@@ -126,7 +134,7 @@ export class Poller {
     if (this.#open === null && this.#parts.now() < this.#retryAt) return
     let open = this.#open
     try {
-      open ??= await this.#connect()
+      open = open === null ? await this.#connect() : await this.#renewed(open)
       await this.#ask(open)
       this.#failures = 0
     } catch (error) {
@@ -135,8 +143,22 @@ export class Poller {
     }
   }
 
+  /** One past its lifetime is replaced when the next has proved itself: until then it is as good as ever. */
+  async #renewed(open: Open): Promise<Open> {
+    const { now } = this.#parts
+    if (now() < open.renewAt || !open.told) return open
+    open.renewAt = now() + RENEW_RETRY_MS
+    try {
+      const next = await this.#connect()
+      open.connection.close()
+      return next
+    } catch {
+      return open
+    }
+  }
+
   async #connect(): Promise<Open> {
-    const { connect, now, positions } = this.#parts
+    const { connect, now, positions, lifetime, random } = this.#parts
     const connection = await attempt(this.#stop.signal, CONNECT_MS, connect)
     try {
       const connectedAt = now()
@@ -145,7 +167,15 @@ export class Poller {
       if (positions.prepare !== null) await within(connection.query(positions.prepare), QUERY_MS, 'the first answer')
       this.#stop.signal.throwIfAborted()
       this.#version = Number(row[2])
-      const open: Open = { connection, connectedAt, systemIdentifier: row[0], tellsTimeline: row[1] === 'true', primary: false }
+      const open: Open = {
+        connection,
+        connectedAt,
+        systemIdentifier: row[0],
+        tellsTimeline: row[1] === 'true',
+        renewAt: connectedAt + lifetime() * (1 - 0.2 * random()),
+        told: false,
+        primary: false,
+      }
       this.#open = open
       connection.onClosed((reason) => {
         if (this.#open === open) this.#failed(new Error(reason))
@@ -170,6 +200,7 @@ export class Poller {
       server = await askPosition(ask, positions, sample)
     }
     open.primary = !server.inRecovery
+    open.told = server.timeline !== null
     // Whoever waits must not take an answer for good that the clock makes worthless, or that a lost connection gave.
     if (this.#open !== open || epoch() !== before) return
     const { connectedAt, systemIdentifier, tellsTimeline } = open

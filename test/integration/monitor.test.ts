@@ -52,6 +52,21 @@ t.test('roles, timelines and positions are found', async (t) => {
   t.ok(monitor.catalogs().has('main'), 'the catalog is loaded')
 })
 
+t.test('the monitor’s own connections have a lifetime, and nothing is forgotten when they are replaced', async (t) => {
+  const short = [...config.clusters].map(([id, it]) => [id, { ...it, pool: { ...it.pool, lifetimeMs: 300 } }] as const)
+  const { monitor, node, until } = watch(t, { ...config, clusters: new Map(short) })
+  await monitor.ready(10_000)
+  const connected = new Map<string, Set<number>>()
+  await until('each was replaced twice', () => {
+    for (const { address } of main.nodes) {
+      const { health, unfit, limited, position } = node('main', address)
+      t.same([health, unfit, limited, position === null], ['up', null, null, false])
+      connected.set(address, (connected.get(address) ?? new Set()).add(position?.connectedAt ?? 0))
+    }
+    return [...connected.values()].every(({ size }) => size > 2)
+  })
+})
+
 t.test('I4: a pending write is never served by a replica, and is resolved by a sample sent after it', async (t) => {
   const { monitor, cluster, node } = watch(t, config)
   await monitor.ready(10_000)
