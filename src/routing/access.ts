@@ -59,7 +59,7 @@ export function access(context: Context, statement: Statement, touched: readonly
     builtin: total.builtin,
     tables: [...expanded.keys, ...system, ...temporary],
     policyNames: [...new Set([...expanded.keys.map(policyName), ...system])],
-    readsData: touched.length > 0 || statement.functions.length > 0,
+    readsData: touched.length > 0 || statement.functions.some((use) => !isTrackedSetting(context, statement, use, catalog)),
     varies: total.varies === true,
   }
 }

@@ -101,6 +101,29 @@ t.test('I1: a session that hops sees its writes across processes, from proxy to 
   t.match(await lastRoute(stranger), /^replica/)
 })
 
+t.test('I1: by SQL alone a checked-out client of the library brings and tells tokens too', async (t) => {
+  await paused(t)
+  const [client, other] = [await library.connect(), await library.connect()]
+  t.teardown(() => {
+    client.release()
+    other.release()
+  })
+  const writer = await served.connect(t)
+  const before = Number(await n(writer))
+  await write(writer, before + 1)
+  t.equal(await n(other), before)
+  await client.query(`SET pointsman.token = '${await tokenOf(writer)}'`)
+  t.equal(await n(client), before + 1)
+  await client.query("SET pointsman.token = 'nonsense'")
+  await write(client, before + 2)
+  const back = await here.connect()
+  await back.query(`SET pointsman.token = '${await tokenOf(client)}'`)
+  t.equal(await n(back), before + 2)
+  t.equal(await n(await here.connect()), before, 'without it: the old state')
+  await other.query("SELECT set_config('pointsman.token', $1, false)", [await tokenOf(client)])
+  t.equal(await n(other), before + 2)
+})
+
 t.test('I2: what a session has read it sees again in another process', async (t) => {
   const [ahead, behind] = replicas as [(typeof replicas)[0], (typeof replicas)[0]]
   await main.waitCaughtUp()
@@ -306,10 +329,10 @@ t.test('I11: a token that cannot be used asks for all that is written when it co
   await write(writer, before + 1)
   for (const [what, make] of Object.entries(hostile)) {
     const client = await signed.connect()
-    await client.query("SELECT set_config('pointsman.token', $1, false)", [make()])
+    if (what === 'ten megabytes') await client.query("SELECT set_config('pointsman.token', $1, false)", [make()])
+    else await client.query(`SET pointsman.token = '${make()}'`)
     t.equal(await n(client), before + 1, what)
   }
-  const plain = await here.connect()
   for (const what of [
     'other servers',
     'other servers, newer',
@@ -318,9 +341,8 @@ t.test('I11: a token that cannot be used asks for all that is written when it co
     'the last timeline there is',
     'a huge position',
   ]) {
-    await plain.query('DISCARD ALL')
     const client = await here.connect()
-    await client.query("SELECT set_config('pointsman.token', $1, false)", [hostile[what]?.() ?? ''])
+    await client.query(`SET pointsman.token = '${hostile[what]?.() ?? ''}'`)
     t.equal(await n(client), before + 1, `${what}, not signed`)
   }
   t.equal(await n(await signed.connect()), before, 'without any: the old state')

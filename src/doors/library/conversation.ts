@@ -18,10 +18,13 @@ import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { objection } from '../../execute/objection.js'
 import { sqlstateOf } from '../../pool/failure.js'
+import { takeToken, tokenOf, tokenResolved } from '../../runtime/session-token.js'
 import { asynchronousCommit, startsAsynchronous } from '../../session/asynchronous-commit.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settleStatement, type Session } from '../../session/session.js'
 import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
+import { tokenSetting } from '../../session/route-settings.js'
+import { tokensIn } from '../../session/tokens-in.js'
 import { afterReady, defer, deferBegin, fail, idle, modeOf, recover, withMode, type TransactionMode } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
 import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
@@ -43,6 +46,8 @@ const maxAttempts = 4
 const poison = 'pointsman refused a statement of this transaction'
 /** A cursor that is still open when its client leaves has this long to be read to its end. */
 const streamGraceMs = 1000
+/** A token that needs a sample waits for it no longer than this. */
+const tokenMs = 1000
 const nothing: Settings = new Map()
 
 /** One statement on its way. */
@@ -235,6 +240,7 @@ export class Conversation {
         if (request.query.kind === 'submittable') throw onlyAsText()
         return this.#answer(request, plan, request.query.config)
       case 'one':
+        if (plan.settings.length > 0) this.#takeTokens(request)
         if (this.#requestSession === null) this.#core.warnings.readWithoutSession(plan)
         return this.#one(request, plan)
     }
@@ -276,7 +282,7 @@ export class Conversation {
 
   // ---- answers
 
-  #answer(request: Request, { answer }: AnswerPlan, config: object): PgResult {
+  async #answer(request: Request, { answer }: AnswerPlan, config: object): Promise<PgResult> {
     const { pg } = this.#core
     switch (answer.what) {
       case 'empty':
@@ -288,10 +294,11 @@ export class Conversation {
       case 'deferred':
         return this.#defer(request, answer.tag)
       case 'set':
+        this.#takeTokens(request)
         this.#settleSettings(request, [commandResult(pg, 'SET')])
         return commandResult(pg, answer.change.value === null ? 'RESET' : 'SET')
       case 'show':
-        return textResult(pg, config, answer.name, [this.#show(request, answer.name)], 'SHOW')
+        return textResult(pg, config, answer.name, [await this.#show(request, answer.name)], 'SHOW')
       case 'explain':
         return textResult(pg, config, 'QUERY PLAN', request.ground.planner.printRoute(answer.plan, null).split('\n'), 'EXPLAIN')
       case 'deallocate':
@@ -335,11 +342,25 @@ export class Conversation {
     return commandResult(this.#core.pg, tag)
   }
 
-  #show({ ground }: Request, name: Extract<AnswerPlan['answer'], { what: 'show' }>['name']): string | null {
+  async #show({ ground }: Request, name: Extract<AnswerPlan['answer'], { what: 'show' }>['name']): Promise<string | null> {
+    if (name === tokenSetting) {
+      const bearer = { floors: this.#floors, database: ground.database, generation: ground.generation }
+      await tokenResolved(bearer, tokenMs)
+      return tokenOf(bearer)
+    }
     if (name === 'pointsman.last_route') {
       return this.#lastRoute === null ? null : ground.planner.printRoute(this.#lastRoute.plan, this.#lastRoute.route)
     }
     return this.#session === null ? null : (effective(this.#session.settings, name) ?? null)
+  }
+
+  /** A token counts from its receipt, whatever becomes of the statement; one that cannot be used is no error. */
+  #takeTokens({ ground, understood, parameters }: Request): void {
+    const bearer = { floors: this.#floors, database: ground.database, generation: ground.generation }
+    for (const text of tokensIn(understood, parameterText(parameters))) {
+      const problem = takeToken(bearer, text, this.#core.now())
+      if (problem !== null) this.#core.observer.emit('log', { level: 'warn', message: `a token was not used: ${problem}`, fields: {} })
+    }
   }
 
   // ---- on a server

@@ -1,10 +1,10 @@
 // doors/library/live-session.ts — one request's (one user's, one job's) session: floors of its own, which no other session
 // adds to or reads. Only what runs outside any session is told of its writes, since such statements see the whole process'.
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
-import { exportToken, importToken } from '../../consistency/token-exchange.js'
+import { importToken } from '../../consistency/token-exchange.js'
 import { clustersOf } from '../../config/clusters-of.js'
 import type { Affinity } from '../../execute/contract.js'
-import { resolveFloors } from '../../execute/resolve-floors.js'
+import { tokenOf, tokenResolved } from '../../runtime/session-token.js'
 import type { Core } from './core.js'
 import type { CarriedSession } from './request-context.js'
 
@@ -70,15 +70,10 @@ export class LiveSession implements CarriedSession {
   async token(): Promise<string> {
     const { runtime } = await this.#core.ready()
     const generation = runtime.current()
-    const { config, database } = this.#core.home(generation.config)
-    const clusters = clustersOf(database)
-    await this.#core.alive.during(() => resolveFloors(generation, this.#own, clusters, tokenMs))
-    const known = generation.topology().clusters
-    return exportToken(
-      this.#own,
-      clusters.flatMap((id) => known.get(id) ?? []),
-      config.tokens.key,
-    )
+    const bearer = { floors: this.#own, database: this.#core.home(generation.config).database, generation }
+    const sampled = tokenResolved(bearer, tokenMs)
+    if (sampled !== null) await this.#core.alive.during(() => sampled)
+    return tokenOf(bearer)
   }
 
   begin(): () => void {

@@ -11,7 +11,7 @@ import { effective, resolveChange, settle, type Change, type ParameterText } fro
 import { defer, deferBegin, idle, recover } from '../../session/transaction.js'
 import type { SettingChange, Statement, TransactionFacts, Understood } from '../../sql/statement.js'
 import type { Conversation } from './conversation.js'
-import { sessionToken, takeChange, tokenResolved } from './tokens.js'
+import { sessionToken, takeTokens, tokenSampled } from './tokens.js'
 
 export interface Answer {
   readonly notice: ErrorFields | null
@@ -54,7 +54,7 @@ export function columnsOf(plan: AnswerPlan): readonly string[] | null {
 
 /** What must be waited for before `plan` can be answered; null: nothing. Never rejects. */
 export function answerable(conversation: Conversation, { answer: said }: AnswerPlan): Promise<void> | null {
-  return said.what === 'show' && said.name === tokenSetting ? tokenResolved(conversation) : null
+  return said.what === 'show' && said.name === tokenSetting ? tokenSampled(conversation) : null
 }
 
 /** Does what `plan` says and gives what the client is told. Throws what a server would have raised. */
@@ -70,6 +70,7 @@ export function answer(conversation: Conversation, plan: AnswerPlan, understood:
     case 'show':
       return show(conversation, said.name)
     case 'set':
+      takeTokens(conversation, understood, parameter)
       return set(conversation, said.change, parameter)
     case 'explain':
       return { ...nothing, columns: ['QUERY PLAN'], rows: lines(conversation.core.printRoute(said.plan, null)), tag: 'EXPLAIN' }
@@ -148,7 +149,7 @@ function shown(conversation: Conversation, name: string): readonly (readonly (st
 
 function set(conversation: Conversation, said: SettingChange, parameter: ParameterText): Answer {
   const { session } = conversation
-  const change = takeChange(conversation, said, parameter) ? taken(said) : resolveChange(said, parameter)
+  const change = said.name === tokenSetting ? unkept(said) : resolveChange(said, parameter)
   if (change === null) throw new PointsmanError('invalid_parameter_value', { values: { what: `the value of "${said.name}" is not known` } })
   const problem = change.value === null ? null : routeSettingProblem(change.name, change.value)
   if (problem !== null) throw new PointsmanError('invalid_parameter_value', { values: { what: problem } })
@@ -160,7 +161,8 @@ function set(conversation: Conversation, said: SettingChange, parameter: Paramet
   return { ...nothing, notice, tag: change.value === null && said.value === null ? 'RESET' : 'SET' }
 }
 
-function taken({ name, scope, value }: SettingChange): Change {
+/** A token is not kept among the settings. */
+function unkept({ name, scope, value }: SettingChange): Change {
   return { name, local: scope === 'local', value: value === null ? null : '' }
 }
 

@@ -23,7 +23,7 @@ import { MessageReader, rememberTypes, unknownParameters, type Message, type Por
 import type { Proof } from './proved-statements.js'
 import type { Request, Running } from './request.js'
 import { asWrite } from './simple-query.js'
-import { asksToken, takeTokens, tokenParameters, tokenResolved } from './tokens.js'
+import { asksToken, takeTokens, tokenParameters, tokenSampled } from './tokens.js'
 
 /** A batch longer than this is sent in steps, as if the client had flushed. */
 const stepBytes = 1024 * 1024
@@ -265,7 +265,7 @@ export class Batch {
 
   /** The answer may need what only a sample tells. */
   async #tokenResolved(): Promise<void> {
-    await tokenResolved(this.#conversation)
+    await tokenSampled(this.#conversation)
     this.#conversation.requirePresent()
   }
 

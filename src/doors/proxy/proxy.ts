@@ -17,7 +17,7 @@ import { Client } from './client.js'
 import { ConsoleClient } from './console.js'
 import { consoleDatabase } from './console-rights.js'
 import { Conversation, type Core } from './conversation.js'
-import { takeToken } from './tokens.js'
+import { bringToken } from './tokens.js'
 import { loadCore } from './core.js'
 import { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
@@ -329,7 +329,7 @@ class RunningProxy implements Proxy {
         cache: this.#cache,
         now: this.#now,
       })
-      if (login.token !== null) takeToken(conversation, generation, login.token)
+      if (login.token !== null) bringToken(conversation, generation, login.token)
       return conversation
     } finally {
       generation.leave()
