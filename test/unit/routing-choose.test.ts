@@ -98,6 +98,8 @@ t.test('a session stays where it was, within reason', (t) => {
   t.equal(run([a, b, c], { prefer: 'b', random: [0.9, 0.9, 0.9] }), 'b')
   t.equal(run([a, b], { prefer: 'b', inFlight: (id) => (id === 'b' ? 1 : 0) }), 'b')
   t.equal(run([a, b], { prefer: 'b', inFlight: (id) => (id === 'b' ? 2 : 0) }), 'a')
+  t.equal(run([a, b], { prefer: 'b', own: 1, inFlight: (id) => (id === 'b' ? 2 : 0) }), 'b', 'its own work is no reason to leave')
+  t.equal(run([a, b], { prefer: 'b', own: 1, inFlight: (id) => (id === 'b' ? 3 : 0) }), 'a')
   t.equal(run([a, b], { prefer: 'gone' }), 'a')
   t.end()
 })

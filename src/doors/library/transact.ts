@@ -8,6 +8,8 @@ import type { Isolation, RouteOptions, TransactionOptions } from './request-type
 
 export interface TransactionClient {
   query(text: string): unknown
+  /** 'I': no transaction; null: nothing was sent yet. */
+  getTransactionStatus(): string | null
   release(error?: unknown): void
 }
 
@@ -47,8 +49,9 @@ async function once<Client extends TransactionClient, T>(client: Client, begin: 
     await commit(client)
     return result
   } catch (error) {
-    // Where its connection is gone there is nothing to take back any more, and the client may still be used.
-    await Promise.resolve(client.query('ROLLBACK')).catch((failure: unknown) => (broken = failure))
+    // Where its connection is gone there is nothing to take back any more.
+    const open = client.getTransactionStatus() !== 'I'
+    if (open) await Promise.resolve(client.query('ROLLBACK')).catch((failure: unknown) => (broken = failure))
     throw error
   } finally {
     client.release(broken ?? undefined)
