@@ -77,6 +77,26 @@ t.test('a stream that breaks ends with an error, and does not hang', async (t) =
   t.match(await broken, [{ code: '57P01' }])
 })
 
+t.test('a stream that is not being read when it breaks ends with the error at its next read', async (t) => {
+  const pool = router(t, config)
+  const stream = pool.query(new QueryStream('SELECT i FROM generate_series(1, 1000) i -- unread', [], { batchSize: 1 }))
+  let lost = false
+  pool.events.on('query.end', ({ outcome }) => (lost ||= outcome === 'lost'))
+  const rows = stream[Symbol.asyncIterator]() as AsyncIterator<{ i: number }>
+  t.match(await rows.next(), { value: { i: 1 } })
+  const replica = main.replica()
+  const waiting = "FROM pg_stat_activity WHERE query LIKE '%-- unread' AND wait_event = 'ClientRead'"
+  await until('it waits to be read', async () => (await replica.sql(`SELECT 1 ${waiting}`)).length > 0)
+  await replica.sql(`SELECT pg_terminate_backend(pid, 10000) ${waiting}`)
+  await until('the loss is noticed', () => Promise.resolve(lost))
+  await t.rejects(
+    (async () => {
+      for (;;) if ((await rows.next()).done === true) return
+    })(),
+    { code: '57P01' },
+  )
+})
+
 t.test('idle connections that end are replaced without a word', async (t) => {
   const pool = router(t, config)
   await Promise.all([1, 2, 3].map(() => pool.query('SELECT count(*) FROM notes')))

@@ -16,6 +16,8 @@ export interface PgConnectionEvents {
   on(event: 'parameterStatus', listener: (message: { readonly parameterName: string; readonly parameterValue: string }) => void): unknown
   emit(event: 'readyForQuery', message: { readonly status: string }): unknown
   readonly stream: { destroy(error?: Error): unknown }
+  /** Closes a portal or a statement. */
+  close(message: object): void
   parsedStatements: Record<string, string>
   submittedNamedStatements?: Record<string, string>
 }

@@ -13,6 +13,8 @@ export class PgConnection implements PooledConnection {
   readonly parameters: Map<string, string> = new Map()
   /** Session settings that stand here beyond the server's defaults; null: not known, so it must be scrubbed. */
   settings: SettingsState | null = connectionSettings(new Map())
+  /** How many have come so far. */
+  notices = 0
   /** Called at every ReadyForQuery, before pg tells anybody what came before it. */
   onReady: ((status: Status) => void) | null = null
   /** It broke while nobody had it. */
@@ -42,7 +44,10 @@ export class PgConnection implements PooledConnection {
       this.#over = true
       this.#end('the server closed the connection', new Error('Connection terminated unexpectedly'))
     })
-    client.on('notice', (notice: unknown) => this.#listener?.emit('notice', notice))
+    client.on('notice', (notice: unknown) => {
+      this.notices += 1
+      this.#listener?.emit('notice', notice)
+    })
     client.on('notification', (message: unknown) => this.#listener?.emit('notification', message))
   }
 
@@ -108,7 +113,10 @@ export class PgConnection implements PooledConnection {
    * told it of the loss: to a stream that does not know of it, it would be the end of its rows.
    */
   endStreams(): void {
-    const tell = (): void => void setImmediate(() => this.client.connection.emit('readyForQuery', { status: 'I' }))
+    const { connection } = this.client
+    const tell = (): void => void setImmediate(() => connection.emit('readyForQuery', { status: 'I' }))
+    // One whose user is slow learns of the loss when it is read the next time, and closes its portal then.
+    connection.close = tell
     if (this.#over) tell()
     else this.client.once('end', tell)
   }
