@@ -7,7 +7,7 @@
 // pool.query() has a conversation per statement that keeps nothing (`keeps` false): what would belong to a session is
 // scrubbed away, and BEGIN is refused, since its COMMIT could never find it.
 import type { EventEmitter } from 'node:events'
-import type { SessionFloors } from '../../consistency/floors.js'
+import type { ReadEnd, SessionFloors } from '../../consistency/floors.js'
 import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import { one } from '../../routing/make.js'
@@ -28,13 +28,14 @@ import { tokensIn } from '../../session/tokens-in.js'
 import { afterReady, defer, deferBegin, fail, idle, modeOf, recover, withMode, type TransactionMode } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
 import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
+import { CachedRead } from './cached-read.js'
 import type { Core, Ground } from './core.js'
 import { Hold, type LeaseListener } from './hold.js'
 import { lossOf, nameLoss } from './loss.js'
 import { parameterSource } from './parameters.js'
 import type { PgResult } from './pg-client.js'
 import type { Status } from './pg-connection.js'
-import type { Query } from './query-arguments.js'
+import type { PlainQuery, Query } from './query-arguments.js'
 import type { CarriedSession } from './request-context.js'
 import { withRouteOptions } from './route-hints.js'
 
@@ -62,6 +63,8 @@ interface Request {
   plan: Plan | null
   route: RouteTaken | null
   outcome: 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
+  /** Its rows are read so that they can be kept. */
+  filling: CachedRead | null
 }
 
 export interface ConversationOptions {
@@ -186,7 +189,19 @@ export class Conversation {
     if (this.#keeps) this.#session ??= this.#core.newSession(ground.greeting)
     const understood = withRouteOptions(ground.planner.understand(query.text), query.route, query.scope)
     const parameters = query.values.length === 0 ? null : parameterSource(this.#core.pg, query.values)
-    return { query, ground, startedAt, understood, parameters, avoid: new Set(), attempts: 0, plan: null, route: null, outcome: 'ok' }
+    return {
+      query,
+      ground,
+      startedAt,
+      understood,
+      parameters,
+      avoid: new Set(),
+      attempts: 0,
+      plan: null,
+      route: null,
+      outcome: 'ok',
+      filling: null,
+    }
   }
 
   /** pg lets a prepared statement be run by its name alone; the connection it runs on now may not know it yet. */
@@ -242,7 +257,32 @@ export class Conversation {
       case 'one':
         if (plan.settings.length > 0) this.#takeTokens(request)
         if (this.#requestSession === null) this.#core.warnings.readWithoutSession(plan)
-        return this.#one(request, plan)
+        return plan.keptOn === null || request.query.kind !== 'plain'
+          ? this.#one(request, plan)
+          : this.#cached(request, plan, request.query)
+    }
+  }
+
+  /** From the cache, or else on a server. */
+  async #cached(request: Request, plan: OnePlan, query: PlainQuery): Promise<Answer> {
+    const { ground, understood, parameters, startedAt } = request
+    const settings = this.#session?.settings.values ?? nothing
+    const read = CachedRead.of({
+      ...{ core: this.#core, ground, floors: this.#floors, plan, query, understood, parameters, settings },
+      invokedAt: startedAt,
+    })
+    const given = read === null ? null : await read.answer()
+    if (given !== null) {
+      request.route = given.route
+      return given.result
+    }
+    if (read?.fills !== true) return this.#one(request, plan)
+    request.filling = read
+    try {
+      const result = await this.#one(request, plan)
+      return result === undefined || Array.isArray(result) ? result : read.own(result)
+    } finally {
+      read.close()
     }
   }
 
@@ -439,14 +479,32 @@ export class Conversation {
     if (hold.connection.evidence.asynchronous === true) request.ground.generation.asynchronousCommit(hold.cluster, startsAsynchronous)
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
-    if (plan.writes) this.#markWrite(hold, plan.sticky)
-    const sent = await this.#send(hold, request.query)
+    if (plan.writes) this.#markWrite(hold, plan)
+    const { filling } = request
+    if (filling !== null) this.#fill(filling, hold, plan)
+    const sent = await this.#send(hold, filling?.query ?? request.query)
     if (!sent.ok && isTimeout(sent.error)) {
       // pg gave up on the statement, the server did not.
       hold.connection.close()
       return { ...sent, status: null, written: true, given: true }
     }
-    return { ...sent, status: await hold.connection.settled(), written: true }
+    const status = await hold.connection.settled()
+    if (filling !== null && status === 'I' && sent.ok && sent.result !== undefined && !Array.isArray(sent.result))
+      filling.complete(hold, sent.result, this.#readEnd(hold, request))
+    return { ...sent, status, written: true }
+  }
+
+  /** Its rows may be kept, unless it has turned out to write. */
+  #fill(filling: CachedRead, hold: Hold, { keptOn }: OnePlan): void {
+    if (keptOn === null) filling.close()
+    else filling.sent(hold)
+  }
+
+  #readEnd(hold: Hold, request: Request): ReadEnd {
+    const { node, role } = hold.route
+    const { openedAt, postmasterStart } = hold.connection.evidence
+    const startedAt = Math.max(request.startedAt, hold.since)
+    return { node, role, openedAt, postmasterStart, startedAt, endedAt: this.#core.now() }
   }
 
   /** Brings the connection to where the client believes to be. */
@@ -539,21 +597,14 @@ export class Conversation {
   #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
     if (status === 'I') this.#writeEnded(hold)
     if (!plan.readsData) return
-    const { node, role } = hold.route
-    const { openedAt, postmasterStart } = hold.connection.evidence
-    this.#floors.readEnded(hold.cluster, {
-      node,
-      role,
-      openedAt,
-      postmasterStart,
-      startedAt: Math.max(request.startedAt, hold.since),
-      endedAt: this.#core.now(),
-    })
+    this.#floors.readEnded(hold.cluster, this.#readEnd(hold, request))
   }
 
   /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
-  #markWrite(hold: Hold, sticky: boolean): void {
+  #markWrite(hold: Hold, { sticky, changes }: OnePlan): void {
     hold.writing = true
+    hold.changes.add(changes)
+    this.#core.cache.writeBegun(hold.cluster, changes)
     if (!sticky || hold.marked) return
     hold.marked = true
     this.#floors.writeStarted(hold.cluster)
@@ -561,6 +612,8 @@ export class Conversation {
 
   #writeEnded(hold: Hold): void {
     hold.writing = false
+    for (const changes of hold.changes) this.#core.cache.writeEnded(hold.cluster, changes, this.#core.now())
+    hold.changes.clear()
     if (!hold.marked) return
     hold.marked = false
     this.#floors.writeEnded(hold.cluster, this.#core.now())

@@ -4,6 +4,7 @@
 // Writes are everybody's: whatever this process has been told was written, every later `session` read of this process sees.
 // Reads are a client's own: only statements of one checked-out client come after one another (monotonic reads).
 import { setMaxListeners } from 'node:events'
+import { ResultCache } from '../../cache/result-cache.js'
 import { PointsmanError } from '../../errors/error.js'
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
 import type { Config, DatabaseConfig } from '../../config/config.js'
@@ -19,6 +20,7 @@ import type { Understood } from '../../sql/statement.js'
 import { KeepAlive } from './keep-alive.js'
 import type { PgConnection } from './pg-connection.js'
 import type { PgModule } from './public.js'
+import type { RawRows } from './raw-rows.js'
 import type { RequestContext } from './request-context.js'
 import { Warnings } from './warnings.js'
 
@@ -63,6 +65,7 @@ export class Core {
   readonly login: ClientLogin
   /** What this process has written. */
   readonly written: SessionFloors = createFloors()
+  readonly cache: ResultCache<RawRows> = new ResultCache()
   /** Aborted by end(): what still waits for a server then is told. */
   readonly stopping: AbortController = new AbortController()
   /** Neither measuring nor idle connections keep the process alive; work under way does. */
@@ -124,6 +127,7 @@ export class Core {
   }
 
   async #prepare(planner: Planner, generation: Generation<PgConnection>): Promise<Ground> {
+    this.cache.enter(generation.number, generation.config, this.now())
     const { database } = this.home(generation.config)
     const greeting = await this.#greet(generation, database.default)
     return { planner, generation, database, greeting, fresh: this.newSession(greeting) }
