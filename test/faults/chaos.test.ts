@@ -1,5 +1,6 @@
 // Chaos and lifetimes: connections that end at any moment make no answer wrong, only documented errors, and everything
 // is well again as soon as the chaos is taken out of the configuration.
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import t, { type Test } from 'tap'
@@ -140,7 +141,9 @@ t.test('chaos through the proxy', async (t) => {
 })
 
 t.test('chaos in the library', async (t) => {
+  const warned = once(process, 'warning')
   const pool = router(t, wild)
+  t.match(await warned, [{ code: 'POINTSMAN_CHAOS' }])
   const users = Array.from({ length: 5 }, (_, index) => new User(11 + index, () => session(t, pool)))
   await prove(t, { users, observer: pool.events, calm: () => pool.reload(calm), snapshot: () => pool.snapshot() })
 })

@@ -10,7 +10,7 @@ const surroundings = {
     throw new Error('no')
   },
 }
-const keys = ['version', 'listen', 'admin', 'auth', 'users', 'name', 'password', 'clusters', 'main', 'nodes', 'host', 'port', 'databases', 'app', 'default', 'sharded', 'tables', 'map', 'shards', 'reads', 'on_unmet', 'max_staleness', 'partitions', 'reference', '__proto__', 'constructor', 'toString', ''] // prettier-ignore
+const keys = ['version', 'listen', 'admin', 'auth', 'users', 'name', 'password', 'clusters', 'main', 'nodes', 'host', 'port', 'databases', 'app', 'default', 'sharded', 'tables', 'map', 'shards', 'reads', 'on_unmet', 'max_staleness', 'partitions', 'reference', 'chaos', 'i_know', 'kill', 'delay', 'share', 'by', 'pause', 'every', 'for', 'tokens', 'key', 'cache', 'max_bytes', 'max_result', 'position', 'heartbeat', 'read_only', 'lsn_source', 'subscriber', 'cut_off', 'max_tx_age', 'client_lifetime', '__proto__', 'constructor', 'toString', ''] // prettier-ignore
 const leaf = fc.oneof(
   fc.string(),
   fc.integer(),

@@ -57,6 +57,8 @@ export function createRouter(options: RouterOptions): RoutedPool {
       return (node, identity, signal) => context.outside(() => open(node, identity, signal))
     },
   })
+  // Nobody can listen to its events yet.
+  if (config.chaos !== null) process.emitWarning('chaos is on: connections are broken on purpose', { code: 'POINTSMAN_CHAOS' })
   const planner = loadPlanner(config)
   // Whoever asks first hears of it; until then it must not end the process.
   runtime.catch(() => undefined)
