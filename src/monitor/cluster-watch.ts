@@ -45,6 +45,9 @@ export interface WatchParts {
 /** Ms between two questions to a node. */
 const IDLE_MS = 1_000
 const BUSY_MS = 100
+/** For a while after the last read with a bound: the next one, of a second, finds a sample that is young enough (I5). */
+const WARM_MS = 500
+const WARM_FOR_MS = 60_000
 /** While there is no primary somebody may be waiting for one. */
 const HEADLESS_MS = 200
 /** Whoever waits for a primary has given up by then. */
@@ -229,7 +232,8 @@ export class ClusterWatch {
     if (this.#parts.now() - this.#wantedAt <= WANTED_MS) return BUSY_MS
     const { proved, headlessSince } = this.#state
     const lately = headlessSince === null || this.#parts.now() - headlessSince <= HEADLESS_LONG_MS
-    return proved || !lately ? IDLE_MS : HEADLESS_MS
+    if (!proved && lately) return HEADLESS_MS
+    return this.#parts.now() - this.#wantedAt <= WARM_FOR_MS ? WARM_MS : IDLE_MS
   }
 
   async #connect(id: string, signal: AbortSignal): ReturnType<ConnectMonitor> {

@@ -131,22 +131,21 @@ t.test('I6: on an idle primary a paused or cut replica stays: nothing is missing
   await until('it has caught up', able)
 })
 
-t.test('I5: an idle primary, a connected replica and a bound of one second', async (t) => {
+t.test('I5: an idle primary, a connected replica and a bound of one second: read now and then, it is always good', async (t) => {
   const { monitor, cluster, node, until } = watch(t, config)
   await monitor.ready(10_000)
   await main.waitCaughtUp()
+  await until('the replica is usable', () => node('main', second.address).limited === null)
+  monitor.wanted('main')
   const start = now()
-  let asked = 0
-  await until('three seconds have passed', () => {
-    monitor.wanted('main')
-    if (
-      now() > start + 1_500 &&
-      mayAdmit(requirement(bounded(1_000), createFloors(), cluster('main'), now()), node('main', second.address))
-    )
-      asked += 1
-    return now() > start + 3_000 && asked > 0
+  const missed: number[] = []
+  // The first second is sampled densely; what counts is how it is afterwards.
+  await until('some samples were taken', () => {
+    const able = mayAdmit(requirement(bounded(1_000), createFloors(), cluster('main'), now()), node('main', second.address))
+    if (now() > start + 1_500 && !able) missed.push(now() - start)
+    return now() > start + 4_500
   })
-  t.ok(asked > 0)
+  t.same(missed, [])
 })
 
 t.test('I7: an insert position behind the header of a page, or of a segment, is met without further WAL', async (t) => {
@@ -475,7 +474,7 @@ t.test('promotion: the new primary is found on its newer timeline, the old one g
   await until('the old one is told of', () => fenced.length > 0)
   t.match(fenced, [`${old.address} an old primary`])
   t.equal(fenced.length, 1, 'once')
-  t.equal(usable[0], 2)
+  t.ok(usable.includes(2), 'both replicas were usable')
   t.ok(usable.includes(1), `the replica that became the primary is none any more: ${String(usable)}`)
   t.equal(losses.length, 1)
   t.ok((losses[0]?.possible ?? 0) >= 5 && (losses[0]?.possible ?? 0) <= 8, `of eight writes ${String(losses[0]?.possible)} may be lost`)

@@ -1,6 +1,9 @@
 // Who is the primary, who is fit, and what is forgotten when.
 import t from 'tap'
 import type { NodeConfig } from '../../src/config/config.js'
+import { createFloors } from '../../src/consistency/floors.js'
+import { readPolicy } from '../../src/consistency/policy.js'
+import { mayAdmit, requirement } from '../../src/consistency/requirement.js'
 import { Acknowledged } from '../../src/topology/acknowledged.js'
 import {
   discardSeries,
@@ -297,5 +300,23 @@ t.test('the pace of replay: between two positions with nothing lost between, whi
   t.equal(rate(after(going, ['b', says({ at: 220, lsn: 5_000n, connectedAt: 5 })])), null, 'another connection: it may have crashed')
   const idle = after(going, ['b', says({ at: 130, lsn: 10_000n })], ['b', says({ at: 5_000, lsn: 10_000n })])
   t.equal(rate(idle), 700, 'idle is not slow')
+  t.end()
+})
+
+t.test('I5: a primary that is idle for a minute, a connected replica, a bound of one second: the replica is good at any time', (t) => {
+  let state = healthy()
+  const floors = createFloors()
+  const late: number[] = []
+  // As the monitor asks while somebody reads now and then: about twice a second, the answers take their time.
+  for (let at = 1_000, next = 1_000; at <= 61_000; at += 10) {
+    if (at >= next) {
+      state = after(state, ['a', says({ primary: true, at: at - 40 }), at], ['b', says({ at: at - 30 }), at])
+      next = at + 500 + (at % 100)
+    }
+    const asked = requirement(readPolicy({ consistency: 'bounded', maxStalenessMs: 1_000 }), floors, show(state), at)
+    if (!mayAdmit(asked, show(state).of('b'))) late.push(at)
+  }
+  t.same(late, [])
+  t.ok(show(state).series.samples.length < 80)
   t.end()
 })
