@@ -7,7 +7,7 @@ import { validateConfig } from '../../src/config/validate.js'
 import type { ParameterSource, ParameterValue } from '../../src/routing/input.js'
 import type { SessionView, TransactionView } from '../../src/session/view.js'
 
-export type ConfigName = 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded'
+export type ConfigName = 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded' | 'cached'
 export type CatalogName = 'demo' | 'none' | 'volatile-cast'
 
 /** One parameter: text, NULL, `?` as an object for not known yet, or a value of a declared type (binary as hex). */
@@ -110,6 +110,10 @@ const databases: Readonly<Record<ConfigName, object>> = {
   },
   refuse: { ...demo, unparsed: 'refuse' },
   'two-sharded': { ...demo, sharded: { comments, sessions } },
+  cached: {
+    ...demo,
+    reads: { default: { consistency: 'any', cache: '60s' }, tables: { events: { cache: 0 }, countries: { cache: '10s' } } },
+  },
 }
 
 const configs = new Map<ConfigName, Config>()
@@ -188,7 +192,10 @@ const userFunctions: readonly FunctionInfo[] = [
 function relation(key: string, kind: RelationInfo['kind'], columns: string, more: Partial<RelationInfo> = {}): [string, RelationInfo] {
   const [schema = '', name = ''] = key.split('.')
   const list = columns.split(' ').map((column) => ({ name: column, type: column.endsWith('id') ? 'bigint' : 'text' }))
-  return [key, { schema, name, kind, columns: list, partitionRoot: null, triggers: false, onWrite: [], changesWith: [], behind: null, ...more }]
+  return [
+    key,
+    { schema, name, kind, columns: list, partitionRoot: null, triggers: false, onWrite: [], changesWith: [], behind: null, ...more },
+  ]
 }
 
 function behind(
