@@ -10,7 +10,21 @@ const arrows = [
   ['catalog', ['errors', 'observe', 'sql']],
   ['config', ['errors', 'observe', 'consistency', 'sharding']],
 ]
-const later = ['topology', 'session', 'routing', 'merge', 'cache', 'server', 'pool', 'monitor', 'execute', 'runtime', 'metrics', 'embedded', 'doors']
+const later = [
+  'topology',
+  'session',
+  'routing',
+  'merge',
+  'cache',
+  'server',
+  'pool',
+  'monitor',
+  'execute',
+  'runtime',
+  'metrics',
+  'embedded',
+  'doors',
+]
 for (const room of later) arrows.push([room, arrows.map(([name]) => name)])
 
 // Side by side, not one above the other: these know nothing of each other.

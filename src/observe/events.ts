@@ -64,7 +64,12 @@ export interface Events {
   'cache.read': { readonly database: string; readonly cluster: string; readonly outcome: 'hit' | 'shared' | 'miss' | 'unfit' }
   /** A failure made on purpose. */
   chaos: { readonly what: 'kill' | 'delay' | 'pause'; readonly cluster: string; readonly node: string }
-  'pool.wait': { readonly cluster: string; readonly node: string; readonly seconds: number; readonly outcome: 'ok' | 'timeout' | 'failed' | 'canceled' }
+  'pool.wait': {
+    readonly cluster: string
+    readonly node: string
+    readonly seconds: number
+    readonly outcome: 'ok' | 'timeout' | 'failed' | 'canceled'
+  }
   'pool.opened': { readonly cluster: string; readonly node: string; readonly user: string }
   'pool.closed': { readonly cluster: string; readonly node: string; readonly user: string; readonly reason: string }
   'client.opened': { readonly database: string; readonly user: string; readonly address: string }
