@@ -309,10 +309,10 @@ t.test('admission: the other kinds', (t) => {
   t.ok(admits({ kind: 'any' }, evidence({ position: null }), null))
   t.ok(admits({ kind: 'primary' }, evidence({ inRecovery: false }), null))
   t.notOk(admits({ kind: 'primary' }, evidence(), null))
-  t.notOk(admits({ kind: 'unmet', reason: '', impatient: false }, evidence(), position({ sentAt: 99 })))
+  t.notOk(admits({ kind: 'unmet', reason: '', impatient: false, elsewhere: false }, evidence(), position({ sentAt: 99 })))
   t.ok(mayAdmit({ kind: 'any' }, { id: 'r', position: null }))
   t.notOk(mayAdmit({ kind: 'primary' }, { id: 'r', position: position() }))
-  t.notOk(mayAdmit({ kind: 'unmet', reason: '', impatient: false }, { id: 'r', position: position() }))
+  t.notOk(mayAdmit({ kind: 'unmet', reason: '', impatient: false, elsewhere: false }, { id: 'r', position: position() }))
   t.notOk(mayAdmit(floor({ lsn: 101n }), { id: 'r', position: position() }))
   t.notOk(mayAdmit(floor({ timeline: 2 }), { id: 'r', position: position() }))
   t.end()
@@ -404,7 +404,13 @@ t.test('claims are merged: the higher position, the newer timeline, and never le
 
 t.test('I1, I2: what is exported asks of whoever takes it what it asks here', (t) => {
   const rows: [string, (floors: SessionFloors) => void][] = [
-    ['a write', (floors) => (floors.writeStarted('main'), floors.writeEnded('main', 50))],
+    [
+      'a write',
+      (floors) => {
+        floors.writeStarted('main')
+        floors.writeEnded('main', 50)
+      },
+    ],
     ['a read on the primary', (floors) => floors.readEnded('main', read({ node: 'p', role: 'primary', startedAt: 40, endedAt: 50 }))],
     ['a read on a replica', (floors) => floors.readEnded('main', read({ startedAt: 40, endedAt: 50 }))],
     ['an imported claim', (floors) => floors.imported('main', { system: 'sys', timeline: 1, lsn: 45n }, 50)],
