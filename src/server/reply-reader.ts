@@ -262,7 +262,7 @@ export class ReplyReader implements FrameHandler {
     if (cut) this.#rest = drops ? 'drop' : 'give'
     if (!drops) {
       // What an execution says while it runs is for now: PostgreSQL flushes notices too.
-      if (executes(head)) this.#holding = false
+      if (executes(head) && !isFarewell(chunk.subarray(start, end), cut)) this.#holding = false
       this.#append(chunk, start, end)
     } else if (head === undefined && !cut) this.#context.sink()?.notice?.(chunk.subarray(start, end))
   }
@@ -388,4 +388,13 @@ const copies: Readonly<Record<number, 'in' | 'out' | 'both'>> = {
   [Backend.CopyInResponse]: 'in',
   [Backend.CopyOutResponse]: 'out',
   [Backend.CopyBothResponse]: 'both',
+}
+
+/**
+ * A server that stops at once, or of which another process crashed, says so in a warning and closes. Held like what came
+ * before it: a read of which nothing else was given is sent elsewhere, and nobody need know.
+ */
+function isFarewell(frame: Uint8Array, cut: boolean): boolean {
+  const { severity, code } = decodeErrorFields(frame, cut)
+  return severity === 'WARNING' && (code === '57P01' || code === '57P02')
 }
