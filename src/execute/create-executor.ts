@@ -14,19 +14,18 @@ import { primaryAtOnce, primaryOrFail } from './primary.js'
 import { readOnlyRefusal } from './read-only.js'
 import { onlyPrimaries, replica, replicaAtOnce } from './replicas.js'
 import { Search } from './search.js'
-import { WaitingLine } from './waiting-line.js'
+import { WaitingLines } from './waiting-line.js'
 
 export type { ExecutorParts }
 
 /** The executor of one generation. */
 export function createExecutor<C extends PooledConnection>(parts: ExecutorParts<C>): Executor<C> {
-  const lines = new Map([...parts.config.clusters.keys()].map((id) => [id, new WaitingLine(parts.monitor)]))
+  const lines = new WaitingLines(parts.monitor)
   const search = (request: AcquireRequest<C>): Search<C> => {
     const { cluster: id } = request.plan
     const cluster = parts.config.clusters.get(id)
-    const line = lines.get(id)
-    if (cluster === undefined || line === undefined) throw new RangeError(`no cluster ${id} in the configuration`)
-    return new Search(parts, cluster, line, request)
+    if (cluster === undefined) throw new RangeError(`no cluster ${id} in the configuration`)
+    return new Search(parts, cluster, lines, request)
   }
   return {
     acquire: async (request) => {

@@ -15,7 +15,7 @@ const askMs = 1_000
 /** A lease on the proved primary within the call; null where that takes waiting, or others wait for it. */
 export function primaryAtOnce<C extends PooledConnection>(search: Search<C>): Grant<C> | null {
   const { primary, timeline } = search.snapshot
-  if (primary === null || search.line.length > 0 || !search.believed(primary)) return null
+  if (primary === null || search.lines.waits(search.request.identity.key) || !search.believed(primary)) return null
   const fits = (it: C): boolean => isPrimary(it, timeline)
   const lease = search.leaseAtOnce(primary, fits)
   if (lease === null) return null
@@ -60,16 +60,17 @@ export async function primaryOrFail<C extends PooledConnection>(
   ended: readonly (() => void)[] = [],
   meanwhile: () => Promise<Grant<C> | null> = () => Promise.resolve(null),
 ): Promise<Grant<C>> {
-  const { line, parts, request } = search
+  const { lines, parts, request } = search
+  const login = request.identity.key
   const since = parts.now()
-  const turn = line.turn()
-  let behind = line.length > 0
+  const turn = lines.turn()
+  let behind = lines.waits(login)
   for (;;) {
     const grant = behind ? null : ((await primary(search, step, ended)) ?? (await meanwhile()))
     if (grant !== null) return grant
     const left = deadline(search, since) - parts.now()
     if (left <= 0) throw noPrimary(search)
-    await line.wait(turn, left, request.signal)
+    await lines.wait(login, turn, left, request.signal)
     behind = false
   }
 }

@@ -11,7 +11,7 @@ import type { ClusterSnapshot, NodeSnapshot } from '../topology/topology.js'
 import type { AcquireRequest, Grant, RouteTaken } from './contract.js'
 import { countedLease } from './counted-lease.js'
 import type { ExecutorParts } from './parts.js'
-import type { WaitingLine } from './waiting-line.js'
+import type { WaitingLines } from './waiting-line.js'
 
 export type Step = RouteTaken['step']
 
@@ -21,16 +21,16 @@ export class Search<C extends PooledConnection> {
   readonly parts: ExecutorParts<C>
   readonly cluster: ClusterConfig
   readonly request: AcquireRequest<C>
-  /** Who waits for this cluster's primary. */
-  readonly line: WaitingLine
+  /** Who waits for a primary. */
+  readonly lines: WaitingLines
   /** Nodes that could not be reached, or were lost by the caller. */
   lost: ReadonlySet<string>
   lastError: unknown = null
 
-  constructor(parts: ExecutorParts<C>, cluster: ClusterConfig, line: WaitingLine, request: AcquireRequest<C>) {
+  constructor(parts: ExecutorParts<C>, cluster: ClusterConfig, lines: WaitingLines, request: AcquireRequest<C>) {
     this.parts = parts
     this.cluster = cluster
-    this.line = line
+    this.lines = lines
     this.request = request
     this.lost = request.avoid ?? nowhere
   }
@@ -158,5 +158,15 @@ export function serverIsFull(error: unknown): boolean {
 }
 
 function emptyCluster(id: string): ClusterSnapshot {
-  return { id, system: null, since: -Infinity, exact: true, headlessSince: null, nodes: [], primary: null, timeline: null, series: { samples: [] } }
+  return {
+    id,
+    system: null,
+    since: -Infinity,
+    exact: true,
+    headlessSince: null,
+    nodes: [],
+    primary: null,
+    timeline: null,
+    series: { samples: [] },
+  }
 }

@@ -1,5 +1,6 @@
-// execute/waiting-line.ts — statements that wait for the primary of one cluster. All are woken together, in the order in
-// which they came, and take their connections within that turn: so they enter the pool's queue in that order too.
+// execute/waiting-line.ts — statements that wait for the primary of one cluster, with one login. All are woken together, in
+// the order in which they came, and take their connections within that turn: so they enter the pool's queue in that order
+// too. Each login has a line of its own, as it has a pool of its own: one that cannot connect holds up nobody else.
 //
 //   primary lost ── write 1, write 2, write 3 wait ── a topology is published ──▶ 1, 2, 3 try ──▶ pool: 1, 2, 3
 //                                                                        │ no primary yet: back to their old places
@@ -14,19 +15,14 @@ interface Waiter {
 /** Where nothing in the topology changes they try again all the same: a connection that failed backs off by itself. */
 const retryMs = 100
 
-export class WaitingLine {
+/** By login (Identity.key, which names the cluster too), for as long as somebody waits. */
+export class WaitingLines {
   readonly #monitor: Pick<Monitor, 'changed'>
-  /** By turn. */
-  #waiting: Waiter[] = []
+  readonly #lines = new Map<string, WaitingLine>()
   #turns = 0
-  #watching = false
 
   constructor(monitor: Pick<Monitor, 'changed'>) {
     this.#monitor = monitor
-  }
-
-  get length(): number {
-    return this.#waiting.length
   }
 
   /** A place in the line, kept over several waits. */
@@ -35,7 +31,39 @@ export class WaitingLine {
     return this.#turns
   }
 
+  /** Somebody waits. `login`: Identity.key. */
+  waits(login: string): boolean {
+    return this.#lines.size > 0 && (this.#lines.get(login)?.length ?? 0) > 0
+  }
+
   /** Resolves when it is worth trying again, or after `ms`. Rejects with `signal.reason`. */
+  wait(login: string, turn: number, ms: number, signal: AbortSignal): Promise<void> {
+    let line = this.#lines.get(login)
+    if (line === undefined) {
+      line = new WaitingLine(this.#monitor, () => this.#lines.delete(login))
+      this.#lines.set(login, line)
+    }
+    return line.wait(turn, ms, signal)
+  }
+}
+
+class WaitingLine {
+  readonly #monitor: Pick<Monitor, 'changed'>
+  readonly #ended: () => void
+  /** By turn. */
+  #waiting: Waiter[] = []
+  #watching = false
+
+  /** `ended`: nobody waits any more. */
+  constructor(monitor: Pick<Monitor, 'changed'>, ended: () => void) {
+    this.#monitor = monitor
+    this.#ended = ended
+  }
+
+  get length(): number {
+    return this.#waiting.length
+  }
+
   async wait(turn: number, ms: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     let leave = (): void => undefined
@@ -73,5 +101,6 @@ export class WaitingLine {
       await new Promise<void>((resolve) => setImmediate(resolve))
     }
     this.#watching = false
+    this.#ended()
   }
 }

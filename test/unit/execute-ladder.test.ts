@@ -41,8 +41,8 @@ class Bench {
   /** Leases in the order in which they were asked for. */
   readonly leased: string[] = []
   checkNow: () => void = () => undefined
-  /** Opening a connection fails. */
-  unreachable = false
+  /** This login cannot connect. */
+  unreachable = ''
   #topology: Topology
   #waiting: (() => void)[] = []
   readonly executor: Executor<Connection>
@@ -72,7 +72,9 @@ class Bench {
     this.executor = createExecutor<Connection>({
       config: result.config,
       monitor: this.#monitor(),
-      pools: { pool: (_cluster: unknown, { id }: { id: string }) => this.#pool(id) } as unknown as ExecutorParts<Connection>['pools'],
+      pools: {
+        pool: (_cluster: unknown, { id }: { id: string }, { key }: { key: string }) => this.#pool(id, key),
+      } as unknown as ExecutorParts<Connection>['pools'],
       load: this.load,
       switches: this.switches,
       observer,
@@ -113,7 +115,7 @@ class Bench {
     } as unknown as Monitor
   }
 
-  #pool(node: string): unknown {
+  #pool(node: string, login: string): unknown {
     const lease = (): Grant<Connection>['lease'] => ({
       connection: {
         evidence: { node, openedAt: 0, inRecovery: node !== 'p:1', position: 0n, postmasterStart: 'start', timeline: 1 },
@@ -126,11 +128,13 @@ class Bench {
     return {
       tryLease: () => {
         this.leased.push(node)
-        return lease()
+        return this.unreachable === login ? null : lease()
       },
       lease: () => {
         this.leased.push(node)
-        return this.unreachable ? Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })) : Promise.resolve(lease())
+        return this.unreachable === login
+          ? Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
+          : Promise.resolve(lease())
       },
     }
   }
@@ -313,6 +317,18 @@ t.test('writes that wait for a primary get it in the order in which they came', 
   const sudden = bench.acquire(write).then(() => order.push(6))
   await Promise.all([...waiting, last, sudden])
   t.same(order, [0, 1, 2, 3, 4, 5, 6])
+})
+
+t.test('a login that cannot connect waits by itself', async (t) => {
+  const bench = new Bench(t)
+  bench.unreachable = identity.key
+  const stuck = bench.acquire(write)
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  const request = { plan: write, floors: createFloors(), invokedAt: 1_000, signal: never }
+  t.equal(bench.executor.tryAcquire({ ...request, identity }), null)
+  t.match(bench.executor.tryAcquire({ ...request, identity: { ...identity, key: 'other' } })?.route, { role: 'primary' })
+  bench.unreachable = ''
+  t.match((await stuck).route, { role: 'primary' }, 'it is tried again though nothing was published')
 })
 
 t.test('who leaves while it waits is gone from the line', async (t) => {
