@@ -64,8 +64,11 @@ export type Standing =
       readonly same: SameServer | null
       readonly claimed: boolean
     }
-  /** `impatient`: this session has been sent to the primary several times in a row because of it. */
-  | { readonly kind: 'pending'; readonly reason: string; readonly impatient: boolean }
+  /**
+   * `impatient`: this session has been sent to the primary several times in a row because of it. `elsewhere`: it has to do with
+   * a timeline newer than that of the primary which is known here, and which may therefore be an old one that lacks it, too.
+   */
+  | { readonly kind: 'pending'; readonly reason: string; readonly impatient: boolean; readonly elsewhere: boolean }
 
 /** A connection to `node` that was open at `openedBefore` and still is shows at least what was read there. */
 export interface SameServer {
@@ -139,7 +142,7 @@ export function createFloors(shared: SessionFloors | null = null): SessionFloors
     return state
   }
   const own = (view: ClusterView, time = Infinity): Standing => {
-    if (view.timeline === null) return { kind: 'pending', reason: 'no primary has been seen yet', impatient: false }
+    if (view.timeline === null) return { kind: 'pending', reason: 'no primary has been seen yet', impatient: false, elsewhere: false }
     const state = clusters.get(view.id)
     return state === undefined
       ? { kind: 'floor', timeline: view.timeline, lsn: 0n, same: null, claimed: false }
@@ -219,10 +222,13 @@ function stand(state: ClusterFloors, view: ClusterView, timeline: number, time =
   if (state.writing > 0) return pending(state, 'a write of this session is in flight')
   const known = state.floor
   if (known !== null && known.timeline > timeline && known.mark >= view.since)
-    return pending(state, 'this session has seen a newer timeline')
+    return pending(state, 'this session has seen a newer timeline', true)
   if (!moveToTimeline(state, view, timeline)) return pending(state, 'the new primary has not been sampled yet')
   const claimed = resolveClaim(state, view, timeline)
-  if (claimed === null) return pending(state, 'a token of this session speaks of another timeline, and no sample has settled it yet')
+  if (claimed === null) {
+    const elsewhere = (state.claim?.timeline ?? 0) > timeline
+    return pending(state, 'a token of this session speaks of another timeline, and no sample has settled it yet', elsewhere)
+  }
   if (!resolvePrimaryMark(state, view, timeline, time))
     return pending(state, 'the last write or primary read of this session has no sample yet')
   resolveReplicaMarks(state, view, timeline)
@@ -301,8 +307,8 @@ function lastUse(state: ClusterFloors): number | null {
   return latest === -Infinity ? null : latest
 }
 
-function pending(state: ClusterFloors, reason: string): Standing {
-  return { kind: 'pending', reason, impatient: state.writing === 0 && state.spills % (PATIENCE + 1) === PATIENCE }
+function pending(state: ClusterFloors, reason: string, elsewhere = false): Standing {
+  return { kind: 'pending', reason, impatient: state.writing === 0 && state.spills % (PATIENCE + 1) === PATIENCE, elsewhere }
 }
 
 /**

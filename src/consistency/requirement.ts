@@ -19,7 +19,15 @@ export type Requirement =
   /** A replica at `lsn` of `timeline`, or later; `same` narrows it to one server. */
   | FloorRequirement
   /** No replica can be proved to meet it now. A sample, which `wait` asks for, may change that. */
-  | { readonly kind: 'unmet'; readonly reason: string; readonly impatient: boolean }
+  | UnmetRequirement
+
+export interface UnmetRequirement {
+  readonly kind: 'unmet'
+  readonly reason: string
+  readonly impatient: boolean
+  /** The primary that is known here may lack it as well: every server is to be asked first (Standing). */
+  readonly elsewhere: boolean
+}
 
 export interface FloorRequirement {
   readonly kind: 'floor'
@@ -53,19 +61,15 @@ export function requirement(policy: ReadPolicy, floors: SessionFloors, cluster: 
   return { ...session, lsn: bound.lsn > session.lsn ? bound.lsn : session.lsn }
 }
 
-function ofSession(
-  floors: SessionFloors,
-  cluster: ClusterView,
-  invokedAt: number,
-): FloorRequirement | { kind: 'unmet'; reason: string; impatient: boolean } {
+function ofSession(floors: SessionFloors, cluster: ClusterView, invokedAt: number): FloorRequirement | UnmetRequirement {
   const standing = floors.standing(cluster, invokedAt)
-  return standing.kind === 'floor' ? standing : { kind: 'unmet', reason: standing.reason, impatient: standing.impatient }
+  return standing.kind === 'floor' ? standing : { ...standing, kind: 'unmet' }
 }
 
-function ofBound(cluster: ClusterView, time: number): FloorRequirement | { kind: 'unmet'; reason: string; impatient: boolean } {
+function ofBound(cluster: ClusterView, time: number): FloorRequirement | UnmetRequirement {
   const sample = firstSampleAtOrAfter(cluster.series, time)
   if (sample === null || cluster.timeline === null) {
-    return { kind: 'unmet', reason: 'no sample of the primary is recent enough for the bound', impatient: false }
+    return { kind: 'unmet', reason: 'no sample of the primary is recent enough for the bound', impatient: false, elsewhere: false }
   }
   return { kind: 'floor', timeline: cluster.timeline, lsn: sample.lsn, same: null, claimed: false }
 }

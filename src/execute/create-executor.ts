@@ -37,13 +37,31 @@ export function createExecutor<C extends PooledConnection>(parts: ExecutorParts<
   }
 }
 
+/** A server that has not answered by then is taken for one that is not there, ms. */
+const lookMs = 1_000
+
 async function run<C extends PooledConnection>(search: Search<C>): Promise<Grant<C>> {
   if (search.request.plan.role === 'primary' || search.asked().kind === 'primary') return primaryOrFail(search, 'first')
   tellWanted(search)
   const grant = await replica(search, 'first')
   if (grant !== null) return grant
+  await lookAround(search)
   // A primary all by itself is no spill: there is nobody to spare it, or to wait for.
   return onlyPrimaries(search) ? primaryOrFail(search, 'first') : climb(search)
+}
+
+/**
+ * A token may come from a process that saw a promotion earlier than this one, whose primary is then an old one and lacks what
+ * the token speaks of. Every server is asked before that primary is; a token that is wrong costs its owner this one look.
+ */
+async function lookAround<C extends PooledConnection>(search: Search<C>): Promise<void> {
+  const asked = search.asked()
+  if (asked.kind !== 'unmet' || !asked.elsewhere) return
+  const looks = search.nodes().map(({ id }) => search.parts.monitor.checkNow(search.cluster.id, id))
+  await search.limited(
+    Promise.all(looks).then(() => undefined),
+    lookMs,
+  )
 }
 
 /** run() without anything that waits. */
@@ -52,7 +70,8 @@ function atOnce<C extends PooledConnection>(search: Search<C>): Grant<C> | null 
   const asked = search.asked()
   if (asked.kind === 'primary') return primaryAtOnce(search)
   tellWanted(search)
-  return onlyPrimaries(search) ? primaryAtOnce(search) : replicaAtOnce(search, asked)
+  if (!onlyPrimaries(search)) return replicaAtOnce(search, asked)
+  return asked.kind === 'unmet' && asked.elsewhere ? null : primaryAtOnce(search)
 }
 
 /** Reads that need fresh samples are coming. */

@@ -167,8 +167,9 @@ export class ClusterWatch {
   }
 
   discardSeries(): void {
-    this.#state = discardSeries(this.#state)
+    this.#state = discardSeries(this.#state, this.#parts.now())
     this.#publish()
+    for (const poller of this.#pollers.values()) void poller.poll()
   }
 
   /** Nodes that stay keep their connection and what is known of them, unless the login or TLS changed. */

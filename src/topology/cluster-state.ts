@@ -101,9 +101,13 @@ export function setAside(cluster: ClusterState, node: string, reason: string | n
   return { ...cluster, nodes: cluster.nodes.map((state) => (state.node.id === node ? { ...state, aside: reason } : state)) }
 }
 
-/** Forgets the samples: the clock that they were taken by cannot be trusted across this moment. */
-export function discardSeries(cluster: ClusterState): ClusterState {
-  return { ...cluster, series: emptySeries }
+/**
+ * Forgets everything that has a time: the clock that it was taken by cannot be trusted across this moment. A position of the
+ * primary would come back as a sample with the next event, and a role that was told before is older than it looks.
+ */
+export function discardSeries(cluster: ClusterState, now: number | null = null): ClusterState {
+  const nodes = cluster.nodes.map((state): NodeState => ({ ...state, evidence: null, position: null }))
+  return settle({ ...cluster, nodes, series: emptySeries }, now)
 }
 
 function expire(state: NodeState, now: number): NodeState {

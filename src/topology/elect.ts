@@ -64,7 +64,8 @@ function highest(
   let best: Incumbent[] = []
   for (const { node, evidence } of claims) {
     const { timeline, systemIdentifier } = evidence
-    const least = node === incumbent?.node ? incumbent.timeline : Math.max(incumbent?.timeline ?? 0, followed(nodes, systemIdentifier))
+    // A standby on a newer timeline tells of a promotion, also before the promoted server itself was asked.
+    const least = Math.max(incumbent?.timeline ?? 0, followed(nodes, systemIdentifier))
     if (timeline === null) refused.set(node, 'claims to be the primary, but its timeline is unknown')
     else if (timeline < least) refused.set(node, `an old primary: on timeline ${String(timeline)}, the cluster is on ${String(least)}`)
     else if (best[0] === undefined || timeline > best[0].timeline) best = [{ node, timeline, systemIdentifier }]

@@ -407,3 +407,19 @@ t.test('max_tx_age: a read-only transaction on a replica hears of its age with i
   )
   t.end()
 })
+
+t.test(
+  'I1, I10: a token of a newer timeline is not met by the primary that is believed in here, before every server was asked again',
+  async (t) => {
+    const bench = new Bench(t)
+    const session = createFloors()
+    session.imported('main', { system: '', timeline: 2, lsn: 80n }, bench.now)
+    const plan = one({ cluster: 'main', role: 'replica', policy: readPolicy({ consistency: 'session' }), why: [] })
+    t.equal(bench.executor.tryAcquire({ plan, identity, floors: session, invokedAt: bench.now, signal: never }), null)
+    const leasedBefore: number[] = []
+    bench.checkNow = () => leasedBefore.push(bench.leased.length)
+    t.match((await bench.acquire(plan, session)).route, { role: 'primary' }, 'nobody knows of a newer one: the token was wrong')
+    t.same(bench.asked.slice(0, 2), ['p:1', 'r:1'])
+    t.same(leasedBefore.slice(0, 2), [0, 0], 'before anything was leased')
+  },
+)

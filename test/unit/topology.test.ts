@@ -131,6 +131,9 @@ t.test('an old primary alone is no primary', (t) => {
   t.equal(show(after(gone, ['a', says({ primary: true, timeline: 1, at: 9 })])).primary, null)
   const followers = after(cluster('a', 'b'), ['a', says({ primary: true, timeline: 1 })], ['b', says({ timeline: 2 })])
   t.equal(show(followers).primary, null, 'a replica that follows a newer timeline knows better')
+  const left = after(healthy(), ['b', says({ timeline: 2, at: 5 })])
+  t.equal(show(left).primary, null, 'I10: also where it has been the primary until now')
+  t.match(show(left).of('a').unfit, /an old primary: on timeline 1, the cluster is on 2/)
   t.end()
 })
 
@@ -209,7 +212,17 @@ t.test('another configuration: what stays is kept', (t) => {
   t.equal(without.primary, null)
   t.equal(without.timeline, null)
   t.equal(without.series.samples.length, 0)
-  t.equal(show(discardSeries(healthy())).series.samples.length, 0)
+  t.end()
+})
+
+t.test('I3: when the clock cannot be trusted nothing that was told before comes back as a sample, or proves a role', (t) => {
+  const state = discardSeries(healthy(), 50)
+  t.same(show(state).series.samples, [])
+  t.match(show(state), { primary: null, headlessSince: 50, timeline: 1 })
+  const next = after(state, ['b', says({ at: 60 })])
+  t.same(show(next).series.samples, [], "a replica's answer brings nothing back")
+  t.equal(show(next).primary, null)
+  t.same(show(after(next, ['a', says({ primary: true, at: 61 })])).series.samples, [{ sentAt: 61, lsn: 100n }])
   t.end()
 })
 
