@@ -23,6 +23,7 @@ const tells: ReadonlySet<Statement['detail']['kind']> = new Set([
   'copy',
   'declare',
   'prepare',
+  'lock',
 ])
 const kept: ReadonlySet<RelationInfo['kind']> = new Set(['table', 'partitioned', 'view', 'materialized'])
 

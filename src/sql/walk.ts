@@ -280,7 +280,9 @@ export class Walk {
 
   #sample(sample: Fields, level: number, scope: Scope | null): readonly OpenEntry[] {
     const method = nameOf(sample['method'])
-    if (method !== null && method.name !== 'system' && method.name !== 'bernoulli') this.facts.function(method, null)
+    // Only a superuser could make another function of these names that is such a method.
+    const builtin = method !== null && (method.name === 'system' || method.name === 'bernoulli')
+    if (method !== null) this.facts.function(builtin ? { schema: 'pg_catalog', name: method.name } : method, null)
     this.any(sample['args'], scope)
     this.any(sample['repeatable'], scope)
     return this.#fromItem(sample['relation'], level, scope)

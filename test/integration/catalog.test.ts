@@ -83,6 +83,11 @@ t.test('relations: kinds, columns in order, partitions, triggers', (t) => {
   t.equal(relation('public.ruled')?.triggers, true, 'rules count')
   t.equal(relation('public.audit')?.triggers, false, 'the triggers of foreign keys themselves do not')
   t.equal(relation('pg_catalog.pg_class'), undefined)
+  const changedWith = (name: string): readonly string[] => [...(relation(name)?.changesWith ?? [])].sort()
+  t.same(changedWith('public.events'), ['public.events_2026', 'public.events_2026_one'], 'its rows are in its partitions')
+  t.same(changedWith('public.events_2026_one'), ['public.events', 'public.events_2026'], 'and theirs show in it')
+  t.same(changedWith('public.users'), ['public.orders'], 'a delete cascades')
+  t.same(changedWith('public.orders'), [], 'but not upwards')
   t.end()
 })
 

@@ -12,6 +12,8 @@ import { createFloors, type ReadEnd, type SessionFloors } from '../../src/consis
 import { readPolicy, type ReadPolicy } from '../../src/consistency/policy.js'
 import { extendSeries, type SampleSeries } from '../../src/consistency/series.js'
 import type { ClusterSnapshot, NodeSnapshot } from '../../src/topology/topology.js'
+import { plan } from '../../src/routing/planner.js'
+import { inputOf } from '../support/plan-corpus.js'
 import { understanding } from '../support/understanding.js'
 
 function configOf(cache: object = {}, reads: object = { default: { consistency: 'any', cache: '60s' } }): Config {
@@ -83,6 +85,32 @@ const samples = {
     { sentAt: 2_000, lsn: 120n },
   ],
 }
+
+t.test('what a write outdates', async (t) => {
+  const understand = await understanding()
+  const changes = (sql: string): readonly string[] | null | undefined => {
+    const made = plan(inputOf({ comment: '', sql }, understand))
+    return made.kind === 'one' ? made.changes : undefined
+  }
+  t.same(changes('SELECT * FROM users'), [])
+  t.same(changes('UPDATE users SET name = lower(name)'), ['public.users'])
+  t.same(changes('WITH gone AS (DELETE FROM users RETURNING 1) SELECT * FROM gone'), ['public.users'])
+  t.same(changes('COPY users FROM STDIN'), ['public.users'])
+  t.same(changes('SELECT * FROM users FOR UPDATE'), [], 'a lock changes nothing')
+  t.same(changes('NOTIFY a'), [])
+  for (const sql of [
+    'SELECT touch()',
+    'TRUNCATE users',
+    'DROP TABLE users',
+    'DO $$BEGIN END$$',
+    'CALL settle(1)',
+    'no statement',
+    'EXECUTE x',
+  ])
+    t.equal(changes(sql), null, `anything: ${sql}`)
+  t.same(changes('UPDATE users SET name = 1; DELETE FROM events'), ['public.users', 'public.events'])
+  t.equal(changes('UPDATE users SET name = 1; DROP TABLE events'), null)
+})
 
 t.test('admission', (t) => {
   const asked = (policy: ReadPolicy, now: number, view: View = {}, floors: SessionFloors = createFloors()) => ({

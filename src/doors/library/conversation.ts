@@ -603,6 +603,7 @@ export class Conversation {
   /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
   #markWrite(hold: Hold, { sticky, changes }: OnePlan): void {
     hold.writing = true
+    hold.changes ??= new Set()
     hold.changes.add(changes)
     this.#core.cache.writeBegun(hold.cluster, changes)
     if (!sticky || hold.marked) return
@@ -612,8 +613,8 @@ export class Conversation {
 
   #writeEnded(hold: Hold): void {
     hold.writing = false
-    for (const changes of hold.changes) this.#core.cache.writeEnded(hold.cluster, changes, this.#core.now())
-    hold.changes.clear()
+    for (const changes of hold.changes ?? []) this.#core.cache.writeEnded(hold.cluster, changes, this.#core.now())
+    hold.changes = null
     if (!hold.marked) return
     hold.marked = false
     this.#floors.writeEnded(hold.cluster, this.#core.now())

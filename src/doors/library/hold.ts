@@ -27,8 +27,8 @@ export class Hold {
   readonly pins: Set<string> = new Set()
   /** A write was sent whose transaction has not ended. */
   writing = false
-  /** What the writes of the present transaction outdate (OnePlan.changes), each once. */
-  readonly changes: Set<readonly string[] | null> = new Set()
+  /** What the writes of the present transaction outdate (OnePlan.changes), each once; null: there were none. */
+  changes: Set<readonly string[] | null> | null = null
   /** The floor waits for the end of that transaction: one of its writes was sticky. */
   marked = false
   readonly #lease: Lease<PgConnection>

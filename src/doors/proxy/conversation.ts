@@ -442,6 +442,7 @@ export class Conversation implements HoldOwner {
   /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
   #markWrite(hold: Hold, { sticky, changes }: OnePlan): void {
     hold.writing = true
+    hold.changes ??= new Set()
     hold.changes.add(changes)
     this.cache.writeBegun(hold.cluster, changes)
     if (!sticky || hold.marked) return
@@ -452,8 +453,8 @@ export class Conversation implements HoldOwner {
   /** Its transaction is over, whatever became of it. */
   #endWrite(hold: Hold, now: number): void {
     hold.writing = false
-    for (const changes of hold.changes) this.cache.writeEnded(hold.cluster, changes, now)
-    hold.changes.clear()
+    for (const changes of hold.changes ?? []) this.cache.writeEnded(hold.cluster, changes, now)
+    hold.changes = null
     if (!hold.marked) return
     hold.marked = false
     this.floors.writeEnded(hold.cluster, now)

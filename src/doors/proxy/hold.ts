@@ -62,8 +62,8 @@ export class Hold implements ReplySink {
   marked = false
   /** DDL ran in the present transaction: when it commits, the catalog is to be read again. */
   definedSomething = false
-  /** What the writes of the present transaction outdate (OnePlan.changes), each once. */
-  readonly changes: Set<readonly string[] | null> = new Set()
+  /** What the writes of the present transaction outdate (OnePlan.changes), each once; null: there were none. */
+  changes: Set<readonly string[] | null> | null = null
   /** Holds the reply at hand for the result cache. */
   recording: Recording | null = null
   readonly #owner: HoldOwner
