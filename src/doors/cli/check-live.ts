@@ -61,7 +61,9 @@ async function askNode(
 ): Promise<ServerReport> {
   const report = { cluster: cluster.id, node: node.id }
   try {
-    const facts = await withServer(cluster, node, monitorLogin(config, cluster), readFacts)
+    const told = await withServer(cluster, node, monitorLogin(config, cluster), readFacts)
+    // A logical subscriber is a replica, whatever it says of itself, and its system is its own.
+    const facts = node.subscriber ? { ...told, inRecovery: true, streaming: true, systemIdentifier: null } : told
     tellFacts(cluster, facts, path, warnings)
     await tryLogins(config, cluster, node, path, problems)
     return { ...report, facts, error: null }
