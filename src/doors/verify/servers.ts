@@ -48,7 +48,14 @@ function configOf({ user, password }: RunningTopology, { dbname, nodes }: Embedd
       },
     },
     databases: {
-      [dbname]: { default: id, owner: schema, reads: { default: { consistency: 'session', on_unmet: ['wait 30ms', 'primary'] } } },
+      [dbname]: {
+        default: id,
+        owner: schema,
+        reads: {
+          default: { consistency: 'session', on_unmet: ['wait 30ms', 'primary'] },
+          tables: { [`${schema}.cached`]: { cache: '2s' } },
+        },
+      },
     },
   }
 }

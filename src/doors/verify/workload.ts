@@ -8,8 +8,8 @@ import { readRegisters, registerRows, type Door, type Operation, type Promised, 
 export interface SessionKind {
   readonly policy: string
   readonly promised: Promised
-  /** `reads`: one by one · `wide`: a long result of numbered rows · `snapshot`: READ ONLY transactions · `transaction`: that write. */
-  readonly does: 'reads' | 'wide' | 'snapshot' | 'transaction' | 'hops'
+  /** `reads`: one by one · `cached`: of a table whose results may be given again · `wide`: a long result of numbered rows · `snapshot`: READ ONLY transactions · `transaction`: that write. */
+  readonly does: 'reads' | 'cached' | 'wide' | 'snapshot' | 'transaction' | 'hops'
   /** One operation in so many is a write; 0: none. */
   readonly writeEvery: number
   /** Milliseconds between two operations. */
@@ -37,6 +37,8 @@ export const sessionKinds: readonly SessionKind[] = [
   { policy: 'bounded 150ms', promised: bounded(150), does: 'reads', writeEvery: 20, think: [10, 40], sessions: 1 },
   { policy: 'bounded 1s', promised: bounded(1_000), does: 'reads', writeEvery: 20, think: [10, 40], sessions: 1 },
   { policy: 'bounded 5s', promised: bounded(5_000), does: 'reads', writeEvery: 0, think: [10, 40], sessions: 1 },
+  { policy: 'cached 1s', promised: bounded(1_000), does: 'cached', writeEvery: 20, think: [5, 20], sessions: 1 },
+  { policy: 'cached session', promised: session, does: 'cached', writeEvery: 20, think: [5, 20], sessions: 1 },
   { policy: 'strong', promised: strong, does: 'reads', writeEvery: 10, think: [20, 50], sessions: 1 },
   { policy: 'read only', promised: session, does: 'snapshot', writeEvery: 10, think: [10, 40], sessions: 1 },
   { policy: 'transaction', promised: strong, does: 'transaction', writeEvery: 1, think: [20, 60], sessions: 1 },
@@ -76,12 +78,14 @@ const columns = 'register, n, value'
 const serverColumn =
   "pg_catalog.current_setting('cluster_name') || ' port ' || pg_catalog.current_setting('port') || ', transaction of ' || extract(epoch FROM pg_catalog.now())::text AS server"
 const readAll = `SELECT ${columns} FROM ${schema}.registers ORDER BY register, n`
+const readCached = `SELECT ${columns} FROM ${schema}.cached ORDER BY register, n`
 const readInTransaction = `SELECT ${columns}, ${serverColumn} FROM ${schema}.registers ORDER BY register, n`
 /** So many copies of every row. */
 const copies = 40
 const readWide = `SELECT ${columns}, copy FROM ${schema}.registers, pg_catalog.generate_series(0, ${String(copies - 1)}) copy ORDER BY copy, register, n`
 /** A value never goes back, whatever comes late; each run leaves its own line in the journal. */
-const writeOne = `WITH raised AS (UPDATE ${schema}.registers SET value = greatest(value, $2::int) WHERE register = $1::int RETURNING n)
+const writeOne = `WITH raised AS (UPDATE ${schema}.registers SET value = greatest(value, $2::int) WHERE register = $1::int RETURNING n),
+cached AS (UPDATE ${schema}.cached SET value = greatest(value, $2::int) WHERE register = $1::int)
 INSERT INTO ${schema}.journal (register, value) SELECT $1::int, $2::int FROM raised WHERE n = 0`
 
 /** What makes the tables, statement by statement. */
@@ -89,8 +93,10 @@ export function setupStatements(registers: number): readonly string[] {
   return [
     `CREATE SCHEMA ${schema}`,
     `CREATE TABLE ${schema}.registers (register int, n int, value int NOT NULL, PRIMARY KEY (register, n))`,
+    `CREATE TABLE ${schema}.cached (LIKE ${schema}.registers INCLUDING ALL)`,
     `CREATE TABLE ${schema}.journal (register int, value int)`,
     `INSERT INTO ${schema}.registers SELECT r, n, 0 FROM generate_series(0, ${String(registers - 1)}) r, generate_series(0, ${String(registerRows - 1)}) n`,
+    `INSERT INTO ${schema}.cached SELECT * FROM ${schema}.registers`,
   ]
 }
 
@@ -191,7 +197,10 @@ class RunningSession {
     else if (kind.writeEvery > 0 && this.#count % kind.writeEvery === 1 % kind.writeEvery) await this.#write(client)
     else if (kind.does === 'snapshot') await this.#snapshot(client)
     else if (kind.does === 'wide') await this.#measured(client, nothing, () => this.#wide(client))
-    else await this.#measured(client, nothing, async () => ({ ...nothing, ...this.#read(await client.query<Row>(readAll)) }))
+    else {
+      const text = kind.does === 'cached' ? readCached : readAll
+      await this.#measured(client, nothing, async () => ({ ...nothing, ...this.#read(await client.query<Row>(text)) }))
+    }
   }
 
   #read(rows: readonly Row[]): ReturnType<typeof readRegisters> {
