@@ -276,11 +276,12 @@ export class ClusterWatch {
   #guarded(event: NodeEvent): NodeEvent {
     if (this.#flush === null || event.kind !== 'answer') return event
     const { server } = event.answer
+    if (this.#config.dbname === null) this.asynchronousCommit('it serves many databases, whose functions nobody has looked through')
     if (server.commits?.asynchronous === true) this.asynchronousCommit('synchronous_commit is off where the primary was asked')
     return { ...event, answer: { ...event.answer, server: this.#flush.position(server) } }
   }
 
-  /** The settings of the cluster's own database; one of many databases is never looked at, so its flush position never counts. */
+  /** The settings of the cluster's own database. */
   async #inspect(query: MonitorConnection['query']): Promise<void> {
     const flush = this.#flush
     if (flush === null) return

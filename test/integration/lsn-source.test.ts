@@ -120,8 +120,10 @@ t.test('stored settings that allow it are found before flush positions are relie
         (await main.primary.sql('SHOW synchronous_commit'))[0]?.['synchronous_commit'] === (make.includes('SYSTEM') ? 'off' : 'on'),
     )
     const watched = watch(t, flush)
-    const told = new Promise<string>((resolve) => watched.observer.on('position.fallback', ({ reason }) => resolve(reason)))
-    t.match(await told, words)
+    const told: string[] = []
+    watched.observer.on('position.fallback', ({ reason }) => told.push(reason))
+    await until('it is found', () => Promise.resolve(told.length > 0))
+    t.match(told, [words])
     await watched.monitor.close()
     for (const each of [unmake, 'SELECT pg_reload_conf()']) await main.primary.sql(each)
   }
