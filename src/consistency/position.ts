@@ -25,7 +25,10 @@ export interface ClusterView {
   readonly system: string | null
   /** Of the present (or, while there is none, the last) primary; null: never known. */
   readonly timeline: number | null
-  /** When that primary was first proved on its timeline, process-monotonic ms: positions from before it do not compare with its own. */
+  /**
+   * When that primary was first proved on its timeline, or seen to have lost the end of its log since, process-monotonic ms:
+   * positions from before it do not compare with its own.
+   */
   readonly since: number
   /** A replica shows nothing beyond its position. A heartbeat tells only what it shows at least. */
   readonly exact: boolean

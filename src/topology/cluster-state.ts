@@ -21,7 +21,10 @@ export interface ClusterState {
   readonly headlessSince: number | null
   readonly refused: ReadonlyMap<string, string>
   readonly series: SampleSeries
-  /** When the incumbent was first proved on its timeline, process-monotonic ms; -Infinity: there is none yet. */
+  /**
+   * When the incumbent was first proved on its timeline, or seen to have lost the end of its log since, process-monotonic ms;
+   * -Infinity: there is none yet.
+   */
   readonly since: number
   /** The last change of the primary; null: there was none yet. */
   readonly handover: Handover | null
@@ -120,6 +123,8 @@ function settle(cluster: ClusterState, now: number | null): ClusterState {
   const incumbent = primary ?? cluster.incumbent
   const same = incumbent !== null && isSame(incumbent, cluster.incumbent)
   const series = same ? cluster.series : emptySeries
+  const samples = primary === null ? series : sampled(cluster, primary, series)
+  const anew = !same || wentBack(series, samples)
   const before = cluster.incumbent
   return {
     ...cluster,
@@ -127,9 +132,9 @@ function settle(cluster: ClusterState, now: number | null): ClusterState {
     proved: primary !== null,
     headlessSince: primary === null ? (cluster.headlessSince ?? now) : null,
     refused,
-    series: primary === null ? series : sampled(cluster, primary, series),
+    series: samples,
     // Where no time is known nothing is old enough to be compared.
-    since: same || incumbent === null ? cluster.since : (now ?? Infinity),
+    since: !anew || incumbent === null ? cluster.since : (now ?? Infinity),
     handover: same || before === null || incumbent === null || now === null ? cluster.handover : handover(cluster, before, incumbent, now),
   }
 }
@@ -144,6 +149,12 @@ function handover(cluster: ClusterState, from: Incumbent, to: Incumbent, at: num
 
 function isSame(a: Incumbent, b: Incumbent | null): boolean {
   return a.node === b?.node && a.timeline === b.timeline && a.systemIdentifier === b.systemIdentifier
+}
+
+/** The primary restarted and has lost the end of its log, which nobody else ever had: what was measured in it will not be reached. */
+function wentBack(before: SampleSeries, after: SampleSeries): boolean {
+  const [last, next] = [before.samples.at(-1), after.samples.at(-1)]
+  return last !== undefined && next !== undefined && next.lsn < last.lsn
 }
 
 /** Every position of the proved primary is a sample; one that is known already changes nothing. */

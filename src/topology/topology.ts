@@ -41,7 +41,10 @@ export interface ClusterSnapshot {
   readonly id: string
   /** systemKey() of the present, or the last, primary's system identifier; null: never known. */
   readonly system: string | null
-  /** When the present primary was first proved on its timeline; -Infinity: there was none yet. Floors from before it do not compare. */
+  /**
+   * When the present primary was first proved on its timeline, or seen to have lost the end of its log since; -Infinity: there was
+   * none yet. Floors from before it do not compare.
+   */
   readonly since: number
   /** A replica shows nothing beyond its position; false: positions are heartbeats, which tell only what is shown at least. */
   readonly exact: boolean

@@ -79,9 +79,11 @@ const [wide, narrow] = [300_000, 9_000]
 interface Begun {
   readonly rows: Row[]
   readonly end: Promise<Error & { code?: string }>
+  /** Breaks it off: a server that cannot send its rows stands in the way of replay. */
+  readonly stop: () => void
 }
 
-async function begin(run: (seen: (row: Row) => void) => Promise<unknown>): Promise<Begun> {
+async function begin(run: (seen: (row: Row) => void) => Promise<unknown>, stop: () => void): Promise<Begun> {
   const rows: Row[] = []
   let over = false
   const end = run((row) => void rows.push(row)).then(
@@ -90,43 +92,55 @@ async function begin(run: (seen: (row: Row) => void) => Promise<unknown>): Promi
   )
   void end.then(() => (over = true))
   await until('a result has begun', () => Promise.resolve(rows.length > 0 || over))
-  return { rows, end }
+  return { rows, end, stop }
 }
 
-/** Begins results until one runs on `node`; the others are broken off at the end of the test. */
+/** Begins results until one runs on `node`. */
 async function begunOn<B extends Begun>(node: EmbeddedNode, start: () => Promise<B>): Promise<B> {
   for (let tries = 0; tries < 20; tries++) {
     const begun = await start()
     if (begun.rows[0]?.port === node.port) return begun
+    begun.stop()
   }
   throw new Error(`no result was begun on ${node.id}`)
 }
 
-async function throughProxy(): Promise<Begun> {
+async function throughProxy(sql: string): Promise<Begun> {
   const client = await proxy.connect()
-  return begin((seen) => asTheyCome<Row>(client, endless(narrow), seen))
+  return begin(
+    (seen) => asTheyCome<Row>(client, sql, seen),
+    () => socketOf(client).destroy(),
+  )
+}
+
+function socketOf(client: object): Socket {
+  return (client as { connection: { stream: Socket } }).connection.stream
 }
 
 /** Its client stops reading after the first row, so that its server stands still within one. */
 async function heldBack(): Promise<Begun & { readonly resume: () => void }> {
   const client = await proxy.connect()
-  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection
-  const begun = await begin((seen) =>
-    asTheyCome<Row>(client, endless(wide, 0), (row) => {
-      seen(row)
-      if (row.i === 1) stream.pause()
-    }),
+  const stream = socketOf(client)
+  const begun = await begin(
+    (seen) =>
+      asTheyCome<Row>(client, endless(wide, 0), (row) => {
+        seen(row)
+        if (row.i === 1) stream.pause()
+      }),
+    () => stream.destroy(),
   )
   return { ...begun, resume: () => stream.resume() }
 }
 
-const streamed =
-  (t: Test, sql: string) =>
-  async (seen: (row: Row) => void): Promise<void> => {
-    const stream = pool.query(new QueryStream(sql, [], { batchSize: 1 }))
-    t.teardown(() => void stream.destroy())
-    for await (const row of stream as AsyncIterable<Row>) seen(row)
-  }
+function streamed(sql: string): Promise<Begun> {
+  const stream = pool.query(new QueryStream(sql, [], { batchSize: 1 }))
+  return begin(
+    async (seen) => {
+      for await (const row of stream as AsyncIterable<Row>) seen(row)
+    },
+    () => void stream.destroy(),
+  )
+}
 
 /** Told once, after rows that came in order and only once. */
 async function toldAfterRows(t: Test, { rows, end }: Begun, node: EmbeddedNode, told: Record<string, unknown>): Promise<void> {
@@ -156,7 +170,10 @@ t.test('I13: kill -9 of a replica under 32 clients of the proxy and 16 of the li
   const work = [...clients.map((client) => keepReading(outside, client)), ...users.map((user) => keepReading(inside, user))]
   await until('reads flow everywhere', () => Promise.resolve(total(outside) > 300 && total(inside) > 150))
   await until('the victim serves both', () => Promise.resolve(answers('proxy', victim, 0) && answers('library', victim, 0)))
-  const begun = [await begunOn(victim, throughProxy), await begunOn(victim, () => begin(streamed(t, endless(narrow))))] as const
+  const begun = [
+    await begunOn(victim, () => throughProxy(endless(narrow))),
+    await begunOn(victim, () => streamed(endless(narrow))),
+  ] as const
   const torn = await begunOn(victim, heldBack)
   await victim.kill9()
   const then = [total(outside), total(inside)] as const
@@ -189,13 +206,10 @@ t.test('I13: a conflict with recovery moves a read that has told nothing, and is
   const [first, second] = [main.replica(0), main.replica(1)]
   const session = await main.primary.open({ user: 'app' })
   t.teardown(() => session.close())
-  const conflicts = async (): Promise<number> => {
-    const rows = await Promise.all(
-      [first, second].map((node) =>
-        node.sql('SELECT confl_snapshot + confl_lock AS n FROM pg_stat_database_conflicts WHERE datname = current_database()'),
-      ),
-    )
-    return rows.reduce((sum, [row]) => sum + Number(row?.['n']), 0)
+  /** How many of the silent reads were cancelled on a replica. */
+  const cancelled = async (): Promise<number> => {
+    const logs = await Promise.all([first, second].map((node) => node.log(200)))
+    return logs.join('\n').match(/conflict with recovery\n.*\n.*STATEMENT.*no_row_yet/g)?.length ?? 0
   }
   /** Takes away what older snapshots see. */
   const takeAway = async (): Promise<void> => {
@@ -207,9 +221,8 @@ t.test('I13: a conflict with recovery moves a read that has told nothing, and is
     'FROM generate_series(1, 100000) AS g(i), vacuumed WHERE vacuumed.i = 1'
   const silent = 'SELECT count(*)::int AS n FROM vacuumed, (SELECT pg_sleep(1)) AS no_row_yet'
   const client = await proxy.connect()
-  const before = await conflicts()
   const reads = [client.query<{ n: number }>(silent), pool.query<{ n: number }>(silent)]
-  const begun = [await begin(async (seen) => asTheyCome<Row>(await proxy.connect(), slowRows, seen)), await begin(streamed(t, slowRows))]
+  const begun = [await throughProxy(slowRows), await streamed(slowRows)]
   await until('both run on replicas', async () => {
     const found = await Promise.all(
       [first, second].map((node) =>
@@ -220,9 +233,10 @@ t.test('I13: a conflict with recovery moves a read that has told nothing, and is
   })
   await takeAway()
   for (const read of reads) t.equal((await read).rows[0]?.n, 10, 'moved, unseen')
-  await until('their conflicts are counted', async () => (await conflicts()) >= before + 2)
+  t.ok((await cancelled()) >= 2, 'they were cancelled')
   for (const { rows, end } of begun) {
-    t.match(await end, { code: '40001' })
+    // A cursor between two of its reads is ended with its connection.
+    t.match(await end, { code: /^(40001|57P01)$/ })
     t.ok(rows.length > 0)
     t.ok(
       rows.every(({ i, port }, index) => i === index + 1 && port === rows[0]?.port),
