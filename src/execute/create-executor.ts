@@ -14,6 +14,7 @@ import { primaryAtOnce, primaryOrFail } from './primary.js'
 import { readOnlyRefusal } from './read-only.js'
 import { onlyPrimaries, replica, replicaAtOnce } from './replicas.js'
 import { Search } from './search.js'
+import type { Topology } from '../topology/topology.js'
 import { WaitingLines } from './waiting-line.js'
 
 export type { ExecutorParts }
@@ -21,18 +22,19 @@ export type { ExecutorParts }
 /** The executor of one generation. */
 export function createExecutor<C extends PooledConnection>(parts: ExecutorParts<C>): Executor<C> {
   const lines = new WaitingLines(parts.monitor)
-  const search = (request: AcquireRequest<C>): Search<C> => {
+  const search = (request: AcquireRequest<C>, still: Topology | null): Search<C> => {
     const { cluster: id } = request.plan
     const cluster = parts.config.clusters.get(id)
     if (cluster === undefined) throw new RangeError(`no cluster ${id} in the configuration`)
-    return new Search(parts, cluster, lines, request)
+    return new Search(parts, cluster, lines, request, still)
   }
   return {
     acquire: async (request) => {
       request.signal.throwIfAborted()
-      return run(search(request))
+      return run(search(request, null))
     },
-    tryAcquire: (request) => atOnce(search(request)),
+    // One look for the whole decision: cheaper, and nothing in it may change under way.
+    tryAcquire: (request) => atOnce(search(request, parts.monitor.current())),
     refusal: (plan) => (plan.writes ? readOnlyRefusal(parts.config.clusters.get(plan.cluster), parts.switches) : null),
   }
 }

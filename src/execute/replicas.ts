@@ -118,11 +118,12 @@ function pick<C extends PooledConnection>(
   return choice.node
 }
 
-/** `cut_off: refuse`: only a replica that is known to receive from a primary that is proved. */
+/** `cut_off: refuse`: only a replica that is known to receive from a primary that is proved, on its timeline: not from a former one. */
 function mayServe<C extends PooledConnection>(search: Search<C>, node: NodeSnapshot): boolean {
   if (search.request.plan.policy.cutOff === 'serve') return true
   const { headlessSince, primary } = search.snapshot
-  return headlessSince === null && primary !== null && search.believed(primary) && node.receiving === true && search.believed(node)
+  if (headlessSince !== null || primary === null || !search.believed(primary)) return false
+  return node.receiving === true && node.limited === null && search.believed(node)
 }
 
 function fitFor(asked: Requirement): (connection: PooledConnection) => boolean {

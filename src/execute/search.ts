@@ -7,7 +7,7 @@ import type { ClusterConfig, NodeConfig } from '../config/config.js'
 import type { Lease, PooledConnection } from '../pool/contract.js'
 import { speaksOfNode, sqlstateOf } from '../pool/failure.js'
 import { roleExpiryMs } from '../topology/node-state.js'
-import type { ClusterSnapshot, NodeSnapshot } from '../topology/topology.js'
+import type { ClusterSnapshot, NodeSnapshot, Topology } from '../topology/topology.js'
 import type { AcquireRequest, Grant, RouteTaken } from './contract.js'
 import { countedLease } from './counted-lease.js'
 import type { ExecutorParts } from './parts.js'
@@ -26,19 +26,29 @@ export class Search<C extends PooledConnection> {
   /** Nodes that could not be reached, or were lost by the caller. */
   lost: ReadonlySet<string>
   lastError: unknown = null
+  readonly #still: Topology | null
 
-  constructor(parts: ExecutorParts<C>, cluster: ClusterConfig, lines: WaitingLines, request: AcquireRequest<C>) {
+  /** `still`: what is known, for a search that ends within the call; null: it waits, and looks anew each time. */
+  constructor(
+    parts: ExecutorParts<C>,
+    cluster: ClusterConfig,
+    lines: WaitingLines,
+    request: AcquireRequest<C>,
+    still: Topology | null = null,
+  ) {
     this.parts = parts
     this.cluster = cluster
     this.lines = lines
     this.request = request
+    this.#still = still
     this.lost = request.avoid ?? nowhere
   }
 
   // ---- what is known now
 
   get snapshot(): ClusterSnapshot {
-    return this.parts.monitor.current().clusters.get(this.cluster.id) ?? emptyCluster(this.cluster.id)
+    const topology = this.#still ?? this.parts.monitor.current()
+    return topology.clusters.get(this.cluster.id) ?? emptyCluster(this.cluster.id)
   }
 
   node(id: string): NodeSnapshot | null {

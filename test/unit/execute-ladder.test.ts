@@ -41,6 +41,8 @@ class Bench {
   /** Leases in the order in which they were asked for. */
   readonly leased: string[] = []
   checkNow: () => void = () => undefined
+  /** How often it was asked what is known. */
+  looks = 0
   /** This login cannot connect. */
   unreachable = ''
   #topology: Topology
@@ -99,7 +101,10 @@ class Bench {
 
   #monitor(): Monitor {
     return {
-      current: () => this.#topology,
+      current: () => {
+        this.looks += 1
+        return this.#topology
+      },
       wanted: () => undefined,
       sampleNow: () => Promise.resolve(),
       checkNow: (_cluster: string, node: string) => {
@@ -220,6 +225,17 @@ t.test('I4: no staleness means the primary, and a pending write is met by no rep
   t.match((await bench.read({ consistency: 'session' })).route, { role: 'replica' }, 'another session is free')
 })
 
+t.test('what is decided within the call is decided from one look at the topology', (t) => {
+  const bench = new Bench(t)
+  const plan = one({ cluster: 'main', role: 'replica', readsData: true, policy: readPolicy({ consistency: 'session' }), why: [] })
+  const request = { identity, floors: createFloors(), invokedAt: bench.now, signal: never }
+  t.match(bench.executor.tryAcquire({ ...request, plan })?.route, { role: 'replica' })
+  t.equal(bench.looks, 1)
+  t.match(bench.executor.tryAcquire({ ...request, plan: write })?.route, { role: 'primary' })
+  t.equal(bench.looks, 2)
+  t.end()
+})
+
 t.test('cut_off: refuse: only a replica that receives, from a primary that is proved', async (t) => {
   const onUnmet: LadderStep[] = [{ step: 'stale' }, { step: 'error' }]
   const refuse = { cutOff: 'refuse', onUnmet } as const
@@ -234,6 +250,7 @@ t.test('cut_off: refuse: only a replica that receives, from a primary that is pr
   t.notOk(await serves({ node: { receiving: false } }, refuse), 'cut off')
   t.ok(await serves({ node: { receiving: false } }, {}))
   t.notOk(await serves({ node: { roleProvedAt: -4_001 } }, refuse), 'it said so too long ago')
+  t.notOk(await serves({ node: { limited: 'it is on timeline 1, the primary on 2' } }, refuse), 'it receives from a former primary')
 })
 
 t.test('a role that was told too long ago is asked for again before anything is sent', async (t) => {
