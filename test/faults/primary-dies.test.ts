@@ -30,6 +30,8 @@ const served = await Served.start(
 const pool = router(t, config)
 const seen: Events['primary.changed'][] = []
 pool.events.on('primary.changed', (event) => void seen.push(event))
+const fenced: Events['primary.fenced'][] = []
+pool.events.on('primary.fenced', (event) => void fenced.push(event))
 await pool.ready()
 
 /** A client of the proxy that is opened anew when it was closed. */
@@ -153,15 +155,10 @@ t.test('kill -9 of the primary under 32 writers: nothing acknowledged is lost, n
     await first.sql('ALTER SYSTEM RESET synchronous_standby_names')
     await first.sql('SELECT pg_reload_conf()')
     const xid = await nextXid(first)
-    const isOld = (event: Record<string, unknown>): boolean =>
+    const isOld = (event: Readonly<Record<string, unknown>>): boolean =>
       event['node'] === first.address && String(event['reason']).includes('old primary')
-    await until('the proxy reports it', () => Promise.resolve(served.events('node.state').some(isOld)))
-    const unfit = (): string =>
-      pool
-        .snapshot()
-        ?.topology.clusters.get('main')
-        ?.nodes.find(({ id }) => id === first.address)?.unfit ?? ''
-    await until('the library knows', () => Promise.resolve(unfit().includes('old primary')))
+    await until('the proxy reports it', () => Promise.resolve(served.events('primary.fenced').some(isOld)))
+    await until('the library reports it', () => Promise.resolve(fenced.some(isOld)))
     const late = router(t, config)
     const then = acks(writing)
     await late.query("INSERT INTO keyed VALUES ('late', 63)")
