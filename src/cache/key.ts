@@ -16,11 +16,11 @@ export function statementKey({ shape, text, literals }: Understood): string {
 
 const texts = new WeakMap<Settings, string>()
 
-/** Everything that a session has set, but for what no answer depends on. */
+/** Everything that a session has set, application_name too: a row-security policy may ask for it. What is Pointsman's own no server sees. */
 export function settingsKey(settings: Settings): string {
   let text = texts.get(settings)
   if (text === undefined) {
-    const that = [...settings].filter(([name]) => name !== 'application_name' && !isOwn(name))
+    const that = [...settings].filter(([name]) => !isOwn(name))
     text = joinKey(that.sort(([left], [right]) => (left < right ? -1 : 1)).flat())
     texts.set(settings, text)
   }

@@ -60,7 +60,9 @@ function override(overrides: Overrides, name: Name, found: readonly FunctionInfo
     return { effect: 'write', why: { rule: 'function-override', detail: `${detail} writes` }, taints: detail, builtin: false }
   }
   if (!said.every((word) => word === 'read')) return null
-  const varies = found.length === 0 || found.some((info) => info.volatility === 'volatile')
+  // What a function of a user reads is not known, so nobody could tell when its answer is another one.
+  const varies =
+    found.length === 0 || found.some((info) => info.volatility === 'volatile' || !(info.builtin || info.volatility === 'immutable'))
   return { effect: 'read', why: { rule: 'function-override', detail: `${detail} only reads` }, taints: null, builtin: false, varies }
 }
 

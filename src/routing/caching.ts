@@ -53,7 +53,10 @@ function isKept(catalog: Catalog | undefined, key: string): boolean {
 
 /** The relations that may show something else after this write; null: any of its cluster. */
 export function changedBy(context: Context, routed: Routed, cluster: string, taints: string | null): readonly string[] | null {
-  if (taints !== null || !tells.has(routed.statement.detail.kind)) return null
+  const { detail } = routed.statement
+  if (taints !== null || !tells.has(detail.kind)) return null
+  // A new table may stand before another of its name.
+  if (detail.kind === 'select' && detail.into !== null) return null
   const catalog = context.catalogs.get(cluster)
   const written = routed.touched.filter((one) => one.access === 'write' && one.home.kind !== 'temporary').map((one) => one.key)
   const changed = new Set<string>()

@@ -263,7 +263,7 @@ function sent(context: Context, cluster: string, rule: Rule, detail: string, rol
   const base = {
     ...parts,
     cluster,
-    ...(understood ? {} : { writes: true, taints: parts.taints ?? 'text that the server may have read differently' }),
+    ...(understood ? {} : { writes: true, changes: null, taints: parts.taints ?? 'text that the server may have read differently' }),
   }
   if (transaction.home !== null) {
     const writes = base.writes === true && transaction.home.role === 'primary'

@@ -31,7 +31,14 @@ const seed = `
   CREATE TABLE mine (owner text, v text); INSERT INTO mine VALUES ('app', 'of app'), ('guest', 'of guest'), ('t7', 'of tenant 7'), ('t8', 'of tenant 8');
   GRANT USAGE ON SCHEMA elsewhere TO guest; GRANT SELECT ON ALL TABLES IN SCHEMA public TO guest;
   ALTER TABLE mine ENABLE ROW LEVEL SECURITY; ALTER TABLE mine FORCE ROW LEVEL SECURITY;
-  CREATE POLICY own ON mine USING (owner = coalesce(current_setting('app.tenant', true), current_user));`
+  CREATE POLICY own ON mine USING (owner = coalesce(current_setting('app.tenant', true), current_user));
+  CREATE SCHEMA before;
+  CREATE TABLE named (owner text, v text); INSERT INTO named VALUES ('blue', 'of blue'), ('red', 'of red');
+  ALTER TABLE named ENABLE ROW LEVEL SECURITY; ALTER TABLE named FORCE ROW LEVEL SECURITY;
+  CREATE POLICY own ON named USING (owner = current_setting('application_name'));
+  CREATE TABLE member (who text); INSERT INTO member VALUES ('app'); CREATE TABLE team (v text); INSERT INTO team VALUES ('ours');
+  ALTER TABLE team ENABLE ROW LEVEL SECURITY; ALTER TABLE team FORCE ROW LEVEL SECURITY;
+  CREATE POLICY members ON team USING (EXISTS (SELECT FROM member WHERE who = current_user));`
 const running = await withTopology(t, {
   clusters: { main: { replicas: 1, seed, prepare: "CREATE ROLE guest LOGIN PASSWORD 'guest'" } },
 })
@@ -254,6 +261,29 @@ t.test('one user never sees what another may, nor one tenant another', async (t)
     await guest.query(`SELECT set_config('app.tenant', '${tenant}', false)`)
     await both(`of tenant ${tenant.slice(1)}`, `of tenant ${tenant.slice(1)}`)
   }
+})
+
+t.test('a policy may ask for application_name, and for other tables', async (t) => {
+  await settled()
+  const [blue, red] = [await one.connect({ application_name: 'blue' }), await one.connect({ application_name: 'red' })]
+  for (const expected of ['miss', 'hit']) {
+    t.equal(await outcome(async () => t.equal(await value(blue, 'SELECT v FROM named'), 'of blue')), expected)
+    t.equal(await outcome(async () => t.equal(await value(red, 'SELECT v FROM named'), 'of red')), expected)
+  }
+  for (const expected of ['miss', 'hit'])
+    t.equal(await outcome(async () => t.equal(await value(blue, 'SELECT v FROM team'), 'ours')), expected)
+  await red.query('DELETE FROM member')
+  await main.waitCaughtUp()
+  t.equal(await value(blue, 'SELECT v FROM team'), undefined, 'what only the policy reads was written')
+})
+
+t.test('a table that comes to stand before another of its name', async (t) => {
+  await settled()
+  const client = await one.connect({ options: '-c search_path=before,public' })
+  for (const expected of ['miss', 'hit']) t.equal(await outcome(() => client.query('SELECT v FROM shared')), expected)
+  await client.query("SELECT 'new'::text AS v INTO before.shared")
+  await main.waitCaughtUp()
+  t.equal(await value(client, 'SELECT v FROM shared'), 'new')
 })
 
 t.test('search_path and the settings that values are written with', async (t) => {

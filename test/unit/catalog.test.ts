@@ -70,6 +70,10 @@ t.test('functions by every candidate', (t) => {
     'read',
     'also for one that is not known',
   )
+  const varies = (name: string, args: number): boolean | undefined =>
+    judgeFunction(catalog, new Map([[name, 'read']] as const), path, call(name, args)).varies
+  t.equal(varies('karma_of', 1), true, 'the config says that it only reads, not what it reads')
+  t.equal(varies('lower', 1), false)
   t.equal(judgeAttribute(catalog, new Map(), 'touch').effect, 'write')
   t.equal(judgeAttribute(catalog, new Map(), 'name').effect, 'read')
   t.end()
