@@ -53,8 +53,9 @@ interface Entry<V> extends Kept<V> {
 
 /** What an entry costs beside its value and its key. */
 const entryBytes = 512
-/** Reads remembered as giving what is not kept. */
+/** Reads remembered as giving what is not kept, and what their keys may take: a key holds all parameters. */
 const maxBarred = 1_000
+const maxBarredBytes = 1_048_576
 
 export class ResultCache<V> {
   #writes = new Writes(-Infinity)
@@ -64,7 +65,11 @@ export class ResultCache<V> {
   #kept: LRUCache<string, Entry<V>> | null = null
   readonly #fills = new Map<string, Fill<V>>()
   /** Key → when its result was found unfit to be kept. */
-  readonly #barred = new LRUCache<string, number>({ max: maxBarred })
+  readonly #barred = new LRUCache<string, number>({
+    max: maxBarred,
+    maxSize: maxBarredBytes,
+    sizeCalculation: (_at, key) => 2 * key.length + 1,
+  })
   /** Of results being read. */
   #open = 0
 
@@ -162,7 +167,13 @@ export class ResultCache<V> {
   #grow(bytes: number, all: number): boolean {
     if (all > this.#limits.maxResultBytes || this.#open + bytes > this.#limits.maxBytes) return false
     this.#open += bytes
+    this.#trim()
     return true
+  }
+
+  /** What is being read takes the place of what was used longest ago: both together stay within the limit. */
+  #trim(): void {
+    while (this.bytes > this.#limits.maxBytes && this.size > 0) this.#kept?.pop()
   }
 
   #keep({ key, cluster: id, tables }: Sought, entry: Entry<V>, cluster: ClusterSnapshot, generation: number): void {
@@ -170,6 +181,7 @@ export class ResultCache<V> {
     if (!this.#writes.quietSince(id, tables, entry.tick) || !shows(cluster, entry.origin, this.#writes.lastEnd(id, tables))) return
     const there = this.#kept.peek(key)
     if (there === undefined || there.tick < entry.tick || there.origin.sentAt <= entry.origin.sentAt) this.#kept.set(key, entry)
+    this.#trim()
   }
 }
 
@@ -230,8 +242,7 @@ export class Fill<V> {
   /** It is about to be sent there; again, elsewhere, where the first attempt was lost. */
   sent(origin: Origin): void {
     if (this.#over) return
-    this.#owner.shrink(this.#bytes)
-    this.#bytes = 0
+    this.#letGo()
     this.#origin = origin
   }
 
@@ -251,6 +262,7 @@ export class Fill<V> {
     const origin = this.#origin
     if (this.#over || origin === null) return
     const kept: Kept<V> = { value, bytes: this.#bytes, origin, read }
+    this.#letGo()
     this.#owner.keep(kept, cluster)
     this.#end(kept, false)
   }
@@ -262,9 +274,14 @@ export class Fill<V> {
 
   #end(kept: Kept<V> | null, forGood: boolean): void {
     this.#over = true
-    this.#owner.shrink(this.#bytes)
+    this.#letGo()
     this.#owner.ended(forGood)
     for (const told of this.#waiting) told(kept)
     this.#waiting.clear()
+  }
+
+  #letGo(): void {
+    this.#owner.shrink(this.#bytes)
+    this.#bytes = 0
   }
 }

@@ -98,9 +98,13 @@ t.test('what a write outdates', async (t) => {
   t.same(changes('COPY users FROM STDIN'), ['public.users'])
   t.same(changes('SELECT * FROM users FOR UPDATE'), [], 'a lock changes nothing')
   t.same(changes('NOTIFY a'), [])
+  const blind = plan(inputOf({ comment: '', sql: "NOTIFY a, 'b'", given: { session: { understood: false } } }, understand))
+  t.match(blind, { kind: 'one', changes: null }, 'anything: what the server may have read differently')
   for (const sql of [
     'SELECT touch()',
     'TRUNCATE users',
+    'SELECT 1 AS id INTO elsewhere.users',
+    'CREATE TABLE elsewhere.users AS SELECT 1 AS id',
     'DROP TABLE users',
     'DO $$BEGIN END$$',
     'CALL settle(1)',
@@ -174,7 +178,8 @@ t.test('keys do not run into one another', async (t) => {
   t.not(key("SELECT 'a', 'b'"), key("SELECT 'a'', ''b'"))
   t.not(key("SELECT 'a'"), key("SELECT E'a'"))
   const settings = (values: Record<string, string>): string => settingsKey(new Map(Object.entries(values)))
-  t.equal(settings({ a: '1', b: '2' }), settings({ b: '2', application_name: 'x', a: '1', 'pointsman.max_staleness': '1s' }))
+  t.equal(settings({ a: '1', b: '2' }), settings({ b: '2', a: '1', 'pointsman.max_staleness': '1s' }))
+  t.not(settings({ application_name: 'x' }), settings({ application_name: 'y' }), 'a policy may ask for it')
   t.not(settings({ a: '1' }), settings({ a: '2' }))
   t.not(settings({ a: '1', b: '' }), settings({ a: '', b: '1' }))
 })
@@ -212,9 +217,29 @@ t.test('memory: of results, of those being read, and of one', (t) => {
   for (const fill of open) fill.sent(origin())
   t.ok(open.filter((fill) => fill.grow(2_000)).length < 8, 'results being read count')
   for (const fill of open) fill.giveUp(false)
-  const after = cache.bytes
+  t.ok(cache.bytes <= 10_240)
   keep(cache, 'again', 2_000)
-  t.ok(after <= 10_240)
+  t.ok(cache.bytes <= 10_240)
+  for (let n = 0; n < 100; n++) keep(cache, `other ${String(n)}`, 1_000)
+  const more = Array.from({ length: 8 }, (_, n) => fillOf(cache.find(1, sought(`more ${String(n)}`), true)))
+  for (const fill of more) {
+    fill.sent(origin())
+    fill.grow(2_000)
+    t.ok(cache.bytes <= 10_240, 'what is read takes the place of what is kept')
+  }
+  for (const fill of more) fill.finish('value', read, clusterOf({ series: samples }))
+  t.ok(cache.bytes <= 10_240)
+  t.ok(cache.size >= 3)
+  t.end()
+})
+
+t.test('what is known not to be kept is remembered, but not with all of its parameters', (t) => {
+  const cache = new ResultCache<string>()
+  cache.enter(1, configOf({ max_bytes: '10kB', max_result: '2kB' }), 0)
+  const huge = 'x'.repeat(2 ** 20)
+  for (const key of ['small', huge]) fillOf(cache.find(1, sought(key), true)).giveUp(true)
+  t.match(cache.find(1, sought('small'), true), { fill: null })
+  t.ok(fillOf(cache.find(1, sought(huge), true)))
   t.end()
 })
 
