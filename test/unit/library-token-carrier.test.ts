@@ -26,7 +26,7 @@ t.test('more than anybody should have counts as a token that cannot be read', (t
   const { tokens, cookies } = receive(carrier, request({ cookie: many }))
   t.equal(tokens.length, 33)
   t.notMatch(tokens.at(-1), /^p1\./)
-  t.equal(cookies.length, 40, 'all of them are taken away')
+  t.equal(cookies.length, 32, 'so many are taken away at once: a flood of names is no flood of headers')
   t.end()
 })
 

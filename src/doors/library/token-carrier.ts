@@ -58,7 +58,9 @@ export function receive({ cookie, header }: Carrier, { headers }: IncomingMessag
   const sent = header === null ? [] : String(headers[header] ?? '').split(',')
   const tokens = [...cookies.slice(0, maxCookies).map(({ value }) => value), ...sent.slice(0, maxCookies)]
   if (cookies.length > maxCookies || sent.length > maxCookies) tokens.push(unreadable)
-  return { tokens: tokens.map((text) => text.trim()).filter((text) => text !== ''), cookies: [...new Set(cookies.map(({ name }) => name))] }
+  // The rest is taken away by answers to come: a flood of names must not come back as a flood of headers.
+  const names = new Set(cookies.slice(0, maxCookies).map(({ name }) => name))
+  return { tokens: tokens.map((text) => text.trim()).filter((text) => text !== ''), cookies: [...names] }
 }
 
 function cookiesOf(text: string, wanted: string): readonly { readonly name: string; readonly value: string }[] {
