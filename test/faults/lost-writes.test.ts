@@ -137,6 +137,14 @@ t.test('I10: a promotion that loses writes: no old floor is met by its number, n
   await main.waitCaughtUp([other])
   await first.kill9()
   await heir.promote()
+  // Until a router has heard of it, reads go on where they were, and rightly so.
+  await until('both routers have heard of it', () =>
+    Promise.resolve(
+      [proxy.runtime.snapshot(), pool.snapshot()].every(
+        (snapshot) => snapshot?.topology.clusters.get('main')?.primary?.id === heir.address,
+      ),
+    ),
+  )
   const slowest = { ms: 0 }
   const timed = async (client: Client, sql: string): Promise<Told> => {
     const at = performance.now()
