@@ -32,6 +32,8 @@ export interface ClusterView {
   readonly since: number
   /** A replica shows nothing beyond its position. A heartbeat tells only what it shows at least. */
   readonly exact: boolean
+  /** Two primaries have had this timeline, so positions on it do not compare; left out: no. */
+  readonly contested?: boolean
   readonly series: SampleSeries
   readonly nodes: readonly { readonly id: string; readonly position: Position | null }[]
 }

@@ -54,6 +54,8 @@ export function requirement(policy: ReadPolicy, floors: SessionFloors, cluster: 
   const { consistency, maxStalenessMs } = policy
   if (consistency === 'strong' || (maxStalenessMs !== null && maxStalenessMs <= 0)) return { kind: 'primary' }
   if (consistency === 'bounded' && maxStalenessMs === null) return { kind: 'primary' }
+  if (cluster.contested === true && (consistency === 'session' || maxStalenessMs !== null))
+    return { kind: 'unmet', reason: 'two primaries have had the same timeline', impatient: false, elsewhere: false }
   const session = consistency === 'session' ? ofSession(floors, cluster, invokedAt) : { kind: 'any' as const }
   if (maxStalenessMs === null || session.kind === 'unmet') return session
   const bound = ofBound(cluster, invokedAt - maxStalenessMs)

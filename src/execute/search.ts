@@ -128,7 +128,8 @@ export class Search<C extends PooledConnection> {
 
   /** At least up to here this very connection's server has come. */
   proved(lease: Lease<C>): RouteTaken['position'] {
-    const { timeline } = this.snapshot
+    const { timeline, contested } = this.snapshot
+    if (contested) return null
     const latest = this.node(lease.node)?.position ?? null
     const lsn = timeline === null ? null : usablePosition(lease.connection.evidence, latest, timeline)
     return timeline === null || lsn === null ? null : { timeline, lsn }
@@ -173,6 +174,7 @@ function emptyCluster(id: string): ClusterSnapshot {
     system: null,
     since: -Infinity,
     exact: true,
+    contested: false,
     headlessSince: null,
     nodes: [],
     primary: null,

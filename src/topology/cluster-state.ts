@@ -4,7 +4,7 @@ import type { NodeConfig } from '../config/config.js'
 import type { Lsn } from '../consistency/lsn.js'
 import { emptySeries, extendSeries, lastSampleReached, type SampleSeries } from '../consistency/series.js'
 import { systemKey } from '../consistency/token.js'
-import { elect, type Incumbent } from './elect.js'
+import { elect, rivalsAfter, type Incumbent, type Rivals } from './elect.js'
 import { afterEvent, newNode, roleExpiryMs, type NodeEvent, type NodeState } from './node-state.js'
 import { replayRate } from './replay-rate.js'
 import type { ClusterSnapshot, NodeSnapshot } from './topology.js'
@@ -20,6 +20,9 @@ export interface ClusterState {
   /** Since when the incumbent is not proved, process-monotonic ms; null: it is. */
   readonly headlessSince: number | null
   readonly refused: ReadonlyMap<string, string>
+  readonly rivals: Rivals
+  /** Two primaries, one after the other, have had the present timeline: which of them a replica on it followed nobody can tell. */
+  readonly contested: boolean
   readonly series: SampleSeries
   /**
    * When the incumbent was first proved on its timeline, or seen to have lost the end of its log since, process-monotonic ms;
@@ -52,6 +55,8 @@ export function newCluster(id: string, nodes: readonly NodeConfig[], positions: 
     proved: false,
     headlessSince: null,
     refused: new Map(),
+    rivals: new Map(),
+    contested: false,
     series: emptySeries,
     since: -Infinity,
     handover: null,
@@ -119,7 +124,7 @@ function expire(state: NodeState, now: number): NodeState {
 
 /** `now`: null where no time is known, and nothing can be said of when the primary was lost. */
 function settle(cluster: ClusterState, now: number | null): ClusterState {
-  const { primary, refused } = elect(cluster.nodes, cluster.incumbent)
+  const { primary, refused } = elect(cluster.nodes, cluster.incumbent, cluster.rivals)
   const incumbent = primary ?? cluster.incumbent
   const same = incumbent !== null && isSame(incumbent, cluster.incumbent)
   const series = same ? cluster.series : emptySeries
@@ -132,11 +137,22 @@ function settle(cluster: ClusterState, now: number | null): ClusterState {
     proved: primary !== null,
     headlessSince: primary === null ? (cluster.headlessSince ?? now) : null,
     refused,
+    rivals: rivalsAfter(cluster.nodes, primary, cluster.rivals),
+    contested: same || incumbent === null ? cluster.contested : isContested(cluster, incumbent),
     series: samples,
     // Where no time is known nothing is old enough to be compared.
     since: !anew || incumbent === null ? cluster.since : (now ?? Infinity),
     handover: same || before === null || incumbent === null || now === null ? cluster.handover : handover(cluster, before, incumbent, now),
   }
+}
+
+/**
+ * A replica that is promoted takes the next number that it knows of to be free: one that never heard of the last promotion
+ * takes the same again. (A server that never was a replica, and takes over on the same timeline, has the same disk.)
+ */
+function isContested({ incumbent: before, nodes }: ClusterState, { node, timeline, systemIdentifier }: Incumbent): boolean {
+  if (before?.timeline !== timeline || before.systemIdentifier !== systemIdentifier) return false
+  return nodes.some((state) => state.node.id === node && state.replayed !== null)
 }
 
 /** What the new primary had replayed when it was last seen as a replica of the old one is the least that it has kept. */
@@ -173,6 +189,7 @@ export function snapshotOf(cluster: ClusterState): ClusterSnapshot {
     system: cluster.incumbent === null ? null : systemKey(`${cluster.incumbent.systemIdentifier}${cluster.positions}`),
     since: cluster.since,
     exact: cluster.positions === '',
+    contested: cluster.contested,
     headlessSince: cluster.headlessSince,
     nodes,
     primary: cluster.proved ? (nodes.find((node) => node.id === cluster.incumbent?.node) ?? null) : null,
@@ -229,5 +246,6 @@ function limited(cluster: ClusterState, { evidence, position }: NodeState): stri
   }
   const timeline = cluster.incumbent?.timeline ?? null
   if (timeline === null) return 'the cluster has had no primary yet'
+  if (cluster.contested) return `two primaries have had timeline ${String(timeline)}: it is not known which of them it has followed`
   return position.timeline === timeline ? null : `it is on timeline ${String(position.timeline)}, the primary on ${String(timeline)}`
 }

@@ -21,8 +21,11 @@ interface Claim {
   readonly evidence: RoleEvidence
 }
 
-/** `nodes`: those whose role is known and not expired count; down nodes claim nothing. */
-export function elect(nodes: readonly NodeState[], incumbent: Incumbent | null): Election {
+/** Nodes that claimed to be the primary beside the proved one, on the same timeline, which it was. */
+export type Rivals = ReadonlyMap<string, number>
+
+/** `nodes`: those whose role is known and not expired count; down nodes claim nothing. `rivals`: see rivalsAfter(). */
+export function elect(nodes: readonly NodeState[], incumbent: Incumbent | null, rivals: Rivals = new Map()): Election {
   const refused = new Map<string, string>()
   const claims = nodes.flatMap((state): Claim[] => {
     const { evidence } = state
@@ -39,8 +42,35 @@ export function elect(nodes: readonly NodeState[], incumbent: Incumbent | null):
   })
   // Without a primary to compare with, the first to answer would win: wait until every node has had its say.
   if (incumbent === null && nodes.some((state) => !state.asked)) return { primary: null, refused }
-  const primary = highest(same, nodes, system === incumbent?.systemIdentifier ? incumbent : null, refused)
+  const primary = highest(same, nodes, system === incumbent?.systemIdentifier ? incumbent : null, rivals, refused)
   return { primary, refused }
+}
+
+/**
+ * A copy of the primary that runs beside it has another history under the same number, and must not get the writes when the
+ * primary is away for a second. It stays refused until it is a replica, or on another timeline: promoting it anew makes it that.
+ */
+export function rivalsAfter(nodes: readonly NodeState[], primary: Incumbent | null, before: Rivals): Rivals {
+  const after = new Map<string, number>()
+  const provedAt = nodes.find(({ node }) => node.id === primary?.node)?.evidence?.sentAt ?? -Infinity
+  for (const { node, evidence } of nodes) {
+    const known = before.get(node.id)
+    if (evidence === null ? known !== undefined : isRival(node.id, evidence, known, primary, provedAt))
+      after.set(node.id, evidence?.timeline ?? known ?? 0)
+  }
+  return after.size === 0 && before.size === 0 ? before : after
+}
+
+/** The proved primary was asked again after it, and still is one: neither has taken over from the other. */
+function isRival(
+  node: string,
+  { role, timeline, systemIdentifier, sentAt }: RoleEvidence,
+  known: number | undefined,
+  primary: Incumbent | null,
+  provedAt: number,
+): boolean {
+  if (role !== 'primary' || timeline === null || node === primary?.node) return false
+  return timeline === known || (sentAt < provedAt && timeline === primary?.timeline && systemIdentifier === primary.systemIdentifier)
 }
 
 /** The system identifier that counts: the known one; else what all claims agree on. */
@@ -59,6 +89,7 @@ function highest(
   claims: readonly Claim[],
   nodes: readonly NodeState[],
   incumbent: Incumbent | null,
+  rivals: Rivals,
   refused: Map<string, string>,
 ): Incumbent | null {
   let best: Incumbent[] = []
@@ -68,6 +99,7 @@ function highest(
     const least = Math.max(incumbent?.timeline ?? 0, followed(nodes, systemIdentifier))
     if (timeline === null) refused.set(node, 'claims to be the primary, but its timeline is unknown')
     else if (timeline < least) refused.set(node, `an old primary: on timeline ${String(timeline)}, the cluster is on ${String(least)}`)
+    else if (rivals.get(node) === timeline) continue
     else if (best[0] === undefined || timeline > best[0].timeline) best = [{ node, timeline, systemIdentifier }]
     else if (timeline === best[0].timeline) best.push({ node, timeline, systemIdentifier })
   }
@@ -77,7 +109,9 @@ function highest(
     refused.set(
       node,
       winner === undefined
-        ? 'several nodes claim to be the primary on the same timeline'
+        ? rivals.has(node)
+          ? 'it was a second primary on the same timeline: promote it anew, if it is to be the primary'
+          : 'several nodes claim to be the primary on the same timeline'
         : `claims to be the primary, but ${winner.node} is`,
     )
   }

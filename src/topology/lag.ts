@@ -29,7 +29,7 @@ function lagOfNode(cluster: ClusterSnapshot, node: NodeSnapshot, now: number): N
   const { id, role, unfit, position } = node
   if (id === cluster.primary?.id) return { node: id, role, ms: 0, ignored: null }
   if (unfit !== null || role !== 'replica') return { node: id, role, ms: null, ignored: unfit ?? 'its role is not known' }
-  const comparable = position !== null && position.timeline === cluster.timeline
+  const comparable = position !== null && position.timeline === cluster.timeline && !cluster.contested
   return { node: id, role, ms: comparable ? boundOf(cluster.series, position.lsn, now) : null, ignored: null }
 }
 

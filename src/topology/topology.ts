@@ -48,6 +48,8 @@ export interface ClusterSnapshot {
   readonly since: number
   /** A replica shows nothing beyond its position; false: positions are heartbeats, which tell only what is shown at least. */
   readonly exact: boolean
+  /** Two primaries have had this timeline: no replica is known to have followed the present one, so only `any` reads go to them. */
+  readonly contested: boolean
   /** Since when there is no proved primary; null: there is one. */
   readonly headlessSince: number | null
   readonly nodes: readonly NodeSnapshot[]

@@ -125,6 +125,7 @@ t.test('ready is a proved primary or a replica that may be read', async (t) => {
       system: null,
       since: -Infinity,
       exact: true,
+      contested: false,
       headlessSince: null,
       nodes,
       primary,

@@ -56,6 +56,7 @@ function clusterOf({
     timeline,
     since,
     exact: true,
+    contested: false,
     series,
   }
 }

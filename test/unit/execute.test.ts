@@ -52,6 +52,7 @@ const topology: Topology = {
         system: null,
         since: -Infinity,
         exact: true,
+        contested: false,
         headlessSince: null,
         nodes: snapshots,
         primary: snapshots[0] ?? null,

@@ -34,6 +34,7 @@ function snapshotOf(nodes: readonly NodeSnapshot[], pools: readonly PoolSnapshot
     system: null,
     since: -Infinity,
     exact: true,
+    contested: false,
     headlessSince: null,
     nodes,
     primary,

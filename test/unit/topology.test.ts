@@ -137,6 +137,51 @@ t.test('an old primary alone is no primary', (t) => {
   t.end()
 })
 
+t.test('a second primary on the same timeline does not take over when the first is away for a moment', (t) => {
+  const claim = ['b', says({ primary: true, at: 5 })] as const
+  const beside = after(cluster('a', 'b'), ['a', says({ primary: true })], ['b', lost], [...claim], ['a', says({ primary: true, at: 6 })])
+  const away = after(beside, ['a', lost], ['a', lost], ['b', says({ primary: true, at: 7 })])
+  t.equal(show(away).primary, null)
+  t.match(show(away).of('b').unfit, /second primary on the same timeline/)
+  t.equal(show(after(away, ['b', lost], ['b', lost], ['b', says({ primary: true, at: 8 })])).primary, null, 'not after it was away itself')
+  t.equal(show(after(away, ['a', says({ primary: true, at: 8 })])).primary?.id, 'a', 'the first comes back')
+  t.equal(show(after(away, ['b', says({ primary: true, timeline: 2, at: 8 })])).primary?.id, 'b', 'promoted anew')
+  const disk = after(cluster('a', 'b'), ['a', says({ primary: true })], ['b', lost], [...claim], ['a', lost], ['a', lost])
+  t.equal(show(disk).primary?.id, 'b', 'one that was never seen beside it has taken over its disk')
+  t.notOk(show(disk).contested)
+  t.end()
+})
+
+t.test('I10: two promotions took the same timeline: a replica of the first meets nothing of the second by accident', (t) => {
+  const [first, second] = [says({ primary: true, timeline: 2, at: 5, lsn: 200n }), says({ primary: true, timeline: 2, at: 9, lsn: 150n })]
+  const followed = after(
+    cluster('a', 'b', 'c', 'd'),
+    ['a', says({ primary: true })],
+    ...(['b', 'c', 'd'] as const).map((id) => [id, says({})] as [string, ReturnType<typeof says>]),
+    ['a', lost],
+    ['a', lost],
+    ['b', first],
+    ['c', says({ timeline: 2, at: 6, lsn: 200n })],
+  )
+  const bounded = readPolicy({ consistency: 'bounded', maxStalenessMs: 10 })
+  const met = (state: ClusterState, policy = bounded): boolean =>
+    mayAdmit(requirement(policy, createFloors(), snapshotOf(state), 10), show(state).of('c'))
+  t.ok(met(followed))
+  const again = after(followed, ['b', lost], ['b', lost], ['d', second], ['c', says({ timeline: 2, at: 10, lsn: 200n })])
+  t.equal(show(again).primary?.id, 'd')
+  t.notOk(met(again), 'c followed b, and lacks what d has had since')
+  t.notOk(met(again, readPolicy({ consistency: 'session' })))
+  t.ok(met(again, readPolicy({ consistency: 'any' })))
+  t.match(show(again).of('c').limited, /two primaries have had timeline 2/)
+  const third = after(
+    again,
+    ['d', says({ primary: true, timeline: 3, at: 12, lsn: 210n })],
+    ['c', says({ timeline: 3, at: 13, lsn: 210n })],
+  )
+  t.ok(met(third), 'until the next timeline')
+  t.end()
+})
+
 t.test('a primary whose timeline is unknown is not believed', (t) => {
   t.equal(show(after(cluster('a'), ['a', says({ primary: true, timeline: null })])).primary, null)
   t.end()
