@@ -2,7 +2,7 @@
 // belongs nothing is sent, and the texts wait here (DESIGN §4 "Transactions"). Once sent, the ReadyForQuery byte rules.
 //
 //   idle ──BEGIN──▶ deferred ──first statement──▶ open(T) ◀──▶ open(E)
-//    ▲                │  ▲ refused ──▶ deferred, failed            │
+//    ▲                │  ▲ refused ──▶ deferred, failed ◀──lost────│
 //    └───COMMIT/ROLLBACK─┴──────────────ReadyForQuery I────────────┘
 import type { PolicyOverride } from '../consistency/policy.js'
 import type { TransactionFacts } from '../sql/statement.js'
@@ -77,6 +77,11 @@ export function defer(state: TransactionState, text: string, facts: TransactionF
 /** A statement was refused: the transaction is failed until it ends, as PostgreSQL would have it. */
 export function fail(state: TransactionState): TransactionState {
   return state.kind === 'deferred' ? { ...state, failed: true } : state
+}
+
+/** The connection of an open transaction is gone: it stays failed until it is ended, since what follows must not run outside of it. */
+export function lose(state: TransactionState): TransactionState {
+  return state.kind === 'open' ? { kind: 'deferred', waiting: [], failed: true, mode: state.mode } : state
 }
 
 /** ROLLBACK TO in a failed deferred transaction: what came after the savepoint is dropped. null: there is no such savepoint. */

@@ -41,7 +41,7 @@ t.test('a write whose connection goes away is told as unknown, and ran once at m
   t.same((await pool.query({ text: 'SELECT id FROM notes', consistency: 'strong' })).rows, [])
 })
 
-t.test('a transaction ends with its connection, and its client may begin anew', async (t) => {
+t.test('a transaction fails with its connection, and its client may begin anew', async (t) => {
   const pool = router(t, config)
   const client = await pool.connect()
   const errors: Error[] = []
@@ -51,6 +51,8 @@ t.test('a transaction ends with its connection, and its client may begin anew', 
   await main.primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction' AND usename = 'app'")
   await until('the loss is noticed', () => Promise.resolve(errors.length > 0))
   await t.rejects(client.query('INSERT INTO notes VALUES (3)'), { code: '08006' })
+  t.equal(client.getTransactionStatus(), 'E')
+  await client.query('ROLLBACK')
   t.equal(client.getTransactionStatus(), 'I')
   await client.query('BEGIN')
   t.same((await client.query('SELECT id FROM notes')).rows, [])

@@ -384,6 +384,30 @@ t.test('I13: a transaction is made again only where it is certain that nothing w
   t.same(rows, [{ n: 3 }, { n: 3 }])
 })
 
+t.test('a transaction whose connection is gone stays failed: what follows does not run outside of it', async (t) => {
+  await pool.query('TRUNCATE views')
+  const end = 'SELECT pg_terminate_backend(pg_backend_pid())'
+  const passedOver = pool.transaction(async (client) => {
+    await client.query('INSERT INTO views VALUES (1)')
+    await client.query(end).catch(() => undefined)
+    await client.query('INSERT INTO views VALUES (2)').catch(() => undefined)
+  })
+  await t.rejects(passedOver, { code: '25P02' }, 'half of it must not be taken for all of it')
+  const client = await pool.connect()
+  for (const ending of ['ROLLBACK', 'COMMIT']) {
+    await client.query('BEGIN')
+    await client.query('INSERT INTO views VALUES (3)')
+    await t.rejects(client.query(end))
+    await t.rejects(client.query('INSERT INTO views VALUES (4)'), { code: '25P02' })
+    await t.rejects(client.query('ROLLBACK TO here'), { code: '3B001' })
+    t.equal((await client.query(ending)).command, 'ROLLBACK')
+  }
+  await client.query('INSERT INTO views VALUES (5)')
+  client.release()
+  const { rows } = await pool.query({ text: 'SELECT n FROM views ORDER BY n', consistency: 'strong' })
+  t.same(rows, [{ n: 5 }])
+})
+
 t.test('who loses its session is told once', async (t) => {
   const fresh = router(t, config)
   const told: string[] = []

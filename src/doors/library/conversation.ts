@@ -25,7 +25,18 @@ import { settleStatement, type Session } from '../../session/session.js'
 import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
 import { tokenSetting } from '../../session/route-settings.js'
 import { tokensIn } from '../../session/tokens-in.js'
-import { afterReady, defer, deferBegin, fail, idle, modeOf, recover, withMode, type TransactionMode } from '../../session/transaction.js'
+import {
+  afterReady,
+  defer,
+  deferBegin,
+  fail,
+  idle,
+  lose,
+  modeOf,
+  recover,
+  withMode,
+  type TransactionMode,
+} from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
 import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
 import { CachedRead } from './cached-read.js'
@@ -376,7 +387,12 @@ export class Conversation {
     const statement = request.understood.shape.statements?.[0]
     if (session === null || statement === undefined) return commandResult(this.#core.pg, tag)
     const facts = transactionFacts(statement)
-    const back = facts?.op === 'rollback-to' ? recover(session.transaction, facts.name ?? '') : null
+    const name = facts?.op === 'rollback-to' ? (facts.name ?? '') : null
+    const back = name === null ? null : recover(session.transaction, name)
+    if (name !== null && back === null) {
+      session.transaction = fail(session.transaction)
+      throw new PointsmanError('undefined_savepoint', { values: { name } })
+    }
     session.transaction = back ?? defer(session.transaction, request.query.text, facts)
     session.settings = settleStatement(session.settings, statement, tag, parameterText(request.parameters))
     return commandResult(this.#core.pg, tag)
@@ -428,7 +444,7 @@ export class Conversation {
   async #holdFor(request: Request, plan: OnePlan): Promise<Hold> {
     const kept = this.#holds.get(plan.cluster)
     if (kept?.connection.usable === false) {
-      this.#lost(kept)
+      this.#lost(kept, request)
       request.outcome = 'lost'
       throw lossOf(kept, false, undefined)
     }
@@ -583,7 +599,7 @@ export class Conversation {
     const { transaction } = this.#session ?? request.ground.fresh
     const commits = request.understood.shape.statements?.some((statement) => transactionFacts(statement)?.op === 'commit') === true
     const unknown = hold.writing && sent.written && (transaction.kind === 'idle' || commits)
-    this.#lost(hold)
+    this.#lost(hold, request)
     if (!sent.written || repeatable) {
       const again = request.attempts < maxAttempts && transaction.kind !== 'open' && request.query.kind === 'plain' && sent.given !== true
       if (again) return 'elsewhere'
@@ -666,14 +682,15 @@ export class Conversation {
     hold.release()
   }
 
-  #lost(hold: Hold): void {
+  #lost(hold: Hold, { understood }: Request): void {
     const session = this.#session
     this.#holds.delete(hold.cluster)
     this.#writeEnded(hold)
     hold.destroy('the connection was lost')
     if (session === null) return
     if (session.transaction.kind === 'open' && session.transaction.home.cluster === hold.cluster) {
-      session.transaction = idle
+      // What asked for its end has it.
+      session.transaction = endsTransaction(understood) ? idle : lose(session.transaction)
       session.settings = settle(session.settings, { kind: 'rollback' })
     }
     this.#showPins()
@@ -729,6 +746,10 @@ function resultsOf(result: Answer): readonly PgResult[] {
 
 function transactionFacts(statement: Statement | undefined): Extract<Statement['detail'], { kind: 'transaction' }>['transaction'] | null {
   return statement?.detail.kind === 'transaction' ? statement.detail.transaction : null
+}
+
+function endsTransaction({ shape }: Understood): boolean {
+  return shape.statements?.some((statement) => /^(commit|rollback)$/.test(transactionFacts(statement)?.op ?? '')) === true
 }
 
 function modeAfter(mode: TransactionMode, understood: Understood): TransactionMode {
