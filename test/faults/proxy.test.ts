@@ -67,6 +67,10 @@ t.test('a read whose server dies under it is answered by another', async (t) => 
   const prepared = client.query({ text: 'SELECT count(*)::int AS n FROM items, pg_sleep($1) AS second_try', values: [1.5] })
   await killRunning('second_try')
   t.equal((await prepared).rows[0].n, 100)
+  t.notOk(
+    events('query.end').some(({ outcome }) => outcome === 'lost'),
+    'a read that moved and was answered is not counted as lost',
+  )
 })
 
 t.test('a write whose server process dies is never repeated, and its outcome is said to be unknown', async (t) => {

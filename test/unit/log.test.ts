@@ -35,3 +35,11 @@ t.test('silent is silent', async (t) => {
   observer.emit('log', { level: 'error', message: 'x', fields: {} })
   t.same(lines, [])
 })
+
+t.test('a cluster that has no replicas is nothing to warn of; one that has lost them is', async (t) => {
+  const { observer, lines } = start('warn')
+  observer.emit('replicas.usable', { cluster: 'single', usable: 0, of: 0 })
+  observer.emit('replicas.usable', { cluster: 'main', usable: 0, of: 2 })
+  t.match(lines, [{ level: 'warn', cluster: 'main' }])
+  t.equal(lines.length, 1)
+})

@@ -23,7 +23,7 @@ const levels: LevelOf = {
   'primary.fenced': 'warn',
   'position.fallback': 'warn',
   'writes.lost': 'error',
-  'replicas.usable': (event) => (event.usable === 0 ? 'warn' : 'info'),
+  'replicas.usable': (event) => (event.usable === 0 && event.of > 0 ? 'warn' : 'info'),
   'switch.changed': 'warn',
   'cache.read': null,
   chaos: 'info',

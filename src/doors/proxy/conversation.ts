@@ -567,16 +567,18 @@ export class Conversation implements HoldOwner {
     const { kind } = this.session.transaction
     const pinned = hold.pins.size > 0
     this.#drop(hold, loss.reason)
-    request.outcome = 'lost'
     const values = { node: hold.route.node, cluster: hold.cluster }
     const unknown = wrote && (kind === 'idle' || request.commits)
-    if (kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)) {
+    const ends = kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)
+    const moves = !ends && !wrote && request.attempts < maxAttempts
+    if (!moves) request.outcome = 'lost'
+    if (ends) {
       // Its session state, or a result half told, died with the connection: as a server's own end would close it.
       if (loss.torn) this.output.silence()
       this.endWith(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(hold, loss))
       return false
     }
-    if (!wrote && request.attempts < maxAttempts) {
+    if (moves) {
       avoid(request, hold)
       if (request.before !== null) this.session.settings = request.before
       return true
