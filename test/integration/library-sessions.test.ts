@@ -375,6 +375,16 @@ t.test('I13: a transaction is made again only where it is certain that nothing w
   const lost = failing(1, 'SELECT pg_terminate_backend(pg_backend_pid())')
   await t.rejects(pool.transaction(lost.work))
   t.equal(lost.tries(), 1, 'lost: nobody knows')
+  let ended = 0
+  const byItself = pool.transaction(async (client) => {
+    ended++
+    await client.query('INSERT INTO views VALUES (7)')
+    await client.query('COMMIT')
+    await client.query(raise('40001'))
+  })
+  await t.rejects(byItself, { code: '40001' })
+  t.equal(ended, 1, 'what it committed by itself is not done twice')
+  await pool.query('DELETE FROM views WHERE n = 7')
   const passedOver = pool.transaction(async (client) => {
     await client.query('INSERT INTO views VALUES (99)')
     await client.query('SELECT nonsense').catch(() => undefined)

@@ -30,10 +30,11 @@ export async function transact<Client extends TransactionClient, T>(
   const begin = beginText(options)
   const { retries = defaultRetries } = options
   for (let attempt = 0; ; attempt++) {
+    const tried: Tried = { endedByWork: false }
     try {
-      return await once(await checkOut(routeOf(options)), begin, work)
+      return await once(await checkOut(routeOf(options)), begin, work, tried)
     } catch (error) {
-      if (attempt >= retries || !repeatable(error)) throw error
+      if (attempt >= retries || tried.endedByWork || !repeatable(error)) throw error
       const most = Math.min(backoffMs.last, backoffMs.first * 2 ** attempt)
       // Two that were in each other's way should not meet again.
       await core.alive.during(() => sleep(most * (0.5 + Math.random() / 2)))
@@ -41,16 +42,29 @@ export async function transact<Client extends TransactionClient, T>(
   }
 }
 
-async function once<Client extends TransactionClient, T>(client: Client, begin: string, work: (client: Client) => Promise<T>): Promise<T> {
+interface Tried {
+  /** `work` has sent COMMIT or ROLLBACK itself: what it did before may stand. */
+  endedByWork: boolean
+}
+
+async function once<Client extends TransactionClient, T>(
+  client: Client,
+  begin: string,
+  work: (client: Client) => Promise<T>,
+  tried: Tried,
+): Promise<T> {
   let broken: unknown = null
+  let working = false
   try {
     await client.query(begin)
+    working = true
     const result = await work(client)
+    working = false
     await commit(client)
     return result
   } catch (error) {
-    // Where its connection is gone there is nothing to take back any more.
     const open = client.getTransactionStatus() !== 'I'
+    tried.endedByWork = working && !open
     if (open) await Promise.resolve(client.query('ROLLBACK')).catch((failure: unknown) => (broken = failure))
     throw error
   } finally {
