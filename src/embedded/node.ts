@@ -143,8 +143,7 @@ export class EmbeddedNode {
   async kill9(): Promise<void> {
     const server = this.#server
     if (!server?.running()) return
-    const processes = await children(server.pid)
-    await signalTree(server.pid, 'SIGKILL')
+    const processes = await signalTree(server.pid, 'SIGKILL')
     await server.ended()
     await allGone(processes)
   }

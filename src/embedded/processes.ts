@@ -3,14 +3,24 @@
 import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
+import { until } from './until.js'
 
 const run = promisify(execFile)
 
-/** Sends a signal to a postmaster and to every process it started. */
-export async function signalTree(postmaster: number, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-  if (signal !== 'SIGCONT') send(postmaster, 'SIGSTOP')
-  for (const pid of await children(postmaster)) send(pid, signal)
+/** Sends a signal to a postmaster and to every process it started, and resolves with those. */
+export async function signalTree(postmaster: number, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<readonly number[]> {
+  if (signal !== 'SIGCONT') await halt(postmaster)
+  const started = await children(postmaster)
+  for (const pid of started) send(pid, signal)
   send(postmaster, signal)
+  return started
+}
+
+/** A signal takes its time: a process that is being forked while it arrives would be missed, and could still commit. */
+async function halt(postmaster: number): Promise<void> {
+  send(postmaster, 'SIGSTOP')
+  if (process.platform !== 'linux') return
+  await until(`process ${String(postmaster)} stands still`, async () => ['T', 't', '', 'Z', 'X'].includes((await stat(postmaster)).state))
 }
 
 /** Whether a process still does anything: one that has ended but that nobody has waited for does not. */

@@ -203,3 +203,29 @@ t.test('a switchover by hand: writers wait, and where nothing was in flight nobo
   t.same(writing.failures, [])
   await end(t, writing, work, to)
 })
+
+t.test(
+  'kill -9 of the primary while commits stand on a replica and wait for its word: all of them are found by reading back',
+  async (t) => {
+    const before = main.primary
+    const writing = newWriting()
+    const work = start(writing, 64)
+    await until('writes flow', () => Promise.resolve(acks(writing) > 100))
+    // Nobody's word counts any more: what is committed from here on is replicated, and never acknowledged.
+    await before.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await before.sql('SELECT pg_reload_conf()')
+    const waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    // As many as may write at a time: the pools of both routers are full.
+    await until('commits wait', async () => (await before.sql(waiting)).length >= 20)
+    await main.waitCaughtUp()
+    await before.kill9()
+    const { to, resumedMs } = await failOver(writing, main.replicas)
+    t.comment(`writing went on ${resumedMs.toFixed(0)} ms after the promotion`)
+    t.same(
+      writing.failures.filter(({ code }) => code !== '08007'),
+      [],
+    )
+    await end(t, writing, work, to)
+    t.ok(writing.ran >= 20, `${String(writing.ran)} had run`)
+  },
+)

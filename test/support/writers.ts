@@ -8,7 +8,7 @@ import { catalogue } from '../../src/errors/catalogue.js'
 /** `keyed` has no unique index, so that a write that ran twice shows; each also counts in its writer's row. */
 export const writersSchema: readonly string[] = [
   'CREATE TABLE keyed (key text NOT NULL, writer int NOT NULL)',
-  'CREATE TABLE counted (writer int PRIMARY KEY, n int NOT NULL); INSERT INTO counted SELECT g, 0 FROM generate_series(0, 63) g',
+  'CREATE TABLE counted (writer int PRIMARY KEY, n int NOT NULL); INSERT INTO counted SELECT g, 0 FROM generate_series(0, 127) g',
 ]
 
 export type WriteKind = 'autocommit' | 'prepared' | 'transaction'
