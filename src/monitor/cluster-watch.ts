@@ -218,6 +218,7 @@ export class ClusterWatch {
         epoch,
         background,
         positions: positionProvider(this.#config, node),
+        isPrimary: () => this.#state.proved && this.#state.incumbent?.node === id,
         connect: (signal) => this.#connect(id, signal),
         report: (event) => {
           if (this.#pollers.get(id) === poller) this.#observe(id, event)

@@ -8,6 +8,7 @@
 //
 // A question that is not answered in time ends its connection: what state it is in is unknown, and so is the position.
 import type { PositionProvider } from '../consistency/position-provider.js'
+import type { ServerPosition } from '../consistency/position-query.js'
 import { askPosition } from '../server/ask-position.js'
 import type { NodeEvent } from '../topology/node-state.js'
 import { attempt } from './attempt.js'
@@ -28,6 +29,8 @@ export interface PollerParts {
   /** Called with everything that is learnt, before the poll that learnt it resolves. */
   readonly report: (event: NodeEvent) => void
   readonly positions: PositionProvider
+  /** The node is the proved primary, now. No other is written to, and a sample may be a write. */
+  readonly isPrimary: () => boolean
   /** Ms between two polls, now. */
   readonly period: () => number
   /** Ms after which a connection is replaced, now. */
@@ -43,7 +46,7 @@ interface Open {
   renewAt: number
   /** Its last answer told a timeline. A standby that is cut off tells none, and what it told is known by this connection only. */
   told: boolean
-  /** It was a primary when last asked, and stays one while the connection lives: a sample of it may write. */
+  /** It was a primary when last asked, and stays one while the connection lives. */
   primary: boolean
 }
 
@@ -146,7 +149,7 @@ export class Poller {
   /** One past its lifetime is replaced when the next has proved itself: until then it is as good as ever. */
   async #renewed(open: Open): Promise<Open> {
     const { now } = this.#parts
-    if (now() < open.renewAt || !open.told) return open
+    if (now() < open.renewAt || (open.tellsTimeline && !open.told)) return open
     open.renewAt = now() + RENEW_RETRY_MS
     try {
       const next = await this.#connect()
@@ -188,23 +191,28 @@ export class Poller {
   }
 
   async #ask(open: Open): Promise<void> {
-    const { now, epoch, report, positions } = this.#parts
+    const { now, epoch, positions, isPrimary } = this.#parts
     const before = epoch()
     const ask = (sql: string): ReturnType<MonitorConnection['query']> => within(open.connection.query(sql), QUERY_MS, 'an answer')
     const sample = positions.sample
-    let sentAt = now()
-    let server = await askPosition(ask, positions, open.primary && sample !== null ? sample : positions.look)
-    if (sample !== null && !open.primary && !server.inRecovery) {
-      // What it shows is no sample of it: that takes a write, sent from here on.
-      sentAt = now()
-      server = await askPosition(ask, positions, sample)
+    const answer = async (question: string): Promise<boolean> => {
+      const sentAt = now()
+      const server = await askPosition(ask, positions, question)
+      open.primary = !server.inRecovery
+      open.told = server.timeline !== null
+      // Whoever waits must not take an answer for good that the clock makes worthless, or that a lost connection gave.
+      if (this.#open !== open || epoch() !== before) return false
+      // What a primary shows is no sample of it where that takes a write.
+      const shown = sample !== null && question !== sample && open.primary ? { ...server, lsn: null } : server
+      this.#report(open, sentAt, shown)
+      return true
     }
-    open.primary = !server.inRecovery
-    open.told = server.timeline !== null
-    // Whoever waits must not take an answer for good that the clock makes worthless, or that a lost connection gave.
-    if (this.#open !== open || epoch() !== before) return
-    const { connectedAt, systemIdentifier, tellsTimeline } = open
-    report({ kind: 'answer', answer: { sentAt, connectedAt, systemIdentifier, tellsTimeline, server } })
+    if (sample !== null && open.primary && isPrimary()) await answer(sample)
+    else if ((await answer(positions.look)) && sample !== null && open.primary && isPrimary()) await answer(sample)
+  }
+
+  #report({ connectedAt, systemIdentifier, tellsTimeline }: Open, sentAt: number, server: ServerPosition): void {
+    this.#parts.report({ kind: 'answer', answer: { sentAt, connectedAt, systemIdentifier, tellsTimeline, server } })
   }
 
   #failed(error: unknown): void {
