@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import type { ClusterDescription } from './description.js'
 import { EmbeddedNode, type House, type NodeOptions } from './node.js'
+import { readStanding } from './standing.js'
 import { until } from './until.js'
 
 /** Who logs in and what with. */
@@ -62,14 +63,21 @@ export class EmbeddedCluster {
     await this.waitCaughtUp()
   }
 
-  /** Starts servers that were made before. `ports` in the order of the nodes; `followers` are all but the first. */
+  /**
+   * Starts servers that were made before. `ports` in the order of the nodes. After a promotion the promoted one is the primary,
+   * and whoever is not its follower comes back as a copy of it.
+   */
   async reopen(ports: readonly number[]): Promise<void> {
     for (const port of ports) this.#nodes.push(EmbeddedNode.known(this.#house, this.#options(port)))
-    const [primary, ...replicas] = this.#nodes
-    if (primary === undefined) throw new Error(`cluster ${this.id} has no node`)
-    await primary.start()
-    for (const replica of replicas) replica.attach(primary)
-    await Promise.all(replicas.map((replica) => replica.start()))
+    const known = await Promise.all(this.#nodes.map(async (node) => ({ node, ...(await readStanding(node.dataDir)) })))
+    const [head] = known.filter(({ follows }) => !follows).sort((a, b) => b.timeline - a.timeline)
+    if (head === undefined) throw new Error(`cluster ${this.id} has no primary`)
+    await head.node.start()
+    const others = known.filter((one) => one !== head)
+    const [followers, strangers] = partition(others, ({ follows, timeline }) => follows && timeline === head.timeline)
+    for (const { node } of others) node.attach(head.node)
+    await Promise.all(followers.map(({ node }) => node.start()))
+    for (const { node } of strangers) await node.rebuild(head.node)
   }
 
   /** Adds a replica to the running cluster, a fresh copy of its primary, and returns once it takes connections. */
@@ -114,6 +122,10 @@ export class EmbeddedCluster {
     for (const script of scripts) await primary.sql(script, { user })
     await primary.sql('ANALYZE')
   }
+}
+
+function partition<T>(all: readonly T[], first: (one: T) => boolean): readonly [readonly T[], readonly T[]] {
+  return [all.filter(first), all.filter((one) => !first(one))]
 }
 
 function name(identifier: string): string {

@@ -119,6 +119,26 @@ t.test('kept servers are found again, by one owner at a time', async (t) => {
     await second.stop()
   })
 
+  t.test('after a promotion the promoted server is the primary, and the old one comes back as its copy', async (t) => {
+    const before = await startTopology(withReplica, options)
+    t.teardown(() => before.stop())
+    const [old, replica] = before.nodes
+    await old!.kill9()
+    await replica!.promote()
+    await replica!.sql('INSERT INTO notes VALUES (9)')
+    await before.stop()
+    for (const times of ['the first start', 'and every later one']) {
+      const after = await startTopology(withReplica, options)
+      t.teardown(() => after.stop())
+      const main = after.cluster('main')
+      t.equal(main.primary.id, replica!.id, times)
+      await main.waitCaughtUp()
+      t.same(await main.replica().sql('SELECT id FROM notes ORDER BY id'), [{ id: '7' }, { id: '8' }, { id: '9' }])
+      t.same(after.nodes.map((node) => node.port), ports) // prettier-ignore
+      await after.stop()
+    }
+  })
+
   t.test('what an owner that was killed left is used again', async (t) => {
     const [owner, report] = await startOwner(t, [keep])
     owner.kill('SIGKILL')
