@@ -153,7 +153,10 @@ export class ClusterWatch {
   reportFailure(id: string, reason: string): void {
     const poller = this.#pollers.get(id)
     if (poller === undefined) return
-    this.#observe(id, { kind: 'lost', reason })
+    // While the monitor's own connection lives its answer decides whether the node is down: one that takes no new connections
+    // (too busy, or shutting down slowly) would lose the reads that it is answering.
+    const health = this.#state.nodes.find(({ node }) => node.id === id)?.health
+    if (!poller.connected || health === 'up') this.#observe(id, { kind: 'lost', reason })
     poller.retryNow()
   }
 

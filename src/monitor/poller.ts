@@ -83,6 +83,11 @@ export class Poller {
     return this.#version
   }
 
+  /** Its connection is open. */
+  get connected(): boolean {
+    return this.#open !== null
+  }
+
   /** Resolves when a question SENT after this call was answered, or could not be; never rejects. */
   poll(): Promise<void> {
     if (this.#stop.signal.aborted) return Promise.resolve()
