@@ -56,15 +56,17 @@ t.test('I1, I2, I3, I13, I14: no violation while servers are killed, cut off, fr
 })
 
 t.test('servers of a config are not broken, and are left as they were', async (t) => {
-  const running = await withTopology(t, { clusters: { main: { replicas: 1 } } })
+  const running = await withTopology(t, { clusters: { main: { replicas: 1 }, side: {} } })
+  const side = running.cluster('side').primary.address
   const nodes = running.cluster('main').nodes.map(({ address }) => address)
   const config = (database = '') => `version: 1
 listen: { port: 6432 }
 auth: { users: [{ name: app, password: app }] }
 clusters:
   main: { dbname: app, user: app, password: app, nodes: ${JSON.stringify(nodes)} }
+  side: { dbname: app, user: app, password: app, nodes: ["${side}"] }
 databases:
-  app: { default: main, owner: core${database} }
+  app: { default: main, owner: core, partitions: { media: { cluster: side, owner: media, tables: [images] } }${database} }
 `
   const cwd = t.testdir({ 'p.yaml': config() })
   const { code, out } = await verify(cwd, '-c', 'p.yaml', '--for', '1s', '--out', 'h.ndjson')

@@ -58,7 +58,8 @@ export interface RunResult {
 export async function run(parts: RunParts): Promise<RunResult> {
   const { pg, router, login, databases, config, say } = parts
   const routers = new Map(databases.map((database) => [database, createRouter({ pg, ...router, database, ...login })]))
-  const tables = new Tables(routers, say)
+  const homes = new Map(databases.map((database) => [database, config.databases.get(database)?.default ?? '']))
+  const tables = new Tables(routers, homes, say)
   try {
     await tables.make(kinds.length)
     const doors = await openDoors(ownDoors(config), createObserver())

@@ -18,11 +18,14 @@ const pauseMs = 250
 
 export class Tables {
   readonly #routers: ReadonlyMap<string, RoutedPool>
+  /** Of each database: its default cluster, where new tables lie. */
+  readonly #homes: ReadonlyMap<string, string>
   readonly #say: (text: string) => void
   readonly #made: string[] = []
 
-  constructor(routers: ReadonlyMap<string, RoutedPool>, say: (text: string) => void) {
+  constructor(routers: ReadonlyMap<string, RoutedPool>, homes: ReadonlyMap<string, string>, say: (text: string) => void) {
     this.#routers = routers
+    this.#homes = homes
     this.#say = say
   }
 
@@ -30,7 +33,7 @@ export class Tables {
     for (const [database, router] of this.#routers) {
       try {
         for (const statement of setupStatements(registers)) {
-          await router.query(statement)
+          await router.query(this.#at(database, statement))
           if (statement.startsWith('CREATE SCHEMA')) this.#made.push(database)
         }
         await known(router)
@@ -38,6 +41,11 @@ export class Tables {
         throw new SetupError(refusal(database, error))
       }
     }
+  }
+
+  /** A schema concerns every cluster of its database; these tables are on one. */
+  #at(database: string, statement: string): string {
+    return statement.includes(' SCHEMA ') ? `/* pointsman: cluster=${this.#homes.get(database) ?? ''} */ ${statement}` : statement
   }
 
   async survivors(): Promise<readonly Survivor[]> {
@@ -52,7 +60,7 @@ export class Tables {
   async drop(): Promise<void> {
     for (const [database, router] of this.#routers) {
       if (!this.#made.includes(database)) continue
-      await retried(router, teardownStatement).catch((error: unknown) =>
+      await retried(router, this.#at(database, teardownStatement)).catch((error: unknown) =>
         this.#say(`schema ${schema} in database ${database} could not be dropped: ${messageOf(error)}`),
       )
     }
