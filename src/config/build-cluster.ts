@@ -8,7 +8,7 @@ import { nodeId, parseHostPort } from './quantities.js'
 import { tableFrom } from './table-from.js'
 import { parseName } from './table-name.js'
 
-const defaultReadOnly = 'writes are switched off by the configuration'
+const defaultReadOnly = 'by the configuration'
 
 export function buildCluster(context: Context, id: string, input: Partly<ClusterInput>): ClusterConfig {
   const path = ['clusters', id]

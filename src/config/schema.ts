@@ -192,7 +192,13 @@ const cluster = object(
     ).optional(),
     position: position.optional(),
     read_only: noted(
-      z.union([z.boolean(), z.string().min(1)]),
+      z.union([
+        z.boolean(),
+        z
+          .string()
+          .min(1)
+          .refine((text) => !/^(yes|no|on|off|true|false|y|n)$/i.test(text)),
+      ]),
       { allowed: 'true, false, or the message for clients whose writes are refused' },
       'Refuses writes with 25006. Default: false.',
     ).optional(),

@@ -255,6 +255,12 @@ const mistakes: [string, string, string, RegExp][] = [
     /means nothing with a heartbeat/,
   ],
   ['a subscriber without heartbeat', cluster('{ user: a, nodes: [a, { host: b, subscriber: true }] }'), '3:54', /needs a heartbeat/],
+  [
+    'read-only for a word that YAML does not take for false',
+    cluster('{ user: a, nodes: [a], read_only: no }'),
+    '3:43',
+    /true, false, or the message/,
+  ],
   ['read-only for a number', cluster('{ user: a, nodes: [a], read_only: 1 }'), '3:43', /true, false, or the message/],
   ['a cut-off that does not exist', database('    reads: { default: { cut_off: stop } }\n'), '8:34', /one of: serve, refuse/],
   ['a cache without unit', database('    reads: { tables: { t: { cache: 60 } } }\n'), '8:36', /with its unit/],

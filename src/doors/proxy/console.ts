@@ -157,7 +157,7 @@ export class ConsoleClient {
     switch (command.kind) {
       case 'read-only': {
         if (!command.on) this.#requireNotConfigured(clusters)
-        const state = command.on ? { message: command.message ?? 'switched off by an operator', by } : null
+        const state = command.on ? { message: command.message ?? 'by an operator', by } : null
         for (const id of clusters) switches.setReadOnly(id, state, by)
         return { table: null, tag: 'READ ONLY' }
       }
