@@ -184,6 +184,7 @@ clusters:
   side: { dbname: app, user: app, password: app, nodes: ["${side.primary.address}"] }
   twin: { dbname: app, user: app, password: wrong, monitor: { user: app, password: app }, nodes: ["${side.primary.address}"] }
   mixed: { dbname: app, user: app, password: app, nodes: ["${main.primary.address}", "${side.primary.address}"] }
+  beats: { dbname: app, user: app, password: app, nodes: ["${main.primary.address}", "${replica.address}"], position: { heartbeat: ops.beats } }
 databases:
   app:
     default: main
@@ -194,6 +195,7 @@ databases:
     reference: [countries, currencies]
   other: { default: twin }
   third: { default: mixed }
+  beating: { default: beats }
 `
     const cwd = t.testdir({ 'p.yaml': file, 'good.yaml': config([main.primary.address, replica.address]) })
     const good = new Running(t, cwd, ['check', '-c', 'good.yaml', '--live'])
@@ -212,11 +214,15 @@ databases:
     t.match(told, /^5 user app cannot enter database app on .*password/m)
     t.match(told, /^6 several nodes of this cluster are primaries/m)
     t.match(told, /^6 .* does not replicate from the same system/m)
-    t.match(told, /^11 cluster side has no table public\.images/m)
-    t.match(told, /^13 cluster side has no table public\.nothing/m)
-    t.match(told, /^13 public\.votes\.image_id on side is uuid, not bigint/m)
-    t.match(told, /^14 cluster main has no reference table public\.currencies/m)
-    t.match(told, /^14 cluster side has no reference table public\.currencies/m)
+    t.match(
+      told,
+      /^7 replicas will answer only reads with consistency any: on .* the heartbeat failed: relation "ops\.beats" does not exist/m,
+    )
+    t.match(told, /^12 cluster side has no table public\.images/m)
+    t.match(told, /^14 cluster side has no table public\.nothing/m)
+    t.match(told, /^14 public\.votes\.image_id on side is uuid, not bigint/m)
+    t.match(told, /^15 cluster main has no reference table public\.currencies/m)
+    t.match(told, /^15 cluster side has no reference table public\.currencies/m)
     const warned = report.warnings.map(({ message }) => message).join('\n')
     t.match(warned, /public\.comments\.image_id on side is integer, not bigint; they hash alike/)
     t.match(warned, new RegExp(`${side.primary.address} is the same server as .* of cluster side`))

@@ -1,6 +1,8 @@
 // doors/cli/ask-server.ts — what `check --live` asks one server, as one login. Read-only, one connection, bounded time.
 import type { ClusterConfig, NodeConfig } from '../../config/config.js'
+import { positionProvider } from '../../consistency/position-provider.js'
 import { positionQuery, readPosition } from '../../consistency/position-query.js'
+import { askPosition } from '../../server/ask-position.js'
 import { connectServer } from '../../server/connect-server.js'
 import type { ServerConnection } from '../../server/contract.js'
 
@@ -89,6 +91,18 @@ export async function readFacts(connection: ServerConnection): Promise<ServerFac
     streaming: receivers !== '0',
     canMonitor: canMonitor === 't',
   }
+}
+
+/** Why the heartbeat of its cluster cannot be measured here; null: it can, or there is none. Nothing is written. */
+export async function readHeartbeat(connection: ServerConnection, cluster: ClusterConfig, node: NodeConfig): Promise<string | null> {
+  if (cluster.position.kind !== 'heartbeat') return null
+  const provider = positionProvider(cluster, node)
+  const { inRecovery, blind } = await askPosition(async (sql) => (await connection.query(sql)).rows, provider, provider.look)
+  if (blind !== null || inRecovery) return blind
+  const { schema, table } = cluster.position
+  const names = [schema, table].map((name) => `'${name.replaceAll("'", "''")}'`).join(', ')
+  const { rows } = await connection.query(`SELECT pg_catalog.has_table_privilege(pg_catalog.format('%I.%I', ${names}), 'UPDATE')`)
+  return rows[0]?.[0] === 't' ? null : 'the monitoring user may not UPDATE the heartbeat table'
 }
 
 export async function readTables(connection: ServerConnection): Promise<ReadonlyMap<string, TableFacts>> {

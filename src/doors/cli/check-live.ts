@@ -3,7 +3,7 @@
 import type { ClusterConfig, Config, NodeConfig, Problem } from '../../config/config.js'
 import { printPath } from '../../config/findings.js'
 import type { Locator, Path } from '../../config/locator.js'
-import { readFacts, readTables, withServer, type Login, type ServerFacts, type TableFacts } from './ask-server.js'
+import { readFacts, readHeartbeat, readTables, withServer, type Login, type ServerFacts, type TableFacts } from './ask-server.js'
 import { checkTables, type UnownedTable } from './check-tables.js'
 import type { Tables, Told } from './told.js'
 
@@ -61,7 +61,11 @@ async function askNode(
 ): Promise<ServerReport> {
   const report = { cluster: cluster.id, node: node.id }
   try {
-    const told = await withServer(cluster, node, monitorLogin(config, cluster), readFacts)
+    const { told, blind } = await withServer(cluster, node, monitorLogin(config, cluster), async (connection) => ({
+      told: await readFacts(connection),
+      blind: await readHeartbeat(connection, cluster, node),
+    }))
+    if (blind !== null) tellHeartbeat(cluster, node, blind, problems)
     // A logical subscriber is a replica, whatever it says of itself, and its system is its own.
     const facts = node.subscriber ? { ...told, inRecovery: true, streaming: true, systemIdentifier: null } : told
     tellFacts(cluster, facts, path, warnings)
@@ -136,6 +140,15 @@ function tellFacts(cluster: ClusterConfig, facts: ServerFacts, path: Path, warni
       `pool.max is ${String(cluster.pool.max)}: more than the server takes`,
     )
   }
+}
+
+function tellHeartbeat(cluster: ClusterConfig, node: NodeConfig, blind: string, problems: Told[]): void {
+  problems.push({
+    path: ['clusters', cluster.id, 'position'],
+    found: node.id,
+    allowed: 'a heartbeat table with one row that the monitoring user may read, and update on the primary',
+    message: `replicas will answer only reads with consistency any: on ${node.id} ${blind}`,
+  })
 }
 
 function tellRoles(path: Path, reports: readonly ServerReport[], problems: Told[], warnings: Told[]): void {
