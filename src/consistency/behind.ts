@@ -51,8 +51,8 @@ function reason(asked: Requirement, best: BestReplica | null, { neededLsn, bestL
   if (best.position === null) return `the position of ${best.id} is unknown`
   if (best.position.timeline !== asked.timeline) return `${best.id} is not known to be on timeline ${String(asked.timeline)}`
   if (behindBytes === null) return `no connection to ${best.id} is proved to be at ${String(neededLsn)}`
-  const time = staleMs === null ? '' : `, at most ${duration(staleMs)},`
-  return `the best, ${best.id}, is at ${String(bestLsn)}, ${String(behindBytes)} bytes${time} before the ${String(neededLsn)} that is needed`
+  const time = staleMs === null ? '' : ` (at most ${duration(staleMs)})`
+  return `the best, ${best.id}, is at ${String(bestLsn)}, ${String(behindBytes)} bytes${time} short of the ${String(neededLsn)} that is needed`
 }
 
 function detail({ node, neededLsn, bestLsn, behindBytes, staleMs, etaMs }: ReadUnmet): string {

@@ -6,6 +6,10 @@ import type { NodeState } from './node-state.js'
 
 /** A rate from so long ago, in ms, counts for a third of what it did. */
 const MEMORY_MS = 2_000
+/** The same while it stands still: paused, or held by a conflict, it soon has no pace at all. */
+const STILL_MEMORY_MS = 250
+/** Slower than this, in bytes per ms, is standing still. */
+const SLOWEST = 0.001
 
 /** Bytes per ms after one more answer; null: never seen behind since it was started. */
 export function replayRate(before: NodeState, after: NodeState, series: SampleSeries): number | null {
@@ -18,7 +22,9 @@ export function replayRate(before: NodeState, after: NodeState, series: SampleSe
   const seen = Number(now.lsn - old.lsn) / ms
   // It arrived somewhere in between: so fast at least.
   if (!behind(series, now)) return known === null ? seen : Math.max(known, seen)
-  return known === null ? seen : known + (1 - Math.exp(-ms / MEMORY_MS)) * (seen - known)
+  if (known === null || known === 0) return seen
+  const rate = known + (1 - Math.exp(-ms / (seen === 0 ? STILL_MEMORY_MS : MEMORY_MS))) * (seen - known)
+  return rate < SLOWEST ? 0 : rate
 }
 
 function sameRun(a: Position, b: Position): boolean {

@@ -366,7 +366,7 @@ t.test('an unmet read says by how much, and about when it would be met', async (
   t.match(error, {
     code: '55P03',
     details: { cluster: 'main', node: 'r:1', neededLsn: '0/64', bestLsn: '0/32', behindBytes: 50, staleMs: 900, etaMs: 5 },
-    message: /50 bytes, at most 900 ms, before the 0\/64 that is needed/,
+    message: /50 bytes \(at most 900 ms\) short of the 0\/64 that is needed/,
     hint: /^Try again in about 5 ms/,
   })
 })

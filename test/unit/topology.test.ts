@@ -353,8 +353,11 @@ t.test('the pace of replay: between two positions with nothing lost between, whi
   const going = after(behind, ['b', says({ at: 120, lsn: 3_000n })])
   t.equal(rate(going), 20)
   t.equal(rate(after(going, ['b', says({ at: 130, lsn: 20_000n })])), 1_700, 'there, so that fast at least')
-  const slower = rate(after(going, ['b', says({ at: 220, lsn: 3_000n })])) ?? 0
+  const slower = rate(after(going, ['b', says({ at: 220, lsn: 3_001n })])) ?? 0
   t.ok(slower < 20 && slower > 18, 'smoothed')
+  const still = after(going, ['b', says({ at: 5_120, lsn: 3_000n })])
+  t.equal(rate(still), 0, 'a replica that stands still promises no soon')
+  t.equal(rate(after(still, ['b', says({ at: 5_220, lsn: 5_000n })])), 20, 'and has its pace as soon as it goes on')
   t.equal(rate(after(going, ['b', says({ at: 220, lsn: 5_000n, connectedAt: 5 })])), null, 'another connection: it may have crashed')
   const idle = after(going, ['b', says({ at: 130, lsn: 10_000n })], ['b', says({ at: 5_000, lsn: 10_000n })])
   t.equal(rate(idle), 700, 'idle is not slow')
