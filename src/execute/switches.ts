@@ -1,5 +1,6 @@
 // execute/switches.ts — what operators decide while the system runs, by cluster: no writes, or older reads for a while.
 // One for the process: generations share it, and a reload does not undo it. Each use and each end is told to the observer.
+import { formatDuration } from '../consistency/duration.js'
 import type { Observer } from '../observe/events.js'
 
 export interface ReadOnly {
@@ -58,7 +59,7 @@ export class Switches {
     }
     // Its end is told on time; whether it still holds is asked of the clock all the same.
     this.#allowStale.set(cluster, { maxMs, until: this.#now() + forMs, by, timer: this.#timer(cluster, forMs) })
-    this.#told(cluster, true, `up to ${String(maxMs)} ms old, for ${String(forMs)} ms`, by)
+    this.#told(cluster, true, `up to ${formatDuration(maxMs)} old, for ${formatDuration(forMs)}`, by)
   }
 
   allowStale(cluster: string): AllowStale | null {

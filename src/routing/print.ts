@@ -26,6 +26,11 @@ export function printRoute(plan: Plan, route: Taken | null): string {
   }
 }
 
+/** As printRoute, for a statement that is over: one that no server was found for has not run anywhere. */
+export function printTaken(plan: Plan, route: Taken | null): string {
+  return plan.kind === 'one' && route === null ? `nowhere (planned: ${printRoute(plan, null)})` : printRoute(plan, route)
+}
+
 function place(plan: OnePlan, route: Taken | null): string {
   const shard = plan.shard === null ? '' : ` shard ${String(plan.shard)}`
   if (route === null) return `${plan.role} of ${plan.cluster}${shard}${kept(plan)}`

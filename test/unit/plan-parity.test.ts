@@ -9,7 +9,7 @@ import { readQuery } from '../../src/doors/library/query-arguments.js'
 import { MessageReader } from '../../src/doors/proxy/messages.js'
 import { encodeBind, encodeParse } from '../../src/protocol/extended.js'
 import { Frontend } from '../../src/protocol/message-types.js'
-import { describePlan, printRoute } from '../../src/routing/print.js'
+import { describePlan, printRoute, printTaken } from '../../src/routing/print.js'
 import { plan } from '../../src/routing/planner.js'
 import { Session, type Greeting } from '../../src/session/session.js'
 import { inputOf, readCorpus, type Fixture } from '../support/plan-corpus.js'
@@ -43,7 +43,7 @@ async function libraryPlan(fixture: Fixture, values: readonly unknown[]): Promis
   const { config, database, catalogs } = inputOf(fixture, understand)
   const user = fixture.given?.session?.user ?? 'app'
   const generation = { config, catalogs: () => catalogs, commitsWatched: () => false } as unknown as Ground['generation']
-  const ground: Ground = { planner: { understand, plan, printRoute }, generation, database, greeting, fresh: newSession(user) }
+  const ground: Ground = { planner: { understand, plan, printRoute, printTaken }, generation, database, greeting, fresh: newSession(user) }
   const core = { pg, alive: new KeepAlive(), now: () => 0, newFloors: () => null, ground: () => Promise.resolve(ground) } as unknown as Core
   const conversation = new Conversation(core, { keeps: false, listener: null })
   return describePlan((await conversation.explain(readQuery(fixture.sql, values))).plan)

@@ -6,7 +6,7 @@ import type { PolicyOverride } from '../../src/consistency/policy.js'
 import type { PlanInput } from '../../src/routing/input.js'
 import type { OnePlan, Plan } from '../../src/routing/plan.js'
 import { plan, planBatch } from '../../src/routing/planner.js'
-import { printPlan, printRoute } from '../../src/routing/print.js'
+import { printPlan, printRoute, printTaken } from '../../src/routing/print.js'
 import { inputOf } from '../support/plan-corpus.js'
 import { givenSession, type Given, type GivenSession } from '../support/plan-given.js'
 import { understanding } from '../support/understanding.js'
@@ -142,6 +142,12 @@ t.test('a plan prints itself', (t) => {
   t.equal(
     printRoute(made, route),
     'replica 10.0.2.1:5432 of comments_0 shard 23 (bound 120 ms, after wait): shard-key: comments shard 23 on cluster comments_0; read: session, at most 5s old',
+  )
+  t.equal(printTaken(made, route), printRoute(made, route))
+  t.match(
+    printTaken(made, null),
+    /^nowhere \(planned: replica of comments_0 shard 23: shard-key/,
+    'what no server was found for ran nowhere',
   )
   t.match(printRoute(run('BEGIN'), null), /^answered by Pointsman: begin-deferred/)
   t.match(printRoute(run('SELECT * FROM comments'), null), /^refused \(0A000\): shard-key-missing/)

@@ -405,7 +405,7 @@ export class Conversation {
       return tokenOf(bearer)
     }
     if (name === 'pointsman.last_route') {
-      return this.#lastRoute === null ? null : ground.planner.printRoute(this.#lastRoute.plan, this.#lastRoute.route)
+      return this.#lastRoute === null ? null : ground.planner.printTaken(this.#lastRoute.plan, this.#lastRoute.route)
     }
     return this.#session === null ? null : (effective(this.#session.settings, name) ?? null)
   }
@@ -600,6 +600,8 @@ export class Conversation {
     const commits = request.understood.shape.statements?.some((statement) => transactionFacts(statement)?.op === 'commit') === true
     const unknown = hold.writing && sent.written && (transaction.kind === 'idle' || commits)
     this.#lost(hold, request)
+    // A connection that was open before the statement came says nothing of its server now, and a pool has only so many of them.
+    if (hold.connection.evidence.openedAt < request.startedAt) request.attempts -= 1
     if (!sent.written || repeatable) {
       const again = request.attempts < maxAttempts && transaction.kind !== 'open' && request.query.kind === 'plain' && sent.given !== true
       if (again) return 'elsewhere'

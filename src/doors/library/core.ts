@@ -29,6 +29,8 @@ export interface Planner {
   understand(text: string): Understood
   plan(input: PlanInput): Plan
   printRoute(plan: Plan, route: RouteTaken | null): string
+  /** The same of a statement that is over. */
+  printTaken(plan: Plan, route: RouteTaken | null): string
 }
 
 export interface CoreParts {

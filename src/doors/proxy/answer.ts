@@ -141,7 +141,7 @@ function show(conversation: Conversation, name: string): Answer {
 function shown(conversation: Conversation, name: string): readonly (readonly (string | null)[])[] {
   if (name === 'pointsman.last_route') {
     const last = conversation.lastRoute
-    return [[last === null ? 'no statement has been routed yet' : conversation.core.printRoute(last.plan, last.route)]]
+    return [[last === null ? 'no statement has been routed yet' : conversation.core.printTaken(last.plan, last.route)]]
   }
   if (name === tokenSetting) return [[sessionToken(conversation)]]
   return [[effective(conversation.session.settings, name) ?? defaults.get(name) ?? '']]

@@ -45,6 +45,8 @@ export interface Core {
   /** Several that must go together. */
   planBatch(inputs: readonly PlanInput[]): Plan
   printRoute(plan: Plan, route: RouteTaken | null): string
+  /** The same of a statement that is over. */
+  printTaken(plan: Plan, route: RouteTaken | null): string
   stats(): UnderstandingStats
 }
 
@@ -313,6 +315,7 @@ export class Conversation implements HoldOwner {
         return hold
       } catch (error) {
         this.#unprepared(hold, error, kept !== undefined)
+        if (hold.lost) forgive(request, hold)
         // Nothing of the client's was on a connection that it did not have before.
         if (!hold.lost || kept !== undefined || this.#gone || request.attempts >= maxAttempts) throw error
         avoid(request, hold)
@@ -569,6 +572,7 @@ export class Conversation implements HoldOwner {
     this.#drop(hold, loss.reason)
     const values = { node: hold.route.node, cluster: hold.cluster }
     const unknown = wrote && (kind === 'idle' || request.commits)
+    forgive(request, hold)
     const ends = kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)
     const moves = !ends && !wrote && request.attempts < maxAttempts
     if (!moves) request.outcome = 'lost'
@@ -881,6 +885,14 @@ function readEnd(hold: Hold, request: Request, endedAt: number): ReadEnd {
 
 function routeOf(hold: Hold, { why: reasons }: OnePlan): RouteTaken {
   return hold.route.why === reasons ? hold.route : { ...hold.route, why: reasons }
+}
+
+/**
+ * A connection that was open before the statement came says nothing of its server now: a pool is full of those when one dies, and
+ * there are only so many of them.
+ */
+function forgive(request: Request, hold: Hold): void {
+  if (hold.connection.evidence.openedAt < request.startedAt) request.attempts -= 1
 }
 
 /** There is but one primary: a lost connection to it is simply opened again. */

@@ -1,7 +1,7 @@
 // doors/proxy/core.ts — the pure core as this door uses it: the parser loaded, one shape cache for all clients.
 import type { Config } from '../../config/config.js'
 import { plan, planBatch } from '../../routing/planner.js'
-import { printRoute } from '../../routing/print.js'
+import { printRoute, printTaken } from '../../routing/print.js'
 import { loadSql } from '../../sql/parser.js'
 import { createUnderstanding } from '../../sql/understand.js'
 import type { Core } from './conversation.js'
@@ -14,6 +14,7 @@ export async function loadCore({ limits }: Config): Promise<Core> {
     plan,
     planBatch,
     printRoute,
+    printTaken,
     stats: () => understanding.stats(),
   }
 }
