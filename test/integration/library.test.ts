@@ -89,6 +89,7 @@ t.test('a result says where it ran and why, without changing how it compares', a
   t.type(read.routed?.boundMs, 'number')
   t.match(read.routed?.why.at(-1)?.rule, /./)
   t.notOk(Object.keys(read).includes('routed'))
+  t.match(JSON.parse(JSON.stringify(read.routed)), { cluster: 'main' }, 'where it ran can be written to a log as JSON')
   const write = await pool.query("UPDATE users SET name = 'seven' WHERE id = 7")
   t.match(write.routed, { cluster: 'main', node: primary, role: 'primary' })
   t.match((await pool.query('SELECT * FROM images')).routed, { cluster: 'media' })

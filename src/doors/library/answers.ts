@@ -1,7 +1,8 @@
 // doors/library/answers.ts — results that no server gave: deferred BEGIN and what follows it, settings of Pointsman, plans.
 import { PointsmanError } from '../../errors/error.js'
+import type { RouteTaken as Taken } from '../../execute/contract.js'
 import type { PgResult } from './pg-client.js'
-import type { PgModule } from './public.js'
+import type { PgModule, RouteTaken } from './public.js'
 
 interface Raw extends PgResult {
   _parsers?: unknown
@@ -31,11 +32,19 @@ function empty(pg: PgModule): Raw {
 }
 
 /** Attaches where it ran, without changing how the result compares or prints. */
-export function withRoute<T extends PgResult | PgResult[]>(result: T, route: unknown): T {
+export function withRoute<T extends PgResult | PgResult[]>(result: T, taken: Taken | null): T {
+  const route = shown(taken)
   const targets: readonly object[] = Array.isArray(result) ? [result, ...result] : [result]
   for (const target of targets)
     Object.defineProperty(target, 'routed', { value: route, enumerable: false, configurable: true, writable: true })
   return result
+}
+
+/** What a program may see of it: the position is a bigint, which JSON cannot hold, and means nothing outside. */
+function shown(taken: Taken | null): RouteTaken | null {
+  if (taken === null) return null
+  const { cluster, node, role, boundMs, step, why } = taken
+  return { cluster, node, role, boundMs, step, why }
 }
 
 /** A statement that answers itself cannot fill a cursor or a stream. */

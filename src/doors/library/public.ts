@@ -12,7 +12,7 @@ import type {
   Submittable,
 } from 'pg'
 import type { ConfigInput } from '../../config/input.js'
-import type { RouteTaken } from '../../execute/contract.js'
+import type { RouteTaken as Taken } from '../../execute/contract.js'
 import type { Observer } from '../../observe/events.js'
 import type { Plan } from '../../routing/plan.js'
 import type { RuntimeSnapshot, ReloadResult } from '../../runtime/contract.js'
@@ -20,6 +20,9 @@ import type { RequestApi, RouteOptions } from './request-types.js'
 
 export interface RoutedQueryConfig<I = unknown[]> extends QueryConfig<I>, RouteOptions {}
 export interface RoutedQueryArrayConfig<I = unknown[]> extends QueryArrayConfig<I>, RouteOptions {}
+
+/** Where a statement ran and why. All of it can be written as JSON. */
+export type RouteTaken = Omit<Taken, 'position'>
 
 /** Where it ran and why; not enumerable, so that results compare and print as pg's. `null`: no server was asked. */
 export interface Routed {
