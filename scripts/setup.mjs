@@ -1,7 +1,7 @@
 // What a clean clone lacks, made on demand: packages (when missing or older than the lock file) and dist/ (when missing or
 // older than the sources). Only Node and npm are needed; nothing here depends on a package.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -43,6 +43,8 @@ export function ensureBuilt() {
   mkdirSync(join(root, 'dist'))
   const started = new Date()
   run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', ...fast], 'tsc')
+  // npx makes it executable once, when it first meets this directory, and not again after another build.
+  chmodSync(join(root, 'dist/bin.js'), 0o755)
   writeFileSync(join(root, 'dist/.built'), `${started.toISOString()}\n`)
 }
 
