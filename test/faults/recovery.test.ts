@@ -14,7 +14,7 @@ const boundMs = 300
 const running = await withTopology(t, {
   clusters: {
     main: {
-      replicas: 2,
+      replicas: 1,
       seed: [...countersSchema, 'CREATE TABLE filler (pad text)', 'CREATE TABLE marks (n int)'],
       // No restartpoint moves the place from which recovery begins, and much log lies between it and where the server was.
       settings: { max_wal_size: '8GB', checkpoint_timeout: '1h', shared_buffers: '128MB', bgwriter_lru_maxpages: '0' },
@@ -75,20 +75,30 @@ async function replayed(node: EmbeddedNode): Promise<bigint> {
   return BigInt(row?.['at'] ?? 0)
 }
 
-/** Breaks the standby and resolves with how far it fell back, in bytes, as seen by whoever asks it first. */
+/**
+ * Breaks the standby, and has it stand still where it comes back: it would be through with its log in no time. Resolves with how far it
+ * fell back, in bytes.
+ */
 async function fallBack(crash: () => Promise<void>): Promise<bigint> {
   await primary.sql("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
   await main.waitCaughtUp([victim])
   const before = await replayed(victim)
   await crash()
-  const found: bigint[] = []
-  await until('it answers again', () =>
-    replayed(victim).then(
-      (at) => found.push(at) > 0,
+  await until('it answers again, and stands still', () =>
+    victim.pauseReplay().then(
+      () => true,
       () => false,
     ),
   )
-  return before - (found[0] ?? before)
+  return before - (await replayed(victim))
+}
+
+/** Both routers have asked it since, and would use it. */
+function isBack(since: number): boolean {
+  return [proxy.runtime.snapshot(), pool.snapshot()].every((snapshot) => {
+    const node = snapshot?.topology.clusters.get('main')?.nodes.find(({ id }) => id === victim.address)
+    return node?.unfit === null && node.position !== null && node.position.sentAt > since
+  })
 }
 
 const crashes: Readonly<Record<string, () => Promise<void>>> = {
@@ -120,6 +130,11 @@ for (const [whose, crash] of Object.entries(crashes)) {
     for (let round = 1; round <= 5 && fell <= 0n; round++) {
       fell = await fallBack(crash)
       t.comment(`round ${String(round)}: it fell back by ${String(fell)} bytes`)
+      const since = performance.now()
+      await until('both routers know where it stands', () => Promise.resolve(isBack(since)))
+      const then = counting.reads
+      await until('much is read', () => Promise.resolve(counting.reads > then + 300))
+      await victim.resumeReplay()
     }
     t.ok(fell > 0n, 'the standby came back behind where it was')
     await main.waitCaughtUp([victim])
