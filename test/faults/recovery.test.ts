@@ -79,9 +79,10 @@ async function replayed(node: EmbeddedNode): Promise<bigint> {
  * Breaks the standby, and has it stand still where it comes back: it would be through with its log in no time. Resolves with how far it
  * fell back, in bytes.
  */
-async function fallBack(crash: () => Promise<void>): Promise<bigint> {
+async function fallBack(crash: () => Promise<void>, look: () => Promise<void>): Promise<bigint> {
   await primary.sql("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
   await main.waitCaughtUp([victim])
+  await look()
   const before = await replayed(victim)
   await crash()
   await until('it answers again, and stands still', () =>
@@ -126,12 +127,21 @@ for (const [whose, crash] of Object.entries(crashes)) {
     const counting = newCounting()
     const work = await start(t, counting)
     await until('the victim answers', () => Promise.resolve((counting.by.get(victim.address) ?? 0) > 50))
+    // Who reads on all the time has soon seen what the standby never had. These look once before it falls, and once when it is back.
+    const sleepers = await Promise.all(Array.from({ length: 8 }, (_, n) => (n % 2 === 0 ? throughProxy() : throughLibrary(t))))
+    const look = (): Promise<readonly number[]> => Promise.all(sleepers.map(async (ask) => (await ask('SELECT n FROM counter')).n))
     let fell = 0n
     for (let round = 1; round <= 5 && fell <= 0n; round++) {
-      fell = await fallBack(crash)
+      let before: readonly number[] = []
+      fell = await fallBack(crash, async () => void (before = await look()))
       t.comment(`round ${String(round)}: it fell back by ${String(fell)} bytes`)
       const since = performance.now()
       await until('both routers know where it stands', () => Promise.resolve(isBack(since)))
+      const after = await look()
+      t.ok(
+        after.every((n, index) => n >= (before[index] ?? 0)),
+        `seen before: ${String(before)}; after: ${String(after)}`,
+      )
       const then = counting.reads
       await until('much is read', () => Promise.resolve(counting.reads > then + 300))
       await victim.resumeReplay()
