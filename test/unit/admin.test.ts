@@ -3,7 +3,8 @@ import t from 'tap'
 import { readiness } from '../../src/doors/admin/readiness.js'
 import { startAdminServer, type AdminOptions } from '../../src/doors/admin/server.js'
 import { validateConfig } from '../../src/config/validate.js'
-import type { ClusterSnapshot, NodeSnapshot } from '../../src/topology/topology.js'
+import type { NodeSnapshot } from '../../src/topology/topology.js'
+import { clusterSnapshot, nodeSnapshot } from '../support/snapshots.js'
 
 async function start(over: Partial<AdminOptions> = {}) {
   const server = await startAdminServer({
@@ -101,37 +102,9 @@ t.test('ready is a proved primary or a replica that may be read', async (t) => {
     { env: {}, readFile: () => '' },
   )
   if (!result.ok) throw new Error('the config is bad')
-  const node = (over: Partial<NodeSnapshot>): NodeSnapshot => ({
-    id: 'h:5432',
-    cluster: 'main',
-    host: 'h',
-    port: 5432,
-    weight: 1,
-    zone: null,
-    health: 'up',
-    role: 'replica',
-    position: null,
-    roleProvedAt: 0,
-    receiving: null,
-    replayRate: null,
-    insertAheadBytes: null,
-    unfit: null,
-    limited: null,
-    ...over, // prettier-ignore
-  })
+  const node = (over: Partial<NodeSnapshot>): NodeSnapshot => nodeSnapshot('h:5432', over)
   const is = (nodes: readonly NodeSnapshot[], primary: NodeSnapshot | null = null) => {
-    const main: ClusterSnapshot = {
-      id: 'main',
-      system: null,
-      since: -Infinity,
-      exact: true,
-      contested: false,
-      headlessSince: null,
-      nodes,
-      primary,
-      timeline: null,
-      series: { samples: [] },
-    }
+    const main = clusterSnapshot({ nodes, primary })
     return readiness(result.config, { generation: 1, clusters: new Map([['main', main]]) }).ready
   }
   t.notOk(is([]))

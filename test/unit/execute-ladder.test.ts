@@ -17,7 +17,8 @@ import type { PooledConnection } from '../../src/pool/contract.js'
 import { one } from '../../src/routing/make.js'
 import type { OnePlan } from '../../src/routing/plan.js'
 import type { TransactionState } from '../../src/session/transaction.js'
-import type { ClusterSnapshot, NodeSnapshot, Topology } from '../../src/topology/topology.js'
+import type { NodeSnapshot, Topology } from '../../src/topology/topology.js'
+import { clusterSnapshot, nodeSnapshot } from '../support/snapshots.js'
 
 type Connection = PooledConnection
 const never = new AbortController().signal
@@ -146,32 +147,23 @@ class Bench {
 }
 
 function topology({ headlessSince = null, at = 50n, node = {}, proved = 1_000 }: Change): Topology {
-  const make = (id: string, role: 'primary' | 'replica', lsn: bigint): NodeSnapshot => ({
-    id,
-    cluster: 'main',
-    host: id,
-    port: 1,
-    weight: 1,
-    zone: null,
-    health: 'up',
-    role,
-    roleProvedAt: proved,
-    receiving: role === 'replica' ? true : null,
-    replayRate: 10,
-    insertAheadBytes: null,
-    position: { lsn, sentAt: 1_000, connectedAt: 0, postmasterStart: 'start', timeline: 1 },
-    unfit: null,
-    limited: null,
-    ...(role === 'replica' ? node : {}),
-  })
+  const make = (id: string, role: 'primary' | 'replica', lsn: bigint): NodeSnapshot =>
+    nodeSnapshot(id, {
+      role,
+      roleProvedAt: proved,
+      receiving: role === 'replica' ? true : null,
+      replayRate: 10,
+      position: { lsn, sentAt: 1_000, connectedAt: 0, postmasterStart: 'start', timeline: 1 },
+      ...(role === 'replica' ? node : {}),
+    })
   const primary = headlessSince === null ? make('p:1', 'primary', 100n) : null
   const nodes = [...(primary === null ? [] : [primary]), make('r:1', 'replica', at)]
   const samples = [
     { sentAt: 100, lsn: 50n },
     { sentAt: 1_000, lsn: 100n },
   ]
-  const cluster = { id: 'main', system: null, since: 0, headlessSince, nodes, primary, timeline: 1, series: { samples } }
-  return { generation: 1, clusters: new Map([['main', cluster as unknown as ClusterSnapshot]]) }
+  const cluster = clusterSnapshot({ since: 0, headlessSince, nodes, primary, timeline: 1, series: { samples } })
+  return { generation: 1, clusters: new Map([['main', cluster]]) }
 }
 
 const toPrimary: LadderStep = { step: 'primary', limit: null }

@@ -12,6 +12,7 @@ import { createObserver } from '../../src/observe/observer.js'
 import type { Evidence, PooledConnection } from '../../src/pool/contract.js'
 import { one } from '../../src/routing/make.js'
 import type { NodeSnapshot, Topology } from '../../src/topology/topology.js'
+import { clusterSnapshot, nodeSnapshot } from '../support/snapshots.js'
 
 const nodes = ['p:1', 'a:1', 'b:1']
 const [primary, a, b] = nodes as [string, string, string]
@@ -24,41 +25,19 @@ const sampledAt = 100
 const snapshots = nodes.map((id): NodeSnapshot => {
   const position = { lsn: 50n, sentAt: sampledAt, connectedAt: 0, postmasterStart: 'start', timeline: 1 }
   const role = id === primary ? 'primary' : 'replica'
-  return {
-    id,
-    cluster: 'main',
-    host: id,
-    port: 1,
-    weight: 1,
-    zone: null,
-    health: 'up',
-    role,
-    roleProvedAt: sampledAt,
-    receiving: null,
-    replayRate: null,
-    insertAheadBytes: null,
-    position,
-    unfit: null,
-    limited: null,
-  }
+  return nodeSnapshot(id, { role, roleProvedAt: sampledAt, position })
 })
 const topology: Topology = {
   generation: 1,
   clusters: new Map([
     [
       'main',
-      {
-        id: 'main',
-        system: null,
-        since: -Infinity,
-        exact: true,
-        contested: false,
-        headlessSince: null,
+      clusterSnapshot({
         nodes: snapshots,
         primary: snapshots[0] ?? null,
         timeline: 1,
         series: { samples: [{ sentAt: sampledAt, lsn: 50n }] },
-      },
+      }),
     ],
   ]),
 }

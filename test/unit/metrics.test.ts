@@ -4,43 +4,15 @@ import { createMetrics, type MetricSources } from '../../src/metrics/metrics.js'
 import { createObserver } from '../../src/observe/observer.js'
 import type { Events } from '../../src/observe/events.js'
 import type { PoolSnapshot, RuntimeSnapshot } from '../../src/runtime/contract.js'
-import type { ClusterSnapshot, NodeSnapshot } from '../../src/topology/topology.js'
+import type { NodeSnapshot } from '../../src/topology/topology.js'
+import { clusterSnapshot, nodeSnapshot as node } from '../support/snapshots.js'
 
-const node = (id: string, over: Partial<NodeSnapshot>): NodeSnapshot => ({
-  id,
-  cluster: 'main',
-  host: id,
-  port: 1,
-  weight: 1,
-  zone: null,
-  health: 'up',
-  role: 'replica',
-  position: null,
-  roleProvedAt: 0,
-  receiving: null,
-  replayRate: null,
-  insertAheadBytes: null,
-  unfit: null,
-  limited: null,
-  ...over, // prettier-ignore
-})
 const at = (lsn: bigint, timeline = 1) => ({ lsn, sentAt: 0, connectedAt: 0, postmasterStart: 'x', timeline })
 const primary = node('p:1', { role: 'primary', position: at(300n) })
 
 function snapshotOf(nodes: readonly NodeSnapshot[], pools: readonly PoolSnapshot[] = []): RuntimeSnapshot {
   const series = { samples: [{ sentAt: 1000, lsn: 100n }, { sentAt: 2000, lsn: 200n }, { sentAt: 3000, lsn: 300n }] } // prettier-ignore
-  const main: ClusterSnapshot = {
-    id: 'main',
-    system: null,
-    since: -Infinity,
-    exact: true,
-    contested: false,
-    headlessSince: null,
-    nodes,
-    primary,
-    timeline: 1,
-    series,
-  }
+  const main = clusterSnapshot({ nodes, primary, timeline: 1, series })
   return { generation: 1, draining: 0, pools, inFlight: new Map(), topology: { generation: 1, clusters: new Map([['main', main]]) } }
 }
 

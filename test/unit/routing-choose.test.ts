@@ -2,25 +2,7 @@
 import t from 'tap'
 import { choose, type ChooseInput } from '../../src/routing/choose.js'
 import type { NodeSnapshot } from '../../src/topology/topology.js'
-
-const node = (id: string, over: Partial<NodeSnapshot> = {}): NodeSnapshot => ({
-  id,
-  cluster: 'main',
-  host: id,
-  port: 1,
-  weight: 1,
-  zone: null,
-  health: 'up',
-  role: 'replica',
-  position: null,
-  roleProvedAt: 0,
-  receiving: null,
-  replayRate: null,
-  insertAheadBytes: null,
-  unfit: null,
-  limited: null,
-  ...over,
-})
+import { nodeSnapshot as node } from '../support/snapshots.js'
 
 function run(nodes: readonly NodeSnapshot[], over: Partial<ChooseInput> = {}): string {
   const choice = choose({
