@@ -113,7 +113,7 @@ export const catalogue = {
     sqlstate: '57P03',
     retry: 'safe',
     text: 'cluster {cluster} has no primary, and nothing else may answer this statement',
-    help: 'Send it again when the cluster has a primary, or let replicas answer: a weaker consistency, or `stale` in on_unmet.',
+    help: 'Send it again when the cluster has a primary, or let replicas answer: a weaker consistency, `stale` in on_unmet, or `cut_off: serve`.',
   },
   config_invalid: { sqlstate: 'F0000', retry: 'never', text: 'the configuration is not valid: {what}', help: '' },
 } as const
