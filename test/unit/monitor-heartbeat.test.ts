@@ -51,9 +51,9 @@ t.test(
     const monitor = createMonitor({ config: result.config, observer: createObserver(), now, random: () => 0, connect, background: true })
     t.teardown(() => monitor.close())
     const cluster = () => {
-    monitor.wanted('main')
-    return monitor.current().clusters.get('main')
-  }
+      monitor.wanted('main')
+      return monitor.current().clusters.get('main')
+    }
     await until('the first is sampled', () => cluster()?.primary?.id === 'old:1' && (cluster()?.series.samples.length ?? 0) > 1)
 
     servers.delete('old:1')
