@@ -33,6 +33,7 @@ t.test('what cannot be read is refused whole, and says what was expected', (t) =
     ['ALLOW STALE 60 FOR 10m', /at "60": expected a duration/],
     ['ALLOW STALE 0 FOR 10m', /expected a duration/],
     ['ALLOW STALE 60s', /expected FOR/],
+    ['ALLOW STALE 60s FOR 400d', /lasts a day at most/],
     ['ALLOW STALE 60s FOR 10m main', /expected ON/],
     ["READ ONLY ON 'open", /a quote is not closed/],
     ['SHOW NODES; DROP TABLE users', /at "DROP"/],

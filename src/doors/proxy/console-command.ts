@@ -4,6 +4,9 @@ import { parseDuration } from '../../consistency/duration.js'
 import { PointsmanError } from '../../errors/error.js'
 import { consoleStatements, type Token } from './console-words.js'
 
+/** What nobody switches off must end while somebody still knows of it. */
+const longestAllowStaleMs = 86_400_000
+
 export const tables = ['help', 'nodes', 'clusters', 'pools', 'switches', 'version'] as const
 export type ConsoleTable = (typeof tables)[number]
 
@@ -69,6 +72,7 @@ function allowStale(reader: Reader): ConsoleCommand {
   const maxMs = reader.duration()
   reader.keyword(['FOR'])
   const forMs = reader.duration()
+  if (forMs > longestAllowStaleMs) throw new PointsmanError('console_syntax', { values: { what: 'ALLOW STALE lasts a day at most' } })
   return { kind: 'allow-stale', cluster: onCluster(reader), maxMs, forMs }
 }
 
