@@ -1,11 +1,13 @@
 // The normaliser against PostgreSQL's own scanner: same tokens, same literals, same refusals, whatever stands side by side.
 import fc from 'fast-check'
-import { scanSync } from 'libpg-query'
+import { loadModule, scanSync } from 'libpg-query'
 import t from 'tap'
 import { normalise } from '../../src/sql/normalise.js'
 import { loadSql } from '../../src/sql/parser.js'
 
 await loadSql()
+// The scanner is a module of its own, which is loaded beside the parser's.
+await loadModule()
 
 interface Token {
   readonly start: number
