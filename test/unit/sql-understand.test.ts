@@ -1,5 +1,5 @@
 // understand(): several statements, hints, what is not understood, and caches that keep their bounds.
-import { parseSync } from 'libpg-query'
+import { loadModule, parseSync } from 'libpg-query'
 import t from 'tap'
 import { literalText } from '../../src/sql/literal-text.js'
 import { normalise } from '../../src/sql/normalise.js'
