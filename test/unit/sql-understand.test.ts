@@ -7,6 +7,8 @@ import type { Hints } from '../../src/sql/statement.js'
 import { createUnderstanding, statementRange } from '../../src/sql/understand.js'
 import { understand } from '../support/sql-brief.js'
 
+await loadModule()
+
 t.test('several statements', (t) => {
   const parts = (sql: string): readonly string[] => {
     const understood = understand(sql)
