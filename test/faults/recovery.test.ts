@@ -165,7 +165,7 @@ for (const [how, crash] of [
   ['is stopped at once', () => primary.stop('immediate')],
 ] as const) {
   t.test(`a primary that ${how} and starts again: writes wait for it, and sessions see what they saw`, async (t) => {
-    const counting = newCounting()
+    const counting = newCounting(primary.address)
     const work = await start(t, counting)
     await until('all flows', () => Promise.resolve(counting.reads > 300))
     await crash()
