@@ -93,9 +93,14 @@ function serverWaits<C extends PooledConnection>(search: Search<C>, ms: number):
 
 async function askNow<C extends PooledConnection>(search: Search<C>): Promise<void> {
   const { monitor } = search.parts
-  if (search.asked().kind === 'unmet') await monitor.sampleNow(search.cluster.id)
-  const best = furthest(replicasOf(search), search.asked())
-  if (best !== null) await monitor.checkNow(search.cluster.id, best.id)
+  const before = search.asked()
+  if (before.kind === 'unmet') await monitor.sampleNow(search.cluster.id)
+  const asked = search.asked()
+  const best = furthest(replicasOf(search), asked)
+  const checked = best === null ? null : monitor.checkNow(search.cluster.id, best.id)
+  // What only a token says a replica may have already; if it says too much, the primary's next sample cuts it down.
+  if (asked.kind === 'floor' && asked.claimed) await monitor.sampleNow(search.cluster.id)
+  await checked
 }
 
 /** On the primary, as one of at most `limit`. Where nothing else is left it is waited for, or for a replica that comes to meet the read. */

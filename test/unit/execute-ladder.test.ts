@@ -107,7 +107,10 @@ class Bench {
         return this.#topology
       },
       wanted: () => undefined,
-      sampleNow: () => Promise.resolve(),
+      sampleNow: () => {
+        this.asked.push('primary sample')
+        return Promise.resolve()
+      },
       checkNow: (_cluster: string, node: string) => {
         this.asked.push(node)
         this.checkNow()
@@ -243,6 +246,14 @@ t.test('cut_off: refuse: only a replica that receives, from a primary that is pr
   t.ok(await serves({ node: { receiving: false } }, {}))
   t.notOk(await serves({ node: { roleProvedAt: -4_001 } }, refuse), 'it said so too long ago')
   t.notOk(await serves({ node: { limited: 'it is on timeline 1, the primary on 2' } }, refuse), 'it receives from a former primary')
+})
+
+t.test('I11: a floor that only a token claims has the primary sampled beside the replica, which would end a false one', async (t) => {
+  const bench = new Bench(t)
+  const floors = createFloors()
+  floors.imported('main', { system: 'none', timeline: 1, lsn: 1_000_000n }, bench.now)
+  await bench.read({ consistency: 'session', onUnmet: [{ step: 'wait', ms: 0 }, toPrimary] }, floors)
+  t.same(bench.asked, ['r:1', 'primary sample'])
 })
 
 t.test('a role that was told too long ago is asked for again before anything is sent', async (t) => {
