@@ -72,7 +72,9 @@ export async function keepWatching(counting: Counting, id: number, ask: Ask, wri
       const { n, node } = await ask('SELECT n FROM counter')
       seen(counting, node)
       if (n < last && !(node === counting.primary && isUntold(counting, last, invokedAt)))
-        counting.wrong.push(`I2: reader ${String(id)} saw ${String(last)}, then ${String(n)} on ${node === counting.primary ? 'the primary' : node}`)
+        counting.wrong.push(
+          `I2: reader ${String(id)} saw ${String(last)}, then ${String(n)} on ${node === counting.primary ? 'the primary' : node}`,
+        )
       last = Math.max(last, n)
       if (writes && turn % 10 === 9) {
         const own = (await ask(`UPDATE own SET n = n + 1 WHERE reader = ${String(id)} RETURNING n`)).n
