@@ -58,9 +58,9 @@ function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, b
 }
 
 function maxTxAge(context: Context, path: Path, input: string | 0 | undefined): Pick<PolicyOverride, 'maxTxAgeMs'> {
+  if (input === undefined) return {}
   const value = ms(input, 0)
-  if (input === undefined || value === 0) return {}
-  if (value < 10) {
+  if (value > 0 && value < 10) {
     context.findings.problem({ path, allowed: 'at least 10ms, or 0 for no limit', message: 'no transaction could end within this' })
   }
   return { maxTxAgeMs: value }

@@ -34,6 +34,7 @@ export interface PolicyOverride {
   readonly cutOff?: 'serve' | 'refuse'
   /** 0: not from the cache. */
   readonly cacheMs?: number
+  /** 0: no limit. */
   readonly maxTxAgeMs?: number
 }
 

@@ -27,6 +27,7 @@ function firstAnswers(levels: readonly PolicyOverride[]): ReadPolicy {
   const consistency = meant === 'bounded' && maxStalenessMs === null ? 'strong' : meant
   const ladder = levels.find((level) => level.onUnmet !== undefined && level.onUnmet.length > 0)?.onUnmet
   const cacheMs = levels.find((level) => level.cacheMs !== undefined)?.cacheMs ?? 0
+  const maxTxAgeMs = levels.find((level) => level.maxTxAgeMs !== undefined)?.maxTxAgeMs ?? 0
   const cutOff = levels.find((level) => level.cutOff !== undefined)?.cutOff
   return readPolicy({
     consistency,
@@ -34,7 +35,7 @@ function firstAnswers(levels: readonly PolicyOverride[]): ReadPolicy {
     ...(ladder === undefined ? {} : { onUnmet: ladder }),
     ...(cutOff === undefined ? {} : { cutOff }),
     cacheMs: cacheMs === 0 ? null : cacheMs,
-    maxTxAgeMs: levels.find((level) => level.maxTxAgeMs !== undefined)?.maxTxAgeMs ?? null,
+    maxTxAgeMs: maxTxAgeMs === 0 ? null : maxTxAgeMs,
   })
 }
 

@@ -45,7 +45,7 @@ t.test('the example holds every key, and is right', async (t) => {
   t.equal(comments.map.length, 64)
   t.same([comments.map[31], comments.map[32]], ['comments_0', 'comments_1'])
   t.same(app.sharded.get('regions')?.function, { by: 'list', values: new Map([['de', 0], ['at', 0], ['ch', 0], ['us', 1], ['ca', 1]]) }) // prettier-ignore
-  t.same(app.reads.default, { consistency: 'session', maxStalenessMs: 5000, onUnmet: [{ step: 'wait', ms: 30 }, { step: 'primary', limit: null }], cutOff: 'serve' }) // prettier-ignore
+  t.same(app.reads.default, { consistency: 'session', maxStalenessMs: 5000, onUnmet: [{ step: 'wait', ms: 30 }, { step: 'primary', limit: null }], cutOff: 'serve', maxTxAgeMs: 0 }) // prettier-ignore
   t.same(app.reads.tables.get('public.images'), { consistency: 'any', cacheMs: 60_000, enforce: false })
   t.same(app.reads.tables.get('public.accounts'), { consistency: 'strong', enforce: true })
   t.same([...app.functions], [['reporting.refresh_totals', 'write'], ['legacy_lookup', 'read']]) // prettier-ignore
@@ -92,7 +92,7 @@ databases:
     reads:
       default: { consistency: session, cache: 0, max_tx_age: 30s }
       users: { u: { cut_off: refuse } }
-      tables: { t: { cache: 60s } }
+      tables: { t: { cache: 60s, max_tx_age: 0 } }
 `)
   t.equal(config.listen.clientLifetimeMs, 3_600_000)
   t.same(config.tokens, { key: env['TOKEN_KEY'] })
@@ -108,7 +108,7 @@ databases:
   )
   const { reads } = config.databases.get('app')!
   t.same(reads.default, { consistency: 'session', cacheMs: 0, maxTxAgeMs: 30_000 })
-  t.same([reads.users.get('u'), reads.tables.get('public.t')], [{ cutOff: 'refuse' }, { cacheMs: 60_000, enforce: false }])
+  t.same([reads.users.get('u'), reads.tables.get('public.t')], [{ cutOff: 'refuse' }, { cacheMs: 60_000, maxTxAgeMs: 0, enforce: false }])
 })
 
 t.test('a config is frozen all the way', async (t) => {

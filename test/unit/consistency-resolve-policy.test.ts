@@ -18,6 +18,12 @@ t.test('the first answer wins, field by field', async (t) => {
   t.same(resolvePolicy(levels), readPolicy({ consistency: 'session', maxStalenessMs: 2000, onUnmet: [{ step: 'stale' }] }))
 })
 
+t.test('0 takes away what a level below says', async (t) => {
+  const below: PolicyOverride = { consistency: 'any', cacheMs: 5, maxTxAgeMs: 7 }
+  t.match(resolvePolicy([{}, below]), { cacheMs: 5, maxTxAgeMs: 7 })
+  t.match(resolvePolicy([{ cacheMs: 0, maxTxAgeMs: 0 }, below]), { cacheMs: null, maxTxAgeMs: null })
+})
+
 t.test('max_staleness alone means bounded where strong is inherited', async (t) => {
   t.equal(resolvePolicy([{ maxStalenessMs: 1 }]).consistency, 'bounded')
   t.equal(resolvePolicy([{ maxStalenessMs: 1 }, { consistency: 'strong' }]).consistency, 'bounded')
