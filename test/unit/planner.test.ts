@@ -2,6 +2,7 @@
 // precedence, and that no value ever gets into a plan.
 import t from 'tap'
 import type { Catalog } from '../../src/catalog/catalog.js'
+import { readRoute } from '../../src/doors/verify/client.js'
 import type { PolicyOverride } from '../../src/consistency/policy.js'
 import type { PlanInput } from '../../src/routing/input.js'
 import type { OnePlan, Plan } from '../../src/routing/plan.js'
@@ -144,6 +145,9 @@ t.test('a plan prints itself', (t) => {
     'replica 10.0.2.1:5432 of comments_0 shard 23 (bound 120 ms, after wait): shard-key: comments shard 23 on cluster comments_0; read: session, at most 5s old',
   )
   t.equal(printTaken(made, route), printRoute(made, route))
+  for (const step of ['first', 'wait', 'primary', 'stale', 'degraded', 'cache'])
+    for (const boundMs of [120, null])
+      t.same(readRoute(printRoute(made, { ...route, step, boundMs })), { node: route.node, role: route.role, step, boundMs }, step)
   t.match(
     printTaken(made, null),
     /^nowhere \(planned: replica of comments_0 shard 23: shard-key/,

@@ -165,6 +165,7 @@ t.test('what a door says of its route', (t) => {
   })
   t.same(readRoute('primary ::1:5432 of main: write: it writes'), { node: '::1:5432', role: 'primary', step: 'first', boundMs: null })
   t.equal(readRoute('no statement has been routed yet'), null)
+  t.match(readRoute('replica h:1 of main shard 3 (bound 12 ms, from the cache): read: any'), { step: 'cache', boundMs: 12 })
   t.end()
 })
 

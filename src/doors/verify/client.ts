@@ -129,7 +129,10 @@ class ProxyClient implements Client {
   }
 }
 
-/** What `SHOW pointsman.last_route` says: `replica 10.0.0.2:5432 of main (bound 120 ms, after wait): …`. The bound is rounded to a whole millisecond. */
+/**
+ * What `SHOW pointsman.last_route` says: `replica 10.0.0.2:5432 of main (bound 120 ms, after wait): …`, or `from the cache` in place of a
+ * step. The bound is rounded to a whole millisecond.
+ */
 export function readRoute(text: string): Route | null {
   const match = /^(primary|replica) (\S+) of [^(:]+(?:\(([^)]*)\))?:/.exec(text)
   if (match === null) return null
@@ -138,7 +141,7 @@ export function readRoute(text: string): Route | null {
   return {
     role: match[1] === 'primary' ? 'primary' : 'replica',
     node: match[2] ?? '',
-    step: /after (\w+)/.exec(facts)?.[1] ?? 'first',
+    step: facts.endsWith('from the cache') ? 'cache' : (/after (\w+)/.exec(facts)?.[1] ?? 'first'),
     boundMs: bound === undefined ? null : Number(bound),
   }
 }
