@@ -4,6 +4,7 @@
 // event loop do after it can only make a sample too strict, never too kind. Leaving samples out is safe for the same reason.
 //
 //   |…one per 10 s…|……one per second……|all of the last 2 s| now
+import { firstIndex } from './first-index.js'
 import type { Lsn } from './lsn.js'
 
 /** One primary sample: its position at `sentAt` or later was at least `lsn`. */
@@ -79,17 +80,4 @@ export function lastSampleReached(series: SampleSeries, lsn: Lsn): Sample | null
 export function boundOf(series: SampleSeries, lsn: Lsn, now: number): number | null {
   const proof = lastSampleReached(series, lsn)
   return proof === null ? null : Math.max(0, now - proof.sentAt)
-}
-
-/** Index of the first sample for which `test` holds, the length if none; `test` is false, then true, along the series. */
-function firstIndex(samples: readonly Sample[], test: (sample: Sample) => boolean): number {
-  let low = 0
-  let high = samples.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    const sample = samples[middle]
-    if (sample !== undefined && test(sample)) high = middle
-    else low = middle + 1
-  }
-  return low
 }

@@ -13,6 +13,7 @@ import type { Position } from '../../src/consistency/position.js'
 import { admits, mayAdmit, requirement, type ConnectionEvidence } from '../../src/consistency/requirement.js'
 import { decodeToken, encodeToken } from '../../src/consistency/token.js'
 import { exportToken, importToken } from '../../src/consistency/token-exchange.js'
+import { seededRandom } from '../../src/runtime/seeded-random.js'
 import { newCluster, observe, snapshotOf, type ClusterState } from '../../src/topology/cluster-state.js'
 import type { Answer } from '../../src/topology/node-state.js'
 import type { ClusterSnapshot, NodeSnapshot } from '../../src/topology/topology.js'
@@ -146,7 +147,7 @@ class Simulation {
   constructor(seed: number, faults: Faults, { heartbeat = false }: World) {
     this.#faults = faults
     this.#heartbeat = heartbeat
-    this.#random = randomFrom(seed)
+    this.#random = seededRandom(seed)
     this.#servers = ['a', 'b', 'c'].map((id): Server => {
       const node = { id, host: id, port: 1, weight: 1, zone: null, subscriber: false }
       const wal = [{ end: BigInt(sizes.segment) + 100n * 8n, top: 0, beat: 0, beatTimeline: 0 }]
@@ -685,15 +686,4 @@ function has(server: Server, commit: number, count: number = server.replayed): b
     else high = middle
   }
   return low < count && server.wal[low]?.top === commit
-}
-
-/** Numbers in [0, 1) that depend on the seed alone (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

@@ -3,6 +3,7 @@
 // Owed to a read is what was acknowledged before it was invoked (minus the bound, where one was promised), as far as it
 // survived: a failover may take asynchronous writes with it, which is counted but breaks no promise of freshness (§2.8).
 // Since a register has one writer and its values only grow, "the write is visible" is `seen[register] >= value`.
+import { firstIndex } from '../../consistency/first-index.js'
 import type { Operation } from './history.js'
 
 export type Invariant = 'I1' | 'I2' | 'I3' | 'bound' | 'strong' | 'I13' | 'I14' | 'once' | 'outcome' | 'lost'
@@ -267,17 +268,4 @@ function writeKey(database: string, register: number, value: number): string {
 
 function ms(time: number): string {
   return `${time.toFixed(1)} ms`
-}
-
-/** Index of the first item for which `test` holds, the length if none; `test` is false, then true, along the list. */
-function firstIndex<T>(items: readonly T[], test: (item: T) => boolean): number {
-  let low = 0
-  let high = items.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    const item = items[middle]
-    if (item !== undefined && test(item)) high = middle
-    else low = middle + 1
-  }
-  return low
 }

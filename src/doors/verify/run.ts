@@ -10,6 +10,7 @@ import type pg from 'pg'
 import type { Config } from '../../config/config.js'
 import type { EmbeddedCluster } from '../../embedded/cluster.js'
 import { createObserver } from '../../observe/observer.js'
+import { seededRandom } from '../../runtime/seeded-random.js'
 import type { ClusterSnapshot, Topology } from '../../topology/topology.js'
 import { openDoors, type Doors } from '../cli/doors.js'
 import { createRouter } from '../library/create-router.js'
@@ -18,7 +19,6 @@ import { check, type Verdict } from './check.js'
 import { libraryClient, processClient, proxyClient, type OpenClient } from './client.js'
 import { injectFaults, type FaultKind } from './faults.js'
 import type { Door, Operation } from './history.js'
-import { randomFrom } from './random.js'
 import { Tables } from './tables.js'
 import { hopKinds, runSession, sessionKinds, type SessionKind } from './workload.js'
 
@@ -152,7 +152,7 @@ class Run {
     const most = Math.min(3_000, Math.max(400, forMs / 40))
     const { injected } = await injectFaults({
       ...faults,
-      random: randomFrom(seed),
+      random: seededRandom(seed),
       hold: [most / 2, most],
       rest: [most / 2, most],
       stop: over,
@@ -179,7 +179,7 @@ class Run {
           registers: kinds.length,
           open: this.#open(database, kind),
           now: () => performance.now(),
-          random: randomFrom(seed + register + 1),
+          random: seededRandom(seed + register + 1),
           nextId: () => ++this.#ids,
           healthy: () => this.#whole,
           record: (operation) => {
