@@ -79,9 +79,9 @@ export function fail(state: TransactionState): TransactionState {
   return state.kind === 'deferred' ? { ...state, failed: true } : state
 }
 
-/** The connection of an open transaction is gone: it stays failed until it is ended, since what follows must not run outside of it. */
+/** The connection of a transaction is gone: it stays failed until it is ended, since what follows must not run outside of it. */
 export function lose(state: TransactionState): TransactionState {
-  return state.kind === 'open' ? { kind: 'deferred', waiting: [], failed: true, mode: state.mode } : state
+  return state.kind === 'open' ? { kind: 'deferred', waiting: [], failed: true, mode: state.mode } : fail(state)
 }
 
 /** ROLLBACK TO in a failed deferred transaction: what came after the savepoint is dropped. null: there is no such savepoint. */

@@ -412,10 +412,35 @@ t.test('a transaction whose connection is gone stays failed: what follows does n
     await t.rejects(client.query('ROLLBACK TO here'), { code: '3B001' })
     t.equal((await client.query(ending)).command, 'ROLLBACK')
   }
+  const first: (() => unknown)[] = [
+    () => client.query(`WITH v AS (INSERT INTO views VALUES (6)) ${end}`),
+    () => new Promise((_resolve, reject) => client.query(new QueryStream(end)).on('error', reject).resume()),
+    () => client.query({ text: 'SELECT pg_sleep(20)', query_timeout: 20 } as { text: string }),
+  ]
+  for (const lost of first) {
+    await client.query('BEGIN')
+    await t.rejects(lost() as Promise<unknown>, 'with its first statement, too')
+    t.equal(client.getTransactionStatus(), 'E')
+    await t.rejects(client.query('INSERT INTO views VALUES (7)'), { code: '25P02' })
+    t.equal((await client.query('COMMIT')).command, 'ROLLBACK')
+  }
   await client.query('INSERT INTO views VALUES (5)')
   client.release()
   const { rows } = await pool.query({ text: 'SELECT n FROM views ORDER BY n', consistency: 'strong' })
   t.same(rows, [{ n: 5 }])
+})
+
+t.test('a transaction whose first statement gets no server is a failed one', async (t) => {
+  const strict = router(t, routerConfig(running, { default: 'main', reads: { default: { consistency: 'session', on_unmet: ['error'] } } }))
+  const client = await strict.connect()
+  await paused(t)
+  await client.query('UPDATE counted SET n = n WHERE id = 1')
+  await client.query('BEGIN READ ONLY')
+  await t.rejects(client.query('SELECT n FROM counted'), { key: 'read_unmet' })
+  t.equal(client.getTransactionStatus(), 'E')
+  await t.rejects(client.query('SELECT 1'), { code: '25P02' })
+  await client.query('ROLLBACK')
+  client.release()
 })
 
 t.test('who loses its session is told once', async (t) => {

@@ -185,6 +185,8 @@ export class Conversation {
       return result === undefined ? undefined : withRoute(result, request.route)
     } catch (error) {
       if (request.outcome === 'ok') request.outcome = error instanceof PointsmanError ? 'refused' : 'error'
+      // Also where no server has its transaction yet: what follows must not stand without this.
+      if (this.#session !== null) this.#session.transaction = fail(this.#session.transaction)
       throw error
     } finally {
       this.#finish(request)
@@ -444,7 +446,7 @@ export class Conversation {
   async #holdFor(request: Request, plan: OnePlan): Promise<Hold> {
     const kept = this.#holds.get(plan.cluster)
     if (kept?.connection.usable === false) {
-      this.#lost(kept, request)
+      this.#lost(kept, request, false)
       request.outcome = 'lost'
       throw lossOf(kept, false, undefined)
     }
@@ -599,13 +601,12 @@ export class Conversation {
     const { transaction } = this.#session ?? request.ground.fresh
     const commits = request.understood.shape.statements?.some((statement) => transactionFacts(statement)?.op === 'commit') === true
     const unknown = hold.writing && sent.written && (transaction.kind === 'idle' || commits)
-    this.#lost(hold, request)
     // A connection that was open before the statement came says nothing of its server now, and a pool has only so many of them.
     if (hold.connection.evidence.openedAt < request.startedAt) request.attempts -= 1
-    if (!sent.written || repeatable) {
-      const again = request.attempts < maxAttempts && transaction.kind !== 'open' && request.query.kind === 'plain' && sent.given !== true
-      if (again) return 'elsewhere'
-    }
+    const moves = transaction.kind !== 'open' && request.query.kind === 'plain' && sent.given !== true
+    const again = moves && (!sent.written || repeatable) && request.attempts < maxAttempts
+    this.#lost(hold, request, again)
+    if (again) return 'elsewhere'
     request.outcome = 'lost'
     if (sent.given === true) return null
     if (request.query.kind === 'submittable') return null // pg has told it
@@ -684,16 +685,21 @@ export class Conversation {
     hold.release()
   }
 
-  #lost(hold: Hold, { understood }: Request): void {
+  /** `again`: the client does not hear of it. */
+  #lost(hold: Hold, { understood }: Request, again: boolean): void {
     const session = this.#session
     this.#holds.delete(hold.cluster)
     this.#writeEnded(hold)
     hold.destroy('the connection was lost')
     if (session === null) return
-    if (session.transaction.kind === 'open' && session.transaction.home.cluster === hold.cluster) {
+    const { transaction } = session
+    const was = transaction.kind === 'open' ? transaction.home.cluster === hold.cluster : transaction.kind === 'deferred' && !again
+    if (was) {
       // What asked for its end has it.
-      session.transaction = endsTransaction(understood) ? idle : lose(session.transaction)
-      session.settings = settle(session.settings, { kind: 'rollback' })
+      session.transaction = endsTransaction(understood) ? idle : lose(transaction)
+      // Of one that was still deferred a savepoint may be gone back to.
+      if (session.transaction.kind === 'idle' || transaction.kind === 'open')
+        session.settings = settle(session.settings, { kind: 'rollback' })
     }
     this.#showPins()
   }

@@ -588,6 +588,7 @@ export class Conversation implements HoldOwner {
       return true
     }
     if (kind === 'idle') this.session.settings = settle(this.session.settings, { kind: 'rollback' })
+    else this.session.transaction = fail(this.session.transaction)
     this.tell(errorFields(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(hold, loss)))
     return false
   }
