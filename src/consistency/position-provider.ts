@@ -48,8 +48,8 @@ export function positionProvider(cluster: PositionSource, node: { readonly subsc
   const { position } = cluster
   if (position.kind === 'wal') return wal
   const table = `${quoted(position.schema)}.${quoted(position.table)}`
-  const key = `heartbeat ${table}`
   // Beats are those of one database: with many, there is no telling whose.
+  const key = `heartbeat ${table} of ${cluster.dbname ?? 'no database'}`
   if (cluster.dbname === null)
     return { ...heartbeat(key, table, node.subscriber), look: role, sample: null, read: readNowhere(node.subscriber) }
   return heartbeat(key, table, node.subscriber)

@@ -1,5 +1,6 @@
 // Which nodes a monitor of heartbeats writes to: only the one that is proved to be the primary. Servers are scripted here.
 import t from 'tap'
+import type { Config } from '../../src/config/config.js'
 import { validateConfig } from '../../src/config/validate.js'
 import { until as untilAsync } from '../../src/embedded/until.js'
 import type { ConnectMonitor } from '../../src/monitor/connection.js'
@@ -8,17 +9,18 @@ import { createObserver } from '../../src/observe/observer.js'
 
 const until = (what: string, holds: () => boolean): Promise<void> => untilAsync(what, () => Promise.resolve(holds()))
 
-const input = {
-  version: 1,
-  clusters: { main: { dbname: 'app', user: 'app', nodes: ['old:1', 'new:1'], position: { heartbeat: 'public.heartbeat' } } },
-  databases: { app: { default: 'main' } },
+function configured(dbname: string, ...nodes: string[]): Config {
+  const main = { dbname, user: 'app', nodes, position: { heartbeat: 'public.heartbeat' } }
+  const input = { version: 1, clusters: { main }, databases: { app: { default: 'main' } } }
+  const result = validateConfig(input, { env: {}, readFile: () => '' })
+  if (!result.ok) throw new Error(JSON.stringify(result.problems))
+  return result.config
 }
 
 t.test(
   'a heartbeat is written on the proved primary only: not on an old one that is back, nor on a promoted one before it is believed',
   async (t) => {
-    const result = validateConfig(input, { env: {}, readFile: () => '' })
-    if (!result.ok) throw new Error(JSON.stringify(result.problems))
+    const config = configured('app', 'old:1', 'new:1')
     /** By node: its timeline as a primary; null: it is a replica; absent: it is gone. */
     const servers = new Map<string, number | null>([
       ['old:1', 1],
@@ -48,7 +50,7 @@ t.test(
       })
     }
     const now = (): number => performance.now()
-    const monitor = createMonitor({ config: result.config, observer: createObserver(), now, random: () => 0, connect, background: true })
+    const monitor = createMonitor({ config, observer: createObserver(), now, random: () => 0, connect, background: true })
     t.teardown(() => monitor.close())
     const cluster = () => {
       monitor.wanted('main')
@@ -75,3 +77,35 @@ t.test(
     t.same([...new Set(written)], ['old:1 on old:1', 'new:1 on new:1'])
   },
 )
+
+t.test('beats of another database do not compare: with another dbname everything starts anew', async (t) => {
+  const beats = new Map([
+    ['app', '5'],
+    ['other', '900'],
+  ])
+  const connect: ConnectMonitor = (_node, _cluster, { dbname }) =>
+    Promise.resolve({
+      query: (sql) => {
+        if (sql.includes('pg_control_system')) return Promise.resolve([['7', 'true', '180000']])
+        if (sql.startsWith('SET')) return Promise.resolve([])
+        if (sql.includes('beat')) return Promise.resolve([['false', beats.get(dbname) ?? null, 'start', '00000001', 'false', '1', '0']])
+        return Promise.reject(new Error('no catalog here'))
+      },
+      close: () => undefined,
+      onClosed: () => undefined,
+    })
+  const parts = { observer: createObserver(), now: () => performance.now(), random: () => 0, connect, background: true }
+  const monitor = createMonitor({ ...parts, config: configured('app', 'a:1') })
+  t.teardown(() => monitor.close())
+  const cluster = () => monitor.current().clusters.get('main')
+  const newest = () => cluster()?.series.samples.at(-1)?.lsn
+  await until('the first database beats', () => newest() === 5n)
+  const { system } = cluster() ?? {}
+  monitor.configure(configured('other', 'a:1'))
+  await until('the other one beats', () => newest() === 900n)
+  t.same(
+    cluster()?.series.samples.filter(({ lsn }) => lsn < 900n),
+    [],
+  )
+  t.not(cluster()?.system, system, 'nor are tokens of the one taken for those of the other')
+})
