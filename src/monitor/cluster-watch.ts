@@ -181,6 +181,8 @@ export class ClusterWatch {
     this.#config = config
     for (const id of this.#pollers.keys()) if (nodeKey(before, id) !== nodeKey(config, id)) this.#leave(id)
     if (config.lsnSource !== before.lsnSource) this.#flush = config.lsnSource === 'flush' ? new FlushGuard() : null
+    // Nobody has looked through the other database, and what was found in this one may be at work in it too.
+    else if (config.dbname !== before.dbname) this.#flush = this.#flush?.anew() ?? null
     this.#state = reconfigure(this.#state, config.nodes, this.#parts.now(), positionsKey(config))
     this.#watchNodes()
     this.#publish()

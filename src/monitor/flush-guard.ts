@@ -29,6 +29,13 @@ export class FlushGuard {
     return true
   }
 
+  /** One that has yet to look, and doubts what this one does. */
+  anew(): FlushGuard {
+    const next = new FlushGuard()
+    next.#broken = this.#broken
+    return next
+  }
+
   /** What the server said, with the position that counts. */
   position(server: ServerPosition): ServerPosition {
     const { commits, lsn } = server

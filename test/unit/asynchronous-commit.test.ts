@@ -1,7 +1,14 @@
 // What lets a commit be acknowledged before it is on disk, as the doors see it; and what is believed of flush positions then.
 import t from 'tap'
-import type { ServerPosition } from '../../src/consistency/position-query.js'
+import { validateConfig } from '../../src/config/validate.js'
+import type { Config } from '../../src/config/config.js'
+import { positionQuery, type ServerPosition } from '../../src/consistency/position-query.js'
+import { until } from '../../src/embedded/until.js'
+import { asynchronousQuery } from '../../src/monitor/commit-query.js'
+import type { ConnectMonitor } from '../../src/monitor/connection.js'
+import { createMonitor } from '../../src/monitor/create-monitor.js'
 import { FlushGuard } from '../../src/monitor/flush-guard.js'
+import { createObserver } from '../../src/observe/observer.js'
 import { asynchronousCommit } from '../../src/session/asynchronous-commit.js'
 import { settle, startSettings } from '../../src/session/settings.js'
 import { understanding } from '../support/understanding.js'
@@ -74,14 +81,48 @@ t.test('I8: the flush position counts only once the settings were looked through
   t.equal(guard.position(server()).lsn, 900n, 'not looked yet')
   t.notOk(guard.looked(null))
   t.equal(guard.position(server()).lsn, 500n)
+  t.equal(guard.anew().position(server()).lsn, 900n, 'another database has not been looked through')
   t.equal(guard.position(server(true)).lsn, 900n, 'nor where the one who asks commits so himself')
   t.ok(guard.seen('a session'), 'told once')
   t.notOk(guard.seen('another'))
   t.equal(guard.position(server()).lsn, 900n)
   t.notOk(guard.looked(null))
   t.equal(guard.position(server()).lsn, 900n, 'for good')
+  t.equal(guard.anew().broken, 'a session')
   const warned = new FlushGuard()
   t.ok(warned.looked('a role'))
   t.equal(warned.broken, 'a role')
   t.end()
+})
+
+t.test('I8: another dbname: its functions have not been looked through, so its flush position does not count yet', async (t) => {
+  const connect: ConnectMonitor = (_node, _cluster, { dbname }) =>
+    Promise.resolve({
+      query: (sql) => {
+        if (sql.includes('pg_control_system')) return Promise.resolve([['7', 'true', '180000']])
+        if (sql === positionQuery)
+          return Promise.resolve([['false', '0/900', 'start', '00000001', '8192', '16777216', null, '0/500', 'on']])
+        return sql === asynchronousQuery && dbname === 'app' ? Promise.resolve([]) : Promise.reject(new Error('not now'))
+      },
+      close: () => undefined,
+      onClosed: () => undefined,
+    })
+  const configured = (dbname: string): Config => {
+    const main = { dbname, user: 'app', nodes: ['a:1'], lsn_source: 'flush' }
+    const input = { version: 1, clusters: { main }, databases: { app: { default: 'main' } } }
+    const result = validateConfig(input, { env: {}, readFile: () => '' })
+    if (!result.ok) throw new Error(JSON.stringify(result.problems))
+    return result.config
+  }
+  const parts = { observer: createObserver(), now: () => performance.now(), random: () => 0, connect, background: true }
+  const monitor = createMonitor({ ...parts, config: configured('app') })
+  t.teardown(() => monitor.close())
+  const sampled = async (): Promise<bigint | undefined> => {
+    await monitor.sampleNow('main')
+    return monitor.current().clusters.get('main')?.series.samples.at(-1)?.lsn
+  }
+  await until('it was looked through', async () => (await sampled()) === 0x500n)
+  monitor.configure(configured('other'))
+  await monitor.checkNow('main', 'a:1')
+  t.equal(await sampled(), 0x900n)
 })
