@@ -3,6 +3,7 @@ import t from 'tap'
 import { readiness } from '../../src/doors/admin/readiness.js'
 import { startAdminServer, type AdminOptions } from '../../src/doors/admin/server.js'
 import { validateConfig } from '../../src/config/validate.js'
+import type { ClusterLag } from '../../src/topology/lag.js'
 import type { NodeSnapshot } from '../../src/topology/topology.js'
 import { clusterSnapshot, nodeSnapshot } from '../support/snapshots.js'
 
@@ -61,6 +62,19 @@ t.test('a token guards the metrics; probes need none; it may change', async (t) 
   t.equal((await get('/readyz')).status, 200)
   token = 'two'
   t.equal(await status('Bearer one'), 401)
+})
+
+t.test('/check is guarded as the metrics are, and gets its question', async (t) => {
+  const behind: ClusterLag = { cluster: 'main', worstMs: 1500, nodes: [] }
+  const { get } = await start({ token: () => 'one', lag: (cluster) => (cluster === 'main' ? behind : null) })
+  const ask = (max: string) => get(`/check?cluster=main&max_lag=${max}`, { headers: { authorization: 'Bearer one' } })
+  t.equal((await get('/check?cluster=main&max_lag=2s')).status, 401)
+  const ok = await ask('2s')
+  t.equal(ok.status, 200)
+  t.match(ok.headers.get('content-type'), 'application/json')
+  t.same(await ok.json(), { cluster: 'main', ok: true, worst_seconds: 1.5, nodes: [] })
+  t.equal((await ask('1s')).status, 503)
+  t.equal((await ask('1')).status, 400)
 })
 
 t.test('an answer that cannot be made is a 500, and the server lives', async (t) => {
