@@ -78,11 +78,12 @@ function readCommits(flush: Lsn, insert: Lsn, setting: string): CommitPositions 
   return { insert, flush, ahead: insert > flush ? Number(insert - flush) : 0, asynchronous: !waitsForDisk(setting) }
 }
 
-const waiting: ReadonlySet<string> = new Set(['on', 'local', 'remote_write', 'remote_apply', 'true', 'yes', '1'])
+/** Values of synchronous_commit under which a commit is acknowledged only once it is on disk. */
+export const waitingForDisk: readonly string[] = ['on', 'local', 'remote_write', 'remote_apply', 'true', 'yes', '1']
 
 /** Whether a commit under this value of synchronous_commit is acknowledged only once it is on disk. What is not known is not. */
 export function waitsForDisk(setting: string): boolean {
-  return waiting.has(setting.toLowerCase())
+  return waitingForDisk.includes(setting.toLowerCase())
 }
 
 function readLsn(text: string, inRecovery: boolean, sizes: WalSizes): Lsn {

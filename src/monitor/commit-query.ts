@@ -1,7 +1,8 @@
 // monitor/commit-query.ts — where the settings of a server let commits be acknowledged before they are on disk: what
 // `lsn_source: flush` rules out (CONSISTENCY §2.2). It sees what is stored; what a session sets by itself the doors see.
+import { waitingForDisk } from '../consistency/position-query.js'
 
-const waits = "('on', 'local', 'remote_write', 'remote_apply', 'true', 'yes', '1')"
+const waits = `(${waitingForDisk.map((value) => `'${value}'`).join(', ')})`
 
 /** No row: nothing of the kind. Else one row, in words. No privilege needed. */
 export const asynchronousQuery: string = `SELECT words FROM (
