@@ -2,9 +2,8 @@
 // that is behind in bytes and, where it is proved, in time, and about when it will be there at the pace of its replay.
 import type { ReadUnmet } from '../errors/error.js'
 import { formatLsn } from './lsn.js'
-import type { ClusterView, Position } from './position.js'
+import { stalenessOf, type ClusterView, type Position } from './position.js'
 import type { Requirement } from './requirement.js'
-import { boundOf } from './series.js'
 
 /** The replica that has come furthest, as topology's NodeSnapshot tells it. */
 export interface BestReplica {
@@ -40,7 +39,7 @@ function measure(cluster: ClusterView, asked: Requirement, best: BestReplica | n
     neededLsn: needed === null ? null : formatLsn(needed),
     bestLsn: position === null ? null : formatLsn(position.lsn),
     behindBytes: bytes,
-    staleMs: position !== null && position.timeline === cluster.timeline ? boundOf(cluster.series, position.lsn, now) : null,
+    staleMs: stalenessOf(cluster, position, now),
     etaMs: bytes === null || rate === null || rate <= 0 ? null : Math.ceil(bytes / rate),
   }
 }

@@ -2,7 +2,7 @@
 // of what its server shows, but only until that server goes through recovery again (CONSISTENCY §2.4), so it carries
 // everything that is needed to tell whether it may be used for a given connection.
 import type { Lsn } from './lsn.js'
-import type { SampleSeries } from './series.js'
+import { boundOf, type SampleSeries } from './series.js'
 
 /** A position that the monitor read. Usable for another connection only by CONSISTENCY §2.4 (see admits()). */
 export interface Position {
@@ -36,4 +36,15 @@ export interface ClusterView {
   readonly contested?: boolean
   readonly series: SampleSeries
   readonly nodes: readonly { readonly id: string; readonly position: Position | null }[]
+}
+
+/** At most how stale, in ms, whoever has come to `at` is for a read invoked at `now`; null: nothing is proved. */
+export function stalenessOf(
+  cluster: Pick<ClusterView, 'timeline' | 'contested' | 'series'>,
+  at: Pick<Position, 'timeline' | 'lsn'> | null,
+  now: number,
+): number | null {
+  const { timeline, contested = false, series } = cluster
+  if (at === null || timeline === null || at.timeline !== timeline || contested) return null
+  return boundOf(series, at.lsn, now)
 }

@@ -1,7 +1,7 @@
 // execute/replicas.ts — a replica for a read: chosen by what the monitor knows of the nodes, then asked again of the very
 // connection that was leased, since a position counts only for connections that were open when it was read (CONSISTENCY §2.4).
 import { admits, mayAdmit, type Requirement } from '../consistency/requirement.js'
-import { boundOf } from '../consistency/series.js'
+import { stalenessOf } from '../consistency/position.js'
 import type { Lease, PooledConnection } from '../pool/contract.js'
 import { choose } from '../routing/choose.js'
 import type { NodeSnapshot } from '../topology/topology.js'
@@ -38,10 +38,9 @@ export function anyReplica<C extends PooledConnection>(search: Search<C>): Promi
 export function degradedReplica<C extends PooledConnection>(search: Search<C>, maxMs: number): Promise<Grant<C> | null> {
   const meets = (bound: number | null): boolean => bound !== null && bound <= maxMs
   return first(search, 'degraded', () => {
-    const { series, timeline } = search.snapshot
+    const { snapshot, request } = search
     return {
-      node: ({ position }) =>
-        position !== null && position.timeline === timeline && meets(boundOf(series, position.lsn, search.request.invokedAt)),
+      node: ({ position }) => meets(stalenessOf(snapshot, position, request.invokedAt)),
       fits: inRecovery,
       lease: (lease) => meets(search.bound(search.proved(lease))),
     }

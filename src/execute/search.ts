@@ -2,7 +2,7 @@
 // grant. Which server it should be is decided in replicas.ts, primary.ts and ladder.ts.
 import { PointsmanError } from '../errors/error.js'
 import { requirement, usablePosition, type Requirement } from '../consistency/requirement.js'
-import { boundOf } from '../consistency/series.js'
+import { stalenessOf } from '../consistency/position.js'
 import type { ClusterConfig, NodeConfig } from '../config/config.js'
 import type { Lease, PooledConnection } from '../pool/contract.js'
 import { speaksOfNode, sqlstateOf } from '../pool/failure.js'
@@ -137,9 +137,7 @@ export class Search<C extends PooledConnection> {
 
   /** At most how stale, in ms, a server at `proved` is for this read; null: nothing is proved. */
   bound(proved: RouteTaken['position']): number | null {
-    const { timeline, series } = this.snapshot
-    if (proved === null) return null
-    return proved.timeline === timeline ? boundOf(series, proved.lsn, this.request.invokedAt) : null
+    return stalenessOf(this.snapshot, proved, this.request.invokedAt)
   }
 
   // ---- waiting

@@ -1,5 +1,5 @@
 // metrics/staleness.ts — how stale every replica is at most, at the moment of asking (CONSISTENCY §2.5).
-import { boundOf } from '../consistency/series.js'
+import { stalenessOf } from '../consistency/position.js'
 import type { ClusterSnapshot, NodeSnapshot, Topology } from '../topology/topology.js'
 
 /** Node → seconds; Infinity where nothing is proved. A server that stands in several clusters: the worst of them. */
@@ -15,8 +15,6 @@ export function replicaStaleness(topology: Topology, now: number): ReadonlyMap<s
 }
 
 function staleness(cluster: ClusterSnapshot, node: NodeSnapshot, now: number): number {
-  const { position } = node
-  if (position === null || node.role === null || cluster.timeline === null || position.timeline !== cluster.timeline) return Infinity
-  const bound = boundOf(cluster.series, position.lsn, now)
+  const bound = node.role === null ? null : stalenessOf(cluster, node.position, now)
   return bound === null ? Infinity : bound / 1000
 }

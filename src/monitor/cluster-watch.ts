@@ -4,7 +4,7 @@ import type { ClusterConfig } from '../config/config.js'
 import type { Catalog } from '../catalog/catalog.js'
 import { formatLsn, type Lsn } from '../consistency/lsn.js'
 import { positionProvider } from '../consistency/position-provider.js'
-import { boundOf } from '../consistency/series.js'
+import { stalenessOf } from '../consistency/position.js'
 import type { Observer } from '../observe/events.js'
 import { Acknowledged } from '../topology/acknowledged.js'
 import {
@@ -377,11 +377,9 @@ export class ClusterWatch {
   }
 
   #staleness(id: string): void {
-    const { series, timeline, nodes } = this.#snapshot
-    const node = nodes.find((candidate) => candidate.id === id)
+    const node = this.#snapshot.nodes.find((candidate) => candidate.id === id)
     if (node === undefined || node.role === 'primary') return
-    const lsn = node.position?.timeline === timeline ? node.position.lsn : null
-    const bound = lsn === null ? null : boundOf(series, lsn, this.#parts.now())
+    const bound = stalenessOf(this.#snapshot, node.position, this.#parts.now())
     this.#parts.observer.emit('node.staleness', { cluster: node.cluster, node: id, seconds: bound === null ? null : bound / 1_000 })
   }
 }

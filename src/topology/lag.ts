@@ -1,6 +1,6 @@
 // topology/lag.ts — how far a cluster's replicas are behind, for whoever writes in bulk and should wait for them. A replica
 // that serves nobody (down, or not of this cluster) holds nobody up; one that serves and cannot be measured does.
-import { boundOf } from '../consistency/series.js'
+import { stalenessOf } from '../consistency/position.js'
 import type { ClusterSnapshot, NodeSnapshot, Role } from './topology.js'
 
 export interface NodeLag {
@@ -29,8 +29,7 @@ function lagOfNode(cluster: ClusterSnapshot, node: NodeSnapshot, now: number): N
   const { id, role, unfit, position } = node
   if (id === cluster.primary?.id) return { node: id, role, ms: 0, ignored: null }
   if (unfit !== null || role !== 'replica') return { node: id, role, ms: null, ignored: unfit ?? 'its role is not known' }
-  const comparable = position !== null && position.timeline === cluster.timeline && !cluster.contested
-  return { node: id, role, ms: comparable ? boundOf(cluster.series, position.lsn, now) : null, ignored: null }
+  return { node: id, role, ms: stalenessOf(cluster, position, now), ignored: null }
 }
 
 function worst(cluster: ClusterSnapshot, nodes: readonly NodeLag[]): number | null {

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { NodeConfig } from '../../src/config/config.js'
 import { createFloors } from '../../src/consistency/floors.js'
 import { readPolicy } from '../../src/consistency/policy.js'
+import { stalenessOf } from '../../src/consistency/position.js'
 import { mayAdmit, requirement } from '../../src/consistency/requirement.js'
 import { Acknowledged } from '../../src/topology/acknowledged.js'
 import {
@@ -173,6 +174,9 @@ t.test('I10: two promotions took the same timeline: a replica of the first meets
   t.notOk(met(again, readPolicy({ consistency: 'session' })))
   t.ok(met(again, readPolicy({ consistency: 'any' })))
   t.match(show(again).of('c').limited, /two primaries have had timeline 2/)
+  const staleness = (state: ClusterState): number | null => stalenessOf(snapshotOf(state), show(state).of('c').position, 10)
+  t.equal(staleness(followed), 5)
+  t.equal(staleness(again), null, 'and nobody is told that it is proved to be this far behind')
   const third = after(
     again,
     ['d', says({ primary: true, timeline: 3, at: 12, lsn: 210n })],
