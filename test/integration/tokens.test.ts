@@ -531,8 +531,12 @@ t.test('I1: across processes also when the primary fails between the export and 
   const [next, behind] = replicas as [(typeof replicas)[0], (typeof replicas)[0]]
   await write(writer, before + 1)
   const token = await tokenOf(writer)
+  const stranded = await here.connect()
   await main.waitCaughtUp()
   await main.primary.stop('immediate')
+  await stranded.query(`SET pointsman.token = '${forged({ lsn: null })}'`)
+  const open = await tokenOf(stranded)
+  t.match(entriesOf(open), [{ cluster: 'main', timeline: 1, lsn: null }], 'without a primary it says that all that is written is asked for')
   await next.promote()
   await behind.follow(next)
   await until('the other is proved on the new timeline', async () => {
@@ -552,5 +556,8 @@ t.test('I1: across processes also when the primary fails between the export and 
   const hopped = await served.connect(t)
   await hopped.query(`SET pointsman.token = '${newer}'`)
   t.equal(await n(hopped), before + 2, 'and back')
+  const asking = await served.connect(t)
+  await asking.query(`SET pointsman.token = '${open}'`)
+  t.equal(await n(asking), before + 2, 'with the token that was told without a primary')
   t.equal(await n(await here.connect()), before + 1, 'without it: the old state')
 })
