@@ -156,6 +156,13 @@ t.test('a write that ran twice, and one that happened although its error says it
   t.end()
 })
 
+t.test('an internal error is a violation, whatever was promised', (t) => {
+  t.same(found([read(0, [0], { outcome: 'error', error: 'XX000', promised: any, seen: null })], survived()), ['defect'])
+  t.same(found([write(0, 1, { outcome: 'unknown', error: 'XX000' })], survived()), ['defect'])
+  t.same(found([read(0, [0], { outcome: 'error', error: '57P01' })], survived()), [])
+  t.end()
+})
+
 t.test('what a door says of its route', (t) => {
   t.same(readRoute('replica 127.0.0.1:5432 of main (bound 12 ms, after wait): read: session'), {
     node: '127.0.0.1:5432',

@@ -6,7 +6,7 @@
 import { firstIndex } from '../../consistency/first-index.js'
 import type { Operation } from './history.js'
 
-export type Invariant = 'I1' | 'I2' | 'I3' | 'bound' | 'strong' | 'I13' | 'I14' | 'once' | 'outcome' | 'lost'
+export type Invariant = 'I1' | 'I2' | 'I3' | 'bound' | 'strong' | 'I13' | 'I14' | 'once' | 'outcome' | 'lost' | 'defect'
 
 export interface Violation {
   readonly invariant: Invariant
@@ -38,6 +38,9 @@ export interface Verdict {
   /** By operation id: for how long, in ms, the oldest acknowledged write that the read did not show had been acknowledged. */
   readonly staleness: ReadonlyMap<number, number>
 }
+
+/** An internal error: no promise was broken, and none was kept. */
+const internal = 'XX000'
 
 /** What a door says of a bound may be rounded to whole milliseconds. */
 const roundedMs = 0.5
@@ -130,6 +133,7 @@ class Check {
   #alone(operation: Operation): void {
     const { seen, torn, outcome } = operation
     if (torn !== null) this.#tell('I13', operation, torn)
+    if (operation.error === internal) this.#tell('defect', operation, 'ended with an internal error')
     this.#oneServer(operation)
     if (seen === null || outcome !== 'ok' || operation.kind === 'write') return
     const { consistency, maxStalenessMs } = operation.promised

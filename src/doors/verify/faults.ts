@@ -61,44 +61,63 @@ export async function injectFaults(parts: FaultParts): Promise<FaultReport> {
 
 async function inject(kind: FaultKind, { cluster, random }: FaultParts, hold: () => number): Promise<void> {
   const replica = cluster.replicas[Math.floor(random() * cluster.replicas.length)]
-  if (replica === undefined) return
+  if (replica === undefined) throw new Error(`cluster ${cluster.id} has no replica`)
+  const { primary } = cluster
   switch (kind) {
     case 'pause-replay':
-      await replica.pauseReplay()
-      return held(hold(), () => replica.resumeReplay())
+      return held(
+        () => replica.pauseReplay(),
+        hold(),
+        () => replica.resumeReplay(),
+      )
     case 'kill-replica':
-      await replica.kill9()
-      return held(hold() / 2, () => replica.start())
+      return held(
+        () => replica.kill9(),
+        hold() / 2,
+        () => replica.start(),
+      )
     case 'kill-replica-backend':
       return killBackend(replica)
     case 'cut-link':
-      await replica.cutLink()
-      return held(hold(), () => replica.restoreLink())
+      return held(
+        () => replica.cutLink(),
+        hold(),
+        () => replica.restoreLink(),
+      )
     case 'freeze-replica':
-      await replica.freeze()
-      return held(hold() / 2, () => replica.thaw())
+      return held(
+        () => replica.freeze(),
+        hold() / 2,
+        () => replica.thaw(),
+      )
     case 'restart-replica':
       return replica.restart('fast')
-    case 'kill-primary': {
-      const { primary } = cluster
-      await primary.kill9()
-      return held(hold() / 4, () => primary.start())
-    }
+    case 'kill-primary':
+      return held(
+        () => primary.kill9(),
+        hold() / 4,
+        () => primary.start(),
+      )
     case 'promote':
       return failOver(cluster, hold() / 4)
   }
 }
 
-async function held(ms: number, undo: () => Promise<void>): Promise<void> {
+/** Does it, and undoes it `ms` later. */
+async function held(begin: () => Promise<void>, ms: number, undo: () => Promise<void>): Promise<void> {
+  await begin()
   await sleep(ms)
   await undo()
 }
 
 /** The server under it goes through recovery, with the same postmaster. */
 async function killBackend(node: EmbeddedNode): Promise<void> {
-  const [row] = await node.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> 'postgres' LIMIT 1")
-  const pid = Number(row?.['pid'])
-  if (!(pid > 0)) return
+  let pid = 0
+  await until(`somebody is connected to ${node.id}`, async () => {
+    const [row] = await node.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> 'postgres' LIMIT 1")
+    pid = Number(row?.['pid'] ?? 0)
+    return pid > 0
+  })
   await node.killBackend(pid, 'kill')
   await until(`${node.id} answers again`, () =>
     node
