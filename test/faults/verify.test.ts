@@ -1,6 +1,6 @@
 // `pointsman verify` as people run it, for a short while: every fault is injected once, and no promise is broken. I1, I2, I3,
 // I13 and I14 on real servers, through both doors.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { main } from '../../src/doors/cli/main.js'
@@ -32,7 +32,7 @@ interface Told {
   readonly lost: number
   readonly violations: readonly { readonly what: string }[]
   readonly faults: Readonly<Record<string, number>>
-  readonly policies: readonly { readonly policy: string; readonly door: string; readonly reads: number }[]
+  readonly policies: readonly { readonly policy: string; readonly door: string; readonly reads: number; readonly writes: number }[]
 }
 
 t.test('I1, I2, I3, I13, I14: no violation while servers are killed, cut off, frozen and replaced', async (t) => {
@@ -44,6 +44,9 @@ t.test('I1, I2, I3, I13, I14: no violation while servers are killed, cut off, fr
   t.equal(report.lost, 0, 'commits wait for a replica')
   t.same(Object.keys(report.faults).sort(), [...faultKinds].sort())
   t.ok(report.reads > 200 && report.writes > 20, `${String(report.reads)} reads, ${String(report.writes)} writes`)
+  const doors = report.policies.map(({ door, policy, reads, writes }) => ({ of: `${policy} ${door}`, done: reads + writes, writes }))
+  const idle = doors.filter(({ of, done, writes }) => done === 0 || (writes === 0 && !/^(any|bounded 5s|long result) /.test(of)))
+  t.same(idle, [], 'every policy was read and written by, through both doors')
   const history = readFileSync(join(cwd, 'history.ndjson'), 'utf8')
     .trimEnd()
     .split('\n')
@@ -77,6 +80,13 @@ databases:
   const { primary } = running.cluster('main')
   const schemas = "SELECT 1 FROM pg_namespace WHERE nspname = 'pointsman_verify'"
   t.same(await primary.sql(schemas), [])
+
+  if (existsSync('/dev/full')) {
+    const full = await verify(cwd, '-c', 'p.yaml', '--for', '100ms', '--out', '/dev/full')
+    t.equal(full.code, 1)
+    t.match(full.err, /the history is not whole: cannot write \/dev\/full: ENOSPC/)
+    t.match(full.out, /, 0 violations\n$/, 'the report is told all the same')
+  }
 
   await primary.sql('CREATE SCHEMA pointsman_verify')
   const there = await verify(cwd, '-c', 'p.yaml', '--for', '1s', '--out', 'h.ndjson')

@@ -4,6 +4,7 @@ import { createWriteStream } from 'node:fs'
 import { resolve } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { finished } from 'node:stream/promises'
 import type pg from 'pg'
 import type { Config, UserConfig } from '../../config/config.js'
 import { validateConfig } from '../../config/validate.js'
@@ -61,23 +62,28 @@ type Settings = Pick<RunParts, 'forMs' | 'seed' | 'pg' | 'say' | 'stop'>
 async function verifyTarget(target: Target, settings: Settings, options: VerifyOptions, io: Io): Promise<ExitCode> {
   const path = resolve(io.cwd, options.out ?? `pointsman-verify-${stamp()}.ndjson`)
   const file = createWriteStream(path)
-  const failed = once(file, 'error').then(([error]) => Promise.reject(error as Error))
-  failed.catch(() => undefined)
+  // Told where it is opened, and where it is ended.
+  file.on('error', () => undefined)
   const record = (operation: Operation): void => void file.write(`${JSON.stringify(operation)}\n`)
-  await Promise.race([once(file, 'open'), failed]).catch((error: unknown) => {
-    throw usage(`cannot write ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+  await once(file, 'open').catch((error: unknown) => {
+    throw usage(`cannot write ${path}: ${codeOf(error)}`)
   })
   const result = await run({ ...target, ...settings, record }).catch((error: unknown) => {
     throw error instanceof SetupError ? new CommandError(exit.no, error.message) : error
   })
   file.end()
-  await once(file, 'close')
+  const failure: unknown = await finished(file).catch((error: unknown) => error)
   const report = makeReport(result.history, result.verdict, result.faults)
   const notes = [...target.notes, `seed: ${String(settings.seed)}`, `history: ${path}`]
   io.out(
     options.json === true ? JSON.stringify({ ...report, notes, history: path, seed: settings.seed }, null, 2) : printReport(report, notes),
   )
+  if (failure !== undefined) throw new CommandError(exit.no, `the history is not whole: cannot write ${path}: ${codeOf(failure)}`)
   return report.violations.length === 0 ? exit.done : exit.no
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error)
 }
 
 // ---- servers
