@@ -42,6 +42,9 @@ export type TransactionState =
       readonly overrides: PolicyOverride
     }
 
+/** What makes a server's transaction fail when one of its statements was refused here. */
+export const poison = 'pointsman refused a statement of this transaction'
+
 export const idle: TransactionState = { kind: 'idle' }
 
 const unsaid: TransactionMode = { readOnly: null, isolation: null, snapshot: false }

@@ -7,7 +7,7 @@
 // pool.query() has a conversation per statement that keeps nothing (`keeps` false): what would belong to a session is
 // scrubbed away, and BEGIN is refused, since its COMMIT could never find it.
 import type { EventEmitter } from 'node:events'
-import type { ReadEnd, SessionFloors } from '../../consistency/floors.js'
+import type { SessionFloors } from '../../consistency/floors.js'
 import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import { one } from '../../routing/make.js'
@@ -16,10 +16,14 @@ import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { RouteTaken } from '../../execute/contract.js'
+import { asWrite, forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { objection } from '../../execute/objection.js'
+import { readEnd } from '../../execute/read-end.js'
+import { writeBegins, writeEnds } from '../../execute/write-marks.js'
 import { sqlstateOf } from '../../pool/failure.js'
 import { takeToken, tokenOf, tokenResolved } from '../../runtime/session-token.js'
 import { asynchronousCommit, startsAsynchronous } from '../../session/asynchronous-commit.js'
+import { mayCommit } from '../../session/commits.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settleStatement, type Session } from '../../session/session.js'
 import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
@@ -33,6 +37,7 @@ import {
   idle,
   lose,
   modeOf,
+  poison,
   recover,
   withMode,
   type TransactionMode,
@@ -52,10 +57,6 @@ import { withRouteOptions } from './route-hints.js'
 
 export type Answer = PgResult | PgResult[] | undefined
 
-/** A read may be sent to this many servers in turn. */
-const maxAttempts = 4
-/** What makes a server's transaction fail when one of its statements was refused here. */
-const poison = 'pointsman refused a statement of this transaction'
 /** A cursor that is still open when its client leaves has this long to be read to its end. */
 const streamGraceMs = 1000
 /** A token that needs a sample waits for it no longer than this. */
@@ -433,7 +434,7 @@ export class Conversation {
       const sent = await this.#sendOn(hold, request, wanted)
       const rerun = this.#settle(hold, request, wanted, sent, repeatable)
       if (rerun === null) return this.#given(sent)
-      if (rerun === 'primary') wanted = onPrimary(wanted)
+      if (rerun === 'primary') wanted = asWrite(wanted)
       else request.avoid.add(hold.route.node)
     }
   }
@@ -497,7 +498,7 @@ export class Conversation {
     if (hold.connection.evidence.asynchronous === true) request.ground.generation.asynchronousCommit(hold.cluster, startsAsynchronous)
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
-    if (plan.writes) this.#markWrite(hold, plan)
+    if (plan.writes) writeBegins(hold, plan, this.#core.cache, this.#floors)
     const { filling } = request
     if (filling !== null) this.#fill(filling, hold, plan)
     const sent = await this.#send(hold, filling?.query ?? request.query)
@@ -508,7 +509,7 @@ export class Conversation {
     }
     const status = await hold.connection.settled()
     if (filling !== null && status === 'I' && sent.ok && sent.result !== undefined && !Array.isArray(sent.result))
-      filling.complete(hold, sent.result, this.#readEnd(hold, request))
+      filling.complete(hold, sent.result, readEnd(hold, request.startedAt, this.#core.now()))
     return { ...sent, status, written: true }
   }
 
@@ -516,13 +517,6 @@ export class Conversation {
   #fill(filling: CachedRead, hold: Hold, { keptOn }: OnePlan): void {
     if (keptOn === null) filling.close()
     else filling.sent(hold)
-  }
-
-  #readEnd(hold: Hold, request: Request): ReadEnd {
-    const { node, role } = hold.route
-    const { openedAt, postmasterStart } = hold.connection.evidence
-    const startedAt = Math.max(request.startedAt, hold.since)
-    return { node, role, openedAt, postmasterStart, startedAt, endedAt: this.#core.now() }
   }
 
   /** Brings the connection to where the client believes to be. */
@@ -580,7 +574,7 @@ export class Conversation {
   /** Null: this is the answer. Else nothing was given out, and it is to be sent again. */
   #settle(hold: Hold, request: Request, plan: OnePlan, sent: SentOn, repeatable: boolean): 'primary' | 'elsewhere' | null {
     if (sent.status === null) return this.#settleLost(hold, request, sent, repeatable)
-    const rerun = repeatable && !sent.ok && request.query.kind === 'plain' ? rerunFor(sent.error, hold) : null
+    const rerun = repeatable && !sent.ok && request.query.kind === 'plain' ? rerunFor(sqlstateOf(sent.error), hold.route.role) : null
     if (rerun === 'primary') {
       this.#core.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.understood.shape.id })
     }
@@ -599,10 +593,8 @@ export class Conversation {
 
   #settleLost(hold: Hold, request: Request, sent: SentOn, repeatable: boolean): 'elsewhere' | null {
     const { transaction } = this.#session ?? request.ground.fresh
-    const commits = request.understood.shape.statements?.some((statement) => transactionFacts(statement)?.op === 'commit') === true
-    const unknown = hold.writing && sent.written && (transaction.kind === 'idle' || commits)
-    // A connection that was open before the statement came says nothing of its server now, and a pool has only so many of them.
-    if (hold.connection.evidence.openedAt < request.startedAt) request.attempts -= 1
+    const unknown = hold.writing && sent.written && (transaction.kind === 'idle' || mayCommit(request.understood))
+    forgive(request, hold)
     const moves = transaction.kind !== 'open' && request.query.kind === 'plain' && sent.given !== true
     const again = moves && (!sent.written || repeatable) && request.attempts < maxAttempts
     this.#lost(hold, request, again)
@@ -616,27 +608,11 @@ export class Conversation {
   #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
     if (status === 'I') this.#writeEnded(hold)
     if (!plan.readsData) return
-    this.#floors.readEnded(hold.cluster, this.#readEnd(hold, request))
-  }
-
-  /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
-  #markWrite(hold: Hold, { sticky, changes }: OnePlan): void {
-    hold.writing = true
-    hold.changes ??= new Set()
-    hold.changes.add(changes)
-    this.#core.cache.writeBegun(hold.cluster, changes)
-    if (!sticky || hold.marked) return
-    hold.marked = true
-    this.#floors.writeStarted(hold.cluster)
+    this.#floors.readEnded(hold.cluster, readEnd(hold, request.startedAt, this.#core.now()))
   }
 
   #writeEnded(hold: Hold): void {
-    hold.writing = false
-    for (const changes of hold.changes ?? []) this.#core.cache.writeEnded(hold.cluster, changes, this.#core.now())
-    hold.changes = null
-    if (!hold.marked) return
-    hold.marked = false
-    this.#floors.writeEnded(hold.cluster, this.#core.now())
+    writeEnds(hold, this.#core.cache, this.#floors, this.#core.now())
   }
 
   /** What the statements that ended changed in the session, and on the connection they ran on. */
@@ -794,21 +770,6 @@ function parameterText(parameters: ParameterSource | null): ParameterText {
 function ownless(values: Settings): Settings {
   for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
   return values
-}
-
-/** Errors of a replica that say "not here" rather than "not at all". */
-function rerunFor(error: unknown, hold: Hold): 'primary' | 'elsewhere' | null {
-  if (hold.route.role !== 'replica') return null
-  const code = sqlstateOf(error)
-  if (code === '25006') return 'primary'
-  // A conflict with recovery cancels what runs on a standby.
-  return code === '40001' || code === '40P01' ? 'elsewhere' : null
-}
-
-/** It turned out to write: from here on it is treated as what it is. */
-function onPrimary(plan: OnePlan): OnePlan {
-  const added = why('write', 'a replica refused it as a write (25006)')
-  return { ...plan, role: 'primary', writes: true, keptOn: null, changes: null, why: [...plan.why, added] }
 }
 
 /** pg's own `query_timeout`. */

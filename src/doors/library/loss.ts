@@ -1,14 +1,13 @@
 // doors/library/loss.ts — what the user hears when the connection under a statement is gone: an error of the catalogue, also where pg
 // itself tells it (to a cursor or a stream), with whatever pg or the system said as its cause.
-import { PointsmanError } from '../../errors/error.js'
+import type { PointsmanError } from '../../errors/error.js'
+import { lossError } from '../../execute/loss-error.js'
 import { sqlstateOf } from '../../pool/failure.js'
 import type { Hold } from './hold.js'
 
-/** A replica may go at any time, and its users hear what its own shutdown would tell them. `unknown`: a write may have run. */
+/** `unknown`: a write may have run. */
 export function lossOf(hold: Hold, unknown: boolean, cause: unknown): PointsmanError {
-  const values = { node: hold.route.node, cluster: hold.cluster }
-  const key = unknown ? 'outcome_unknown' : hold.route.role === 'replica' ? 'replica_lost' : 'connection_lost'
-  return new PointsmanError(key, { values, ...(cause === undefined ? {} : { cause }) })
+  return lossError(hold.route, unknown, cause === undefined ? {} : { cause })
 }
 
 /** From now on a submittable hears `lossOf()` where pg would tell it what a socket said. What a server said stands. */

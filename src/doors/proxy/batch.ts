@@ -9,20 +9,22 @@ import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { encodeClose, encodeDescribe, encodeFlush, encodeParse, encodeSync, renameBind, renameParse } from '../../protocol/extended.js'
+import { asWrite } from '../../execute/again.js'
 import { stickyOf } from '../../routing/batch.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
+import { mayCommit } from '../../session/commits.js'
 import type { ClientStatement, Session } from '../../session/session.js'
+import { poison } from '../../session/transaction.js'
 import { cachedBatch } from './cached-batch.js'
 import { fromCache } from './cached-read.js'
 import { answer, columnsOf, describeFrames, executeFrames } from './answer.js'
-import { poison, type Conversation, type Planned } from './conversation.js'
+import type { Conversation, Planned } from './conversation.js'
 import { errorFields } from './error-reply.js'
 import type { End, Hold } from './hold.js'
 import { MessageReader, rememberTypes, unknownParameters, type Message, type Portal } from './messages.js'
 import type { Proof } from './proved-statements.js'
 import type { Request, Running } from './request.js'
-import { asWrite } from './simple-query.js'
 import { asksToken, takeTokens, tokenParameters, tokenSampled } from './tokens.js'
 
 /** A batch longer than this is sent in steps, as if the client had flushed. */
@@ -388,7 +390,7 @@ export class Batch {
     this.#hold = hold
     this.#conversation.starting(hold, plan, request)
     if (this.#sentBytes > repeatBytes) request.repeatable = false
-    request.commits = this.#steps.some((step) => step.messages.some(commits))
+    request.commits = this.#steps.some((step) => step.messages.some(committing))
     return hold
   }
 
@@ -779,9 +781,6 @@ function elsewhere(hold: Hold, plan: OnePlan): PointsmanError {
   })
 }
 
-function commits(message: Message): boolean {
-  if (message.kind !== 'execute') return false
-  const [statement] = message.statement?.understood.shape.statements ?? []
-  const detail = statement?.detail
-  return detail?.kind === 'transaction' && (detail.transaction.op === 'commit' || detail.transaction.op === 'prepare-transaction')
+function committing(message: Message): boolean {
+  return message.kind === 'execute' && message.statement !== null && mayCommit(message.statement.understood)
 }

@@ -5,7 +5,7 @@
 //             ▲                                            │
 //             └──────────── once more elsewhere ◀──────────┘  only while nothing was forwarded and nothing written
 import type { ResultCache } from '../../cache/result-cache.js'
-import { createFloors, type ReadEnd, type SessionFloors } from '../../consistency/floors.js'
+import { createFloors, type SessionFloors } from '../../consistency/floors.js'
 import { asOverride, type PolicyOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
@@ -17,7 +17,11 @@ import type { OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { AcquireRequest, Grant, RouteTaken } from '../../execute/contract.js'
+import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
+import { lossError } from '../../execute/loss-error.js'
 import { objection } from '../../execute/objection.js'
+import { readEnd } from '../../execute/read-end.js'
+import { writeBegins, writeEnds } from '../../execute/write-marks.js'
 import type { Identity } from '../../pool/contract.js'
 import type { ClientLogin, Generation, Runtime } from '../../runtime/contract.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
@@ -25,7 +29,7 @@ import { settleStatement, Session, type ClientStatement, type Greeting } from '.
 import { asynchronousCommit, startsAsynchronous } from '../../session/asynchronous-commit.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
-import { afterReady, fail, modeOf, readyByte, withMode, type TransactionMode } from '../../session/transaction.js'
+import { afterReady, fail, modeOf, poison, readyByte, withMode, type TransactionMode } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
 import type { ClusterSnapshot } from '../../topology/topology.js'
@@ -69,8 +73,6 @@ export interface ConversationParts {
 
 /** A write whose client has left is given this long to end. */
 const orphanMs = 60_000
-/** A read may be sent to this many servers in turn. */
-const maxAttempts = 4
 
 const readyFrames: Readonly<Record<TransactionStatus, Uint8Array>> = {
   I: encodeReadyForQuery('I'),
@@ -81,9 +83,6 @@ const readyFrames: Readonly<Record<TransactionStatus, Uint8Array>> = {
 /** Fixed for a server's life or told as the primary's: never passed on from whichever server answers. */
 const fixedParameters: ReadonlySet<string> = new Set(['server_version', 'server_encoding', 'integer_datetimes', 'in_hot_standby'])
 const roleParameters: ReadonlySet<string> = new Set(['is_superuser', 'session_authorization'])
-
-/** What makes a server's transaction fail when one of its statements was refused here. */
-export const poison = 'pointsman refused a statement of this transaction'
 
 export class Conversation implements HoldOwner {
   readonly session: Session
@@ -436,31 +435,15 @@ export class Conversation implements HoldOwner {
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#pin(hold, plan.pins)
-    if (plan.writes) this.#markWrite(hold, plan)
+    if (plan.writes) writeBegins(hold, plan, this.cache, this.floors)
     this.#record(hold, plan, request)
     this.#mode = modeOf(this.session.transaction)
     this.#overrides = asOverride(plan.policy)
   }
 
-  /** Before a write is sent. In a transaction one sticky write makes all of it sticky. */
-  #markWrite(hold: Hold, { sticky, changes }: OnePlan): void {
-    hold.writing = true
-    hold.changes ??= new Set()
-    hold.changes.add(changes)
-    this.cache.writeBegun(hold.cluster, changes)
-    if (!sticky || hold.marked) return
-    hold.marked = true
-    this.floors.writeStarted(hold.cluster)
-  }
-
   /** Its transaction is over, whatever became of it. */
   #endWrite(hold: Hold, now: number): void {
-    hold.writing = false
-    for (const changes of hold.changes ?? []) this.cache.writeEnded(hold.cluster, changes, now)
-    hold.changes = null
-    if (!hold.marked) return
-    hold.marked = false
-    this.floors.writeEnded(hold.cluster, now)
+    writeEnds(hold, this.cache, this.floors, now)
   }
 
   /**
@@ -493,7 +476,7 @@ export class Conversation implements HoldOwner {
   #settleFloors(hold: Hold, plan: OnePlan, request: Request, status: TransactionStatus): void {
     const endedAt = this.now()
     if (status === 'I') this.#endWrite(hold, endedAt)
-    if (plan.readsData) this.floors.readEnded(hold.cluster, readEnd(hold, request, endedAt))
+    if (plan.readsData) this.floors.readEnded(hold.cluster, readEnd(hold, request.startedAt, endedAt))
   }
 
   /** The reply to what is about to be sent is held, where it may be kept. */
@@ -511,7 +494,7 @@ export class Conversation implements HoldOwner {
     const cluster = this.#clusterNow(hold.cluster)
     hold.recording = null
     if (cluster === undefined || end.kind === 'lost' || end.error !== null || end.withheld || end.status !== 'I') return
-    request.recording?.complete(readEnd(hold, request, this.now()), cluster)
+    request.recording?.complete(readEnd(hold, request.startedAt, this.now()), cluster)
   }
 
   /** Also when this client holds no generation any more. */
@@ -570,7 +553,6 @@ export class Conversation implements HoldOwner {
     const { kind } = this.session.transaction
     const pinned = hold.pins.size > 0
     this.#drop(hold, loss.reason)
-    const values = { node: hold.route.node, cluster: hold.cluster }
     const unknown = wrote && (kind === 'idle' || request.commits)
     forgive(request, hold)
     const ends = kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)
@@ -579,7 +561,7 @@ export class Conversation implements HoldOwner {
     if (ends) {
       // Its session state, or a result half told, died with the connection: as a server's own end would close it.
       if (loss.torn) this.output.silence()
-      this.endWith(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(hold, loss))
+      this.endWith(lostError(hold, loss, unknown))
       return false
     }
     if (moves) {
@@ -589,7 +571,7 @@ export class Conversation implements HoldOwner {
     }
     if (kind === 'idle') this.session.settings = settle(this.session.settings, { kind: 'rollback' })
     else this.session.transaction = fail(this.session.transaction)
-    this.tell(errorFields(unknown ? new PointsmanError('outcome_unknown', { values }) : lostError(hold, loss)))
+    this.tell(errorFields(lostError(hold, loss, unknown)))
     return false
   }
 
@@ -634,7 +616,7 @@ export class Conversation implements HoldOwner {
   }
 
   #sendAgain(hold: Hold, fields: ErrorFields, expect: ExpectReply, request: Request): boolean {
-    const rerun = rerunFor(fields, expect, hold)
+    const rerun = rerunFor(fields.code, hold.route.role) ?? prepareAgain(fields, expect)
     if (rerun === 'prepare' && fields.code !== '26000' && request.onStalePlan?.() === false) return false
     const allowed = rerun === 'prepare' ? this.session.transaction.kind === 'idle' && request.attempts < maxAttempts : request.repeatable
     if (rerun === null || !allowed) return false
@@ -878,22 +860,8 @@ interface Told {
   readonly values: Settings
 }
 
-function readEnd(hold: Hold, request: Request, endedAt: number): ReadEnd {
-  const { node, role } = hold.route
-  const { openedAt, postmasterStart } = hold.connection.evidence
-  return { node, role, openedAt, postmasterStart, startedAt: Math.max(request.startedAt, hold.since), endedAt }
-}
-
 function routeOf(hold: Hold, { why: reasons }: OnePlan): RouteTaken {
   return hold.route.why === reasons ? hold.route : { ...hold.route, why: reasons }
-}
-
-/**
- * A connection that was open before the statement came says nothing of its server now: a pool is full of those when one dies, and
- * there are only so many of them.
- */
-function forgive(request: Request, hold: Hold): void {
-  if (hold.connection.evidence.openedAt < request.startedAt) request.attempts -= 1
 }
 
 /** There is but one primary: a lost connection to it is simply opened again. */
@@ -954,21 +922,13 @@ function effectOf(
   return settleStatement(settle(state, { kind: 'begin' }), statement, tag, parameter)
 }
 
-/** A replica may go at any time, and its clients hear what its own shutdown would tell them. */
-function lostError(hold: Hold, { error }: Loss): PointsmanError {
-  const values = { node: hold.route.node, cluster: hold.cluster }
-  const detail = error === null ? {} : { detail: `The server said: ${error.message} (${error.code})` }
-  return new PointsmanError(hold.route.role === 'replica' ? 'replica_lost' : 'connection_lost', { values, ...detail })
+/** `unknown`: a write may have run. */
+function lostError(hold: Hold, { error }: Loss, unknown = false): PointsmanError {
+  return lossError(hold.route, unknown, error === null || unknown ? {} : { detail: `The server said: ${error.message} (${error.code})` })
 }
 
-/** Errors that say "not here" rather than "not at all". */
-function rerunFor(fields: ErrorFields, expect: ExpectReply, hold: Hold): Request['rerun'] {
-  if (hold.route.role === 'replica') {
-    if (fields.code === '25006') return 'primary'
-    // A conflict with recovery cancels what runs on a standby.
-    if (fields.code === '40001' || fields.code === '40P01') return 'elsewhere'
-  }
-  // The plan of a statement that we prepared for somebody, somewhere, earlier: the client never saw that.
+/** The plan of a statement that we prepared for somebody, somewhere, earlier: the client never saw that. */
+function prepareAgain(fields: ErrorFields, expect: ExpectReply): 'prepare' | null {
   const prepared = expect.reply === 'bind' || expect.reply === 'execute' || expect.reply === 'describe-statement'
   if (prepared && (fields.code === '26000' || (fields.code === '0A000' && fields.message.includes('cached plan')))) return 'prepare'
   return null

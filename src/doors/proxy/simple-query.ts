@@ -1,8 +1,10 @@
 // doors/proxy/simple-query.ts — one Query message: answered here, refused, or sent as it came to one server.
 import { PointsmanError } from '../../errors/error.js'
 import { decodeQuery } from '../../protocol/query.js'
+import { asWrite } from '../../execute/again.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
+import { mayCommit } from '../../session/commits.js'
 import type { ParameterText } from '../../session/settings.js'
 import type { Understood } from '../../sql/statement.js'
 import { answer, answerable, describeFrames, executeFrames, type Answer } from './answer.js'
@@ -137,7 +139,7 @@ class SimpleQuery {
     this.#conversation.starting(hold, plan, request)
     request.complete = true
     request.running = counted(this.#understood)
-    request.commits = this.#understood.shape.statements?.some(endsTransaction) ?? true
+    request.commits = mayCommit(this.#understood)
     hold.unnamed = null
     const expect: ExpectReply = { act: 'forward', reply: 'query' }
     const ended = hold.end(expect)
@@ -168,17 +170,6 @@ function reply(conversation: Conversation, given: Answer): void {
   const { output } = conversation
   if (given.columns !== null) output.write(describeFrames(given.columns))
   for (const frame of executeFrames(given)) output.write(frame)
-}
-
-/** A read that turned out to write: the primary, and no second try. */
-export function asWrite(plan: OnePlan): OnePlan {
-  const added = { rule: 'write', detail: 'a replica refused it as a write' }
-  return { ...plan, role: 'primary', writes: true, keptOn: null, changes: null, why: [...plan.why, added] }
-}
-
-function endsTransaction(statement: NonNullable<Understood['shape']['statements']>[number]): boolean {
-  const { detail } = statement
-  return detail.kind === 'transaction' && (detail.transaction.op === 'commit' || detail.transaction.op === 'prepare-transaction')
 }
 
 /** Every statement of a Query ends with one CommandComplete, in order. */
