@@ -319,7 +319,9 @@ t.test('throttle: bulk writers wait for the replicas', async (t) => {
   await resume()
   await waiting
   t.ok(((await pool.lag()).worstMs ?? Infinity) < 2_000)
-  await t.rejects(pool.throttle({ cluster: 'elsewhere' }), RangeError)
+  const unknown = { code: '42704', message: 'cluster "elsewhere" does not exist', hint: 'There are: main.' }
+  await t.rejects(pool.throttle({ cluster: 'elsewhere' }), unknown)
+  await t.rejects(pool.lag('elsewhere'), unknown)
   await t.rejects(pool.throttle({ maxLag: 'soon' }), TypeError)
 })
 

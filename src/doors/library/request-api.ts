@@ -6,7 +6,7 @@ import type { Core } from './core.js'
 import { expressMiddleware, fastifyPlugin, koaMiddleware } from './middleware.js'
 import { LiveSession } from './live-session.js'
 import type { RequestApi, RequestSession, RouteOptions, RouterSessions } from './request-types.js'
-import { throttle } from './throttle.js'
+import { lagOf, throttle } from './throttle.js'
 import { transact, type TransactionClient } from './transact.js'
 import { withToken } from './with-token.js'
 
@@ -62,7 +62,5 @@ export function requestApi<Client extends TransactionClient>(
 async function lag(core: Core, cluster?: string): Promise<ClusterLag> {
   const { runtime } = await core.ready()
   const id = cluster ?? clustersOf(core.home().database)[0] ?? ''
-  const found = runtime.lag(id)
-  if (found === null) throw new RangeError(`no cluster ${id} in the configuration`)
-  return found
+  return lagOf(runtime, id)
 }

@@ -151,7 +151,7 @@ export interface RequestApi<Client> {
   fastify(options?: MiddlewareOptions): FastifyPlugin
   /** Resolves when every replica that serves is proved to be at most `maxLag` behind. Rejects with PointsmanError `replicas_behind`, or `signal.reason`. */
   throttle(options?: ThrottleOptions): Promise<void>
-  /** How far the replicas of a cluster (default: the database's first) are behind. Throws RangeError for an unknown one. */
+  /** How far the replicas of a cluster (default: the database's first) are behind. Rejects with PointsmanError 42704 for an unknown one. */
   lag(cluster?: string): Promise<ClusterLag>
   /** What operators decide while it runs: read-only clusters, older reads for a while. Resolves with the servers' first look. */
   switches(): Promise<Switches>

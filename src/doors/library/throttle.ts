@@ -4,8 +4,10 @@ import { clustersOf } from '../../config/clusters-of.js'
 import { formatDuration } from '../../consistency/duration.js'
 import { PointsmanError } from '../../errors/error.js'
 import { changedWithin } from '../../execute/changed-within.js'
+import type { Runtime } from '../../runtime/contract.js'
 import type { ClusterLag } from '../../topology/lag.js'
 import type { Core } from './core.js'
+import type { PgConnection } from './pg-connection.js'
 import type { ThrottleOptions } from './request-types.js'
 import { timeOption } from './time-option.js'
 
@@ -33,7 +35,7 @@ async function keepUp(core: Core, { cluster, maxMs, timeoutMs, stop }: Wanted): 
   for (let pause = pauseMs.first; ; pause = Math.min(pauseMs.last, pause * 2)) {
     const generation = runtime.current()
     const ids = cluster === undefined ? clustersOf(core.home(generation.config).database) : [cluster]
-    const behind = ids.map((id) => lagOf(runtime.lag(id), id)).find(({ worstMs }) => worstMs === null || worstMs > maxMs)
+    const behind = ids.map((id) => lagOf(runtime, id)).find(({ worstMs }) => worstMs === null || worstMs > maxMs)
     if (behind === undefined) return
     const left = deadline - core.now()
     if (left <= 0) throw late(behind, maxMs)
@@ -42,9 +44,12 @@ async function keepUp(core: Core, { cluster, maxMs, timeoutMs, stop }: Wanted): 
   }
 }
 
-function lagOf(lag: ClusterLag | null, id: string): ClusterLag {
-  if (lag === null) throw new RangeError(`no cluster ${id} in the configuration`)
-  return lag
+/** Throws PointsmanError for a cluster that is not there. */
+export function lagOf(runtime: Runtime<PgConnection>, id: string): ClusterLag {
+  const lag = runtime.lag(id)
+  if (lag !== null) return lag
+  const hint = `There are: ${[...runtime.current().config.clusters.keys()].join(', ')}.`
+  throw new PointsmanError('undefined_setting', { values: { what: `cluster "${id}" does not exist` }, hint })
 }
 
 function late({ cluster, worstMs, nodes }: ClusterLag, maxMs: number): PointsmanError {
