@@ -42,6 +42,8 @@ class Bench {
   /** Leases in the order in which they were asked for. */
   readonly leased: string[] = []
   checkNow: () => void = () => undefined
+  /** Whether the node itself waits for the position. */
+  waitFor: (cluster: string, node: string, lsn: bigint, ms: number) => boolean = () => false
   /** How often it was asked what is known. */
   looks = 0
   /** This login cannot connect. */
@@ -116,6 +118,7 @@ class Bench {
         this.checkNow()
         return Promise.resolve()
       },
+      waitFor: (...to: Parameters<Monitor['waitFor']>) => this.waitFor(...to),
       changed: (signal: AbortSignal) =>
         new Promise<void>((resolve, reject) => {
           this.#waiting.push(resolve)
@@ -254,6 +257,35 @@ t.test('I11: a floor that only a token claims has the primary sampled beside the
   floors.imported('main', { system: 'none', timeline: 1, lsn: 1_000_000n }, bench.now)
   await bench.read({ consistency: 'session', onUnmet: [{ step: 'wait', ms: 0 }, toPrimary] }, floors)
   t.same(bench.asked, ['r:1', 'primary sample'])
+})
+
+t.test('a replica that waits for the position by itself is asked again when it is there, and not before', async (t) => {
+  const onUnmet: LadderStep[] = [{ step: 'wait', ms: 1_000 }, { step: 'error' }]
+  const bench = new Bench(t)
+  const waits: unknown[] = []
+  bench.waitFor = (...to) => {
+    waits.push(to)
+    // Long after it would have been asked again twice.
+    setTimeout(() => bench.publish({ at: 100n }), 50)
+    return true
+  }
+  t.match((await bench.read({ ...bounded, onUnmet })).route, { role: 'replica', step: 'wait' })
+  t.same(waits, [['main', 'r:1', 100n, 1_000]], 'for what the read needs, as long as it may wait')
+  t.same(bench.asked, ['r:1', 'r:1'], 'before, and when it is there')
+  const other = new Bench(t)
+  other.checkNow = () => {
+    if (other.asked.length === 4) other.publish({ at: 100n })
+  }
+  t.match((await other.read({ ...bounded, onUnmet })).route, { role: 'replica', step: 'wait' })
+  t.equal(other.asked.length, 4, 'who cannot is asked again and again')
+  const session = createFloors()
+  session.writeStarted('main')
+  const busy = new Bench(t)
+  busy.waitFor = () => t.fail('there is no position to wait for')
+  busy.checkNow = () => {
+    if (busy.asked.length > 2) busy.now += 10
+  }
+  t.match((await busy.read({ consistency: 'session', onUnmet: [{ step: 'wait', ms: 5 }, toPrimary] }, session)).route, { role: 'primary' })
 })
 
 t.test('a role that was told too long ago is asked for again before anything is sent', async (t) => {
