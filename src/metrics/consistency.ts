@@ -2,7 +2,7 @@
 // §2.8, §2.9). Events are counted as they come; what a snapshot tells is read when somebody scrapes.
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { Events, Observer } from '../observe/events.js'
-import type { ClusterSnapshot, NodeSnapshot } from '../topology/topology.js'
+import { usableReplicas, type ClusterSnapshot, type NodeSnapshot } from '../topology/topology.js'
 import { Durations, type Tally } from './durations.js'
 
 const boundBuckets = [0, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
@@ -84,7 +84,7 @@ export function gaugeConsistency(registry: Registry, clusters: () => readonly Cl
   const byNode = (name: string, help: string, value: (node: NodeSnapshot, cluster: ClusterSnapshot) => number | null): void =>
     gauge(name, help, 'node', () => clusters().flatMap((cluster) => cluster.nodes.flatMap((node) => told(node.id, value(node, cluster)))))
 
-  byCluster('pointsman_replicas_usable', 'Replicas that may be read.', usable)
+  byCluster('pointsman_replicas_usable', 'Replicas that may be read.', (cluster) => usableReplicas(cluster).length)
   byCluster('pointsman_cluster_headless_seconds', 'Time without a proved primary; 0: there is one.', ({ headlessSince }) =>
     headlessSince === null ? 0 : Math.max(0, now() - headlessSince) / 1000,
   )
@@ -94,10 +94,6 @@ export function gaugeConsistency(registry: Registry, clusters: () => readonly Cl
 
 function told(node: string, value: number | null): readonly (readonly [string, number])[] {
   return value === null ? [] : [[node, value]]
-}
-
-function usable({ nodes }: ClusterSnapshot): number {
-  return nodes.filter(({ role, unfit }) => role === 'replica' && unfit === null).length
 }
 
 /** null: no replica, or positions that do not compare. */

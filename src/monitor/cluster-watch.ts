@@ -2,9 +2,8 @@
 // the answers is decided in topology/, which is pure; here are only the questions, and who is told.
 import type { ClusterConfig } from '../config/config.js'
 import type { Catalog } from '../catalog/catalog.js'
-import { formatLsn, type Lsn } from '../consistency/lsn.js'
+import type { Lsn } from '../consistency/lsn.js'
 import { positionProvider } from '../consistency/position-provider.js'
-import { stalenessOf } from '../consistency/position.js'
 import type { Observer } from '../observe/events.js'
 import { Acknowledged } from '../topology/acknowledged.js'
 import {
@@ -17,7 +16,6 @@ import {
   setAside,
   snapshotOf,
   type ClusterState,
-  type Handover,
 } from '../topology/cluster-state.js'
 import type { NodeEvent } from '../topology/node-state.js'
 import type { ClusterSnapshot, NodeSnapshot } from '../topology/topology.js'
@@ -28,6 +26,7 @@ import { FlushGuard } from './flush-guard.js'
 import { LsnWaiter, waitsSince } from './lsn-waiter.js'
 import type { ReadText } from './read-body.js'
 import { Poller } from './poller.js'
+import { tellChanges, tellStaleness, type Told } from './tell.js'
 
 export interface WatchParts {
   readonly connect: ConnectMonitor
@@ -66,9 +65,8 @@ export class ClusterWatch {
   #expiry: NodeJS.Timeout | undefined
   #config: ClusterConfig
   #state: ClusterState
-  #snapshot: ClusterSnapshot
-  /** The state that was last told of. */
-  #told: ClusterState
+  /** The state that was last told of, and as which it is shown. */
+  #told: Told
   #wantedAt = -Infinity
 
   constructor(config: ClusterConfig, parts: WatchParts) {
@@ -76,8 +74,7 @@ export class ClusterWatch {
     this.#config = config
     this.#state = newCluster(config.id, config.nodes, positionsKey(config))
     this.#flush = config.lsnSource === 'flush' ? new FlushGuard() : null
-    this.#snapshot = snapshotOf(this.#state)
-    this.#told = this.#state
+    this.#told = { state: this.#state, snapshot: snapshotOf(this.#state) }
     this.#catalog = new CatalogKeeper({
       cluster: config.id,
       connect: (signal) => this.#connectForCatalog(signal),
@@ -91,7 +88,7 @@ export class ClusterWatch {
   }
 
   get snapshot(): ClusterSnapshot {
-    return this.#snapshot
+    return this.#told.snapshot
   }
 
   get catalog(): Catalog | null {
@@ -269,13 +266,13 @@ export class ClusterWatch {
 
   #catalogSource(): NodeSnapshot | null {
     if (this.#config.dbname === null) return null
-    return this.#snapshot.primary ?? this.#snapshot.nodes.find((node) => node.unfit === null) ?? null
+    return this.snapshot.primary ?? this.snapshot.nodes.find((node) => node.unfit === null) ?? null
   }
 
   #observe(id: string, event: NodeEvent): void {
     this.#state = observe(this.#state, id, this.#guarded(event), this.#parts.now())
     this.#publish()
-    this.#staleness(id)
+    tellStaleness(this.#parts.observer, this.snapshot, id, this.#parts.now())
     if (this.#hasServer()) this.#catalog.start()
   }
 
@@ -301,15 +298,9 @@ export class ClusterWatch {
   }
 
   #publish(): void {
-    const before = this.#snapshot
-    const { refused, handover } = this.#told
-    this.#snapshot = snapshotOf(this.#state)
-    this.#told = this.#state
-    this.#tellNodes(before)
-    this.#tellPrimary(before)
-    this.#tellFenced(refused)
-    this.#tellReplicas(before)
-    if (this.#state.handover !== null && this.#state.handover !== handover) this.#tellLost(this.#state.handover)
+    const before = this.#told
+    this.#told = { state: this.#state, snapshot: snapshotOf(this.#state) }
+    tellChanges(this.#parts.observer, before, this.#told, this.acknowledged)
     this.#expireLater()
     this.#parts.changed()
   }
@@ -328,70 +319,6 @@ export class ClusterWatch {
     )
     if (background) this.#expiry.unref()
   }
-
-  #tellFenced(before: ReadonlyMap<string, string>): void {
-    for (const [node, reason] of this.#state.refused) {
-      if (before.get(node) !== reason) this.#parts.observer.emit('primary.fenced', { cluster: this.#config.id, node, reason })
-    }
-  }
-
-  #tellReplicas(before: ClusterSnapshot): void {
-    const [was, is] = [usableReplicas(before), usableReplicas(this.#snapshot)]
-    if (was.usable === is.usable && was.of === is.of) return
-    this.#parts.observer.emit('replicas.usable', { cluster: this.#config.id, ...is })
-  }
-
-  #tellLost({ from, to, safeUntil, at, kept }: Handover): void {
-    const { count, whole } = this.acknowledged.since(safeUntil)
-    if (count === 0) return
-    const proof = kept === null ? `nothing is known of what ${to} had of it` : `${to} is known to have had it up to ${formatLsn(kept)}`
-    const least = whole ? '' : '; there may be more'
-    this.#parts.observer.emit('writes.lost', {
-      cluster: this.#config.id,
-      possible: count,
-      from: Math.max(0, safeUntil),
-      to: at,
-      reason: `${to} follows ${from} as the primary, and ${proof}${least}`,
-    })
-  }
-
-  #tellNodes(before: ClusterSnapshot): void {
-    for (const node of this.#snapshot.nodes) {
-      const reason = troubleOf(node)
-      const old = before.nodes.find(({ id }) => id === node.id)
-      if (old?.health === node.health && old.role === node.role && troubleOf(old) === reason) continue
-      this.#parts.observer.emit('node.state', {
-        cluster: node.cluster,
-        node: node.id,
-        state: node.health,
-        role: node.role ?? 'unknown',
-        reason,
-      })
-    }
-  }
-
-  #tellPrimary(before: ClusterSnapshot): void {
-    const { id, primary, timeline } = this.#snapshot
-    if (before.primary?.id === primary?.id && (primary === null || before.timeline === timeline)) return
-    this.#parts.observer.emit('primary.changed', { cluster: id, from: before.primary?.id ?? null, to: primary?.id ?? null, timeline })
-  }
-
-  #staleness(id: string): void {
-    const node = this.#snapshot.nodes.find((candidate) => candidate.id === id)
-    if (node === undefined || node.role === 'primary') return
-    const bound = stalenessOf(this.#snapshot, node.position, this.#parts.now())
-    this.#parts.observer.emit('node.staleness', { cluster: node.cluster, node: id, seconds: bound === null ? null : bound / 1_000 })
-  }
-}
-
-function troubleOf(node: NodeSnapshot): string {
-  return node.unfit ?? node.limited ?? ''
-}
-
-/** Replicas that can answer reads at all, of those that are not the primary. */
-function usableReplicas({ nodes, primary }: ClusterSnapshot): { readonly usable: number; readonly of: number } {
-  const others = nodes.filter(({ id }) => id !== primary?.id)
-  return { usable: others.filter(({ role, unfit }) => role === 'replica' && unfit === null).length, of: others.length }
 }
 
 function positionsKey(config: ClusterConfig): string {

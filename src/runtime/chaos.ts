@@ -9,6 +9,7 @@ import type { ConnectMonitor, MonitorConnection } from '../monitor/connection.js
 import type { Monitor } from '../monitor/contract.js'
 import type { Observer } from '../observe/events.js'
 import type { Connect, PooledConnection } from '../pool/contract.js'
+import { usableReplicas } from '../topology/topology.js'
 import { Held } from './held.js'
 import { seededRandom } from './seeded-random.js'
 
@@ -136,9 +137,7 @@ export class Chaos {
   }
 
   #pause(): void {
-    const replicas = [...this.#parts.monitor().current().clusters.values()]
-      .flatMap(({ nodes }) => nodes)
-      .filter(({ role, unfit }) => role === 'replica' && unfit === null)
+    const replicas = [...this.#parts.monitor().current().clusters.values()].flatMap(usableReplicas)
     const replica = this.#oneOf(replicas)
     if (replica === undefined) return
     const { cluster, id: node } = replica

@@ -65,3 +65,8 @@ export interface Topology {
   readonly generation: number
   readonly clusters: ReadonlyMap<string, ClusterSnapshot>
 }
+
+/** Replicas that can answer reads at all. */
+export function usableReplicas({ nodes }: ClusterSnapshot): readonly NodeSnapshot[] {
+  return nodes.filter(({ role, unfit }) => role === 'replica' && unfit === null)
+}

@@ -6,7 +6,7 @@ import type { Config } from '../../config/config.js'
 import type { SwitchesSnapshot } from '../../execute/switches.js'
 import type { PoolSnapshot, RuntimeSnapshot } from '../../runtime/contract.js'
 import { lagOf } from '../../topology/lag.js'
-import type { ClusterSnapshot } from '../../topology/topology.js'
+import { usableReplicas, type ClusterSnapshot } from '../../topology/topology.js'
 import { commandForms, type ConsoleTable } from './console-command.js'
 
 export interface Table {
@@ -76,7 +76,7 @@ function clusters(shown: Shown): Table {
       primary?.id ?? null,
       timeline === null ? null : String(timeline),
       headlessSince === null ? null : String(Math.round(shown.now - headlessSince)),
-      String(cluster.nodes.filter(({ role, unfit }) => role === 'replica' && unfit === null).length),
+      String(usableReplicas(cluster).length),
       String(cluster.nodes.length),
       shown.switches.readOnly.get(id)?.message ?? shown.config.clusters.get(id)?.readOnly ?? null,
       stale === undefined ? null : formatDuration(stale.maxMs),
