@@ -79,9 +79,8 @@ function named(old: ReadonlyMap<string, unknown>, next: ReadonlyMap<string, unkn
 
 function clusterChange(old: ClusterConfig | undefined, next: ClusterConfig | undefined): ClusterChange {
   const byId = (cluster: ClusterConfig | undefined): ReadonlyMap<string, unknown> => new Map(cluster?.nodes.map((node) => [node.id, node]))
-  const keys = (
-    ['dbname', 'user', 'password', 'tls', 'monitor', 'pool', 'failover', 'reset', 'lsnSource', 'position', 'readOnly'] as const
-  ).filter((key) => !isDeepStrictEqual(old?.[key], next?.[key]))
+  const all = Object.keys({ ...old, ...next }) as (keyof ClusterConfig)[]
+  const keys = all.filter((key) => key !== 'nodes' && !isDeepStrictEqual(old?.[key], next?.[key]))
   return {
     nodes: named(byId(old), byId(next)),
     keys,

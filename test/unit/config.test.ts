@@ -191,6 +191,9 @@ t.test('a reload tells what differs', async (t) => {
   const positions = edit('lsn_source: insert', 'lsn_source: flush')
   t.same(describeDiff(positions), ['cluster main: lsn_source changed'])
   t.equal(positions.cluster.get('main')?.reconnect, false, 'the connections stay')
+  t.same(describeDiff(edit('read_only: false', 'read_only: true')), ['cluster main: read_only changed'])
+  const measured = [/ lsn_source: insert.*\n *position: wal/.exec(example)?.[0] ?? '', ' position: { heartbeat: h }'] as const
+  t.same(describeDiff(edit(...measured)), ['cluster main: position changed'])
   t.same(edit('admins: [ops]', 'admins: []').others, ['auth.admins'])
   const secret = describeDiff(edit("name: app, password: '${APP_PASSWORD}'", 'name: app, password: SECRET-2'))
   t.same(secret, ['user app changed'], 'no secret in words')

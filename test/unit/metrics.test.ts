@@ -82,6 +82,15 @@ t.test('events count, and labels stay bounded', async (t) => {
   t.notMatch(text, /secret words|tenant_/)
 })
 
+t.test('statements that share their reasons share nothing else', async (t) => {
+  const { observer, metrics } = start(() => snapshotOf([]))
+  t.teardown(() => metrics.close())
+  const others = [{ database: 'x' }, { cluster: 'side' }, { role: 'primary' }, { owner: 'team' }, { outcome: 'lost' }] as const
+  for (const other of [{}, ...others, {}]) observer.emit('query.end', { ...query, ...other })
+  const counts = [...(await metrics.text()).matchAll(/^pointsman_queries_total\{.*\} (\d+)$/gm)].map(([, count]) => Number(count))
+  t.same(counts, [2, 1, 1, 1, 1, 1])
+})
+
 t.test('what is told of consistency', async (t) => {
   const replica = node('r:1', { position: at(250n) })
   const aside = node('s:1', { position: at(300n), unfit: 'set aside: paused by chaos' })
