@@ -92,7 +92,7 @@ export function nextExpiry(cluster: ClusterState): number {
 export function reconfigure(
   cluster: ClusterState,
   nodes: readonly NodeConfig[],
-  now: number | null = null,
+  now: number,
   positions: string = cluster.positions,
 ): ClusterState {
   if (positions !== cluster.positions) return newCluster(cluster.id, nodes, positions)
@@ -113,7 +113,7 @@ export function setAside(cluster: ClusterState, node: string, reason: string | n
  * Forgets everything that has a time: the clock that it was taken by cannot be trusted across this moment. A position of the
  * primary would come back as a sample with the next event, and a role that was told before is older than it looks.
  */
-export function discardSeries(cluster: ClusterState, now: number | null = null): ClusterState {
+export function discardSeries(cluster: ClusterState, now: number): ClusterState {
   const nodes = cluster.nodes.map((state): NodeState => ({ ...state, evidence: null, position: null }))
   return settle({ ...cluster, nodes, series: emptySeries }, now)
 }
@@ -122,8 +122,7 @@ function expire(state: NodeState, now: number): NodeState {
   return state.evidence !== null && now - state.evidence.sentAt > roleExpiryMs ? { ...state, evidence: null, position: null } : state
 }
 
-/** `now`: null where no time is known, and nothing can be said of when the primary was lost. */
-function settle(cluster: ClusterState, now: number | null): ClusterState {
+function settle(cluster: ClusterState, now: number): ClusterState {
   const { primary, refused } = elect(cluster.nodes, cluster.incumbent, cluster.rivals)
   const incumbent = primary ?? cluster.incumbent
   const same = incumbent !== null && isSame(incumbent, cluster.incumbent)
@@ -140,9 +139,8 @@ function settle(cluster: ClusterState, now: number | null): ClusterState {
     rivals: rivalsAfter(cluster.nodes, primary, cluster.rivals),
     contested: same || incumbent === null ? cluster.contested : isContested(cluster, incumbent),
     series: samples,
-    // Where no time is known nothing is old enough to be compared.
-    since: !anew || incumbent === null ? cluster.since : (now ?? Infinity),
-    handover: same || before === null || incumbent === null || now === null ? cluster.handover : handover(cluster, before, incumbent, now),
+    since: !anew || incumbent === null ? cluster.since : now,
+    handover: same || before === null || incumbent === null ? cluster.handover : handover(cluster, before, incumbent, now),
   }
 }
 

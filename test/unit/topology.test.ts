@@ -252,12 +252,12 @@ t.test('a primary that crashed back starts its series anew', (t) => {
 })
 
 t.test('another configuration: what stays is kept', (t) => {
-  const more = reconfigure(healthy(), [node('a'), { ...node('b'), weight: 3 }, node('c')])
+  const more = reconfigure(healthy(), [node('a'), { ...node('b'), weight: 3 }, node('c')], 9)
   t.equal(show(more).primary?.id, 'a', 'a new node does not unseat anybody')
   t.equal(show(more).of('b').weight, 3)
   t.equal(show(more).series.samples.length, 1)
   t.equal(show(more).of('c').role, null)
-  const without = show(reconfigure(healthy(), [node('b')]))
+  const without = show(reconfigure(healthy(), [node('b')], 9))
   t.equal(without.primary, null)
   t.equal(without.timeline, null)
   t.equal(without.series.samples.length, 0)
