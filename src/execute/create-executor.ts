@@ -12,7 +12,7 @@ import { climb } from './ladder.js'
 import type { ExecutorParts } from './parts.js'
 import { primaryAtOnce, primaryOrFail } from './primary.js'
 import { readOnlyRefusal } from './read-only.js'
-import { onlyPrimaries, replica, replicaAtOnce } from './replicas.js'
+import { meets, onlyPrimaries, replica, replicaAtOnce } from './replicas.js'
 import { Search } from './search.js'
 import type { Topology } from '../topology/topology.js'
 import { WaitingLines } from './waiting-line.js'
@@ -35,6 +35,7 @@ export function createExecutor<C extends PooledConnection>(parts: ExecutorParts<
     },
     // One look for the whole decision: cheaper, and nothing in it may change under way.
     tryAcquire: (request) => atOnce(search(request, parts.monitor.current())),
+    meets: (request, lease) => meets(search(request, parts.monitor.current()), lease),
     refusal: (plan) => (plan.writes ? readOnlyRefusal(parts.config.clusters.get(plan.cluster), parts.switches) : null),
   }
 }

@@ -1,7 +1,7 @@
 // execute/executor.ts — the one entry of execution, the same for both doors: a plan in, a leased connection out.
 // The door sends on the connection, settles its session and ends the lease; a retry is acquiring again with `avoid`.
 import type { PointsmanError } from '../errors/error.js'
-import type { PooledConnection } from '../pool/contract.js'
+import type { Lease, PooledConnection } from '../pool/contract.js'
 import type { OnePlan } from '../routing/plan.js'
 import type { AcquireRequest, Grant } from './contract.js'
 
@@ -23,6 +23,12 @@ export interface Executor<C extends PooledConnection> {
    * null: only acquire() can tell. Throws RangeError where the plan names no cluster of the configuration.
    */
   tryAcquire(request: AcquireRequest<C>): Grant<C> | null
+
+  /**
+   * Whether a connection to a replica that was granted for an earlier read is good for this one too: what acquire() asks of a
+   * leased connection, asked again. For doors that keep one between the statements of a batch.
+   */
+  meets(request: AcquireRequest<C>, lease: Lease<C>): boolean
 
   /**
    * What a write hears where operators have switched the cluster to read-only; null: it may go ahead. Asked by the door before

@@ -29,6 +29,12 @@ export function replicaAtOnce<C extends PooledConnection>(search: Search<C>, ask
   return admitted(search, lease, 'first', admits(asked, lease.connection.evidence, search.node(lease.node)?.position ?? null))
 }
 
+/** Whether a lease on a replica, of an earlier read, meets this one's policy. */
+export function meets<C extends PooledConnection>(search: Search<C>, { node: id, connection }: Lease<C>): boolean {
+  const node = search.node(id)
+  return admits(search.asked(), connection.evidence, node?.position ?? null) && (node === null || mayServe(search, node))
+}
+
 /** Any replica that is up, however old. */
 export function anyReplica<C extends PooledConnection>(search: Search<C>): Promise<Grant<C> | null> {
   return first(search, 'stale', () => ({ node: () => true, fits: inRecovery, lease: () => true }))

@@ -1,6 +1,7 @@
 // routing/batch.ts — several statements that go together: a simple query with semicolons, or a batch of the extended
 // protocol up to its Sync. Each is planned; one destination for all gives the plan of the strictest, more than one is
 // refused. What one statement changes of the session (search_path, temporary tables) counts for those after it.
+import type { ReadPolicy } from '../consistency/policy.js'
 import { strictest } from '../consistency/resolve-policy.js'
 import type { SessionView } from '../session/view.js'
 import type { SettingChange, Statement, TransactionOp } from '../sql/statement.js'
@@ -108,8 +109,7 @@ function joinAll(placed: readonly Placed[], cluster: string, context: Context): 
 function join(plans: readonly OnePlan[], cluster: string, context: Context): OnePlan {
   const role = context.session.transaction.home?.role ?? (plans.some((plan) => plan.role === 'primary') ? 'primary' : 'replica')
   const shards = [...new Set(plans.flatMap((plan) => (plan.shard === null ? [] : [plan.shard])))]
-  const data = plans.filter((plan) => plan.readsData)
-  const policy = (data.length > 0 ? data : plans).map((plan) => plan.policy).reduce(strictest)
+  const policy = policyOf(plans)
   return one({
     cluster,
     role,
@@ -126,10 +126,21 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     settings: plans.flatMap((plan) => plan.settings),
     ownTransaction: plans.some((plan) => plan.ownTransaction),
     provisional: plans.some((plan) => plan.provisional),
-    readsData: data.length > 0,
+    readsData: plans.some((plan) => plan.readsData),
     changesCatalog: plans.some((plan) => plan.changesCatalog),
-    changes: plans.some((plan) => plan.changes === null) ? null : [...new Set(plans.flatMap((plan) => plan.changes ?? []))],
+    changes: changesOf(plans),
   })
+}
+
+/** The strictest of those that read; of all, where none does. */
+export function policyOf(plans: readonly OnePlan[]): ReadPolicy {
+  const data = plans.filter((plan) => plan.readsData)
+  return (data.length > 0 ? data : plans).map((plan) => plan.policy).reduce(strictest)
+}
+
+/** Each once, however often it is written. */
+export function changesOf(plans: readonly OnePlan[]): OnePlan['changes'] {
+  return plans.some((plan) => plan.changes === null) ? null : [...new Set(plans.flatMap((plan) => plan.changes ?? []))]
 }
 
 /** Of several writes one that is sticky is enough; reads have no say. */

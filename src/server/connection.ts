@@ -76,7 +76,8 @@ export class Connection implements ServerConnection {
   }
 
   get usable(): boolean {
-    return this.#closed === null && !this.#closing && !this.#ledger.uncertain && !this.#cancelLost
+    // One that was severed is lost already, though its `close` is yet to come.
+    return this.#closed === null && !this.#closing && !this.#socket.destroyed && !this.#ledger.uncertain && !this.#cancelLost
   }
 
   get parameters(): ReadonlyMap<string, string> {

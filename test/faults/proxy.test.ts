@@ -13,6 +13,7 @@ const running = await withTopology(t, {
       replicas: 2,
       seed: [
         'CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL); INSERT INTO items SELECT g, 0 FROM generate_series(1, 100) g',
+        'CREATE TABLE gates (name text)',
         'CREATE SEQUENCE counter',
         "CREATE FUNCTION sneaky() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT nextval('counter') $$",
       ],
@@ -41,14 +42,24 @@ const code = (wanted: string) => ({ code: wanted }) as never
 const active = (part: string): string =>
   `SELECT pid FROM pg_stat_activity WHERE query LIKE '%${part}%' AND state = 'active' AND pid <> pg_backend_pid()`
 
-/** Ends the server process that runs a query with `part` in it, and says on which node it ran. */
-async function killRunning(part: string): Promise<string> {
+/** Stands until the gate is open, as far as whoever begins it can see. */
+const atGate = (name: string, long: string): string =>
+  `pg_sleep(CASE WHEN EXISTS (SELECT FROM gates WHERE name = '${name}') THEN 0 ELSE ${long} END)`
+
+async function openGate(name: string): Promise<void> {
+  await primary.sql(`INSERT INTO gates VALUES ('${name}')`)
+  await main.waitCaughtUp()
+}
+
+/** Ends the server process that runs a query with `part` in it, once `before` is done, and says on which node it ran. */
+async function killRunning(part: string, before?: (part: string) => Promise<void>): Promise<string> {
   let where = ''
   await until(`${part} runs`, async () => {
     for (const node of main.nodes) {
       if (!node.running) continue
       const [row] = await node.sql(active(part))
       if (row === undefined) continue
+      await before?.(part)
       await node.killBackend(Number(row['pid']))
       where = node.address
       return true
@@ -60,12 +71,12 @@ async function killRunning(part: string): Promise<string> {
 
 t.test('a read whose server dies under it is answered by another', async (t) => {
   const client = await connect()
-  const answer = client.query('SELECT count(*)::int AS n FROM items, pg_sleep(1.5) AS first_try')
-  const where = await killRunning('first_try')
+  const answer = client.query(`SELECT count(*)::int AS n FROM items, ${atGate('first_try', '60')} s`)
+  const where = await killRunning('first_try', openGate)
   t.equal((await answer).rows[0].n, 100)
   t.notMatch(await lastRoute(client), where)
-  const prepared = client.query({ text: 'SELECT count(*)::int AS n FROM items, pg_sleep($1) AS second_try', values: [1.5] })
-  await killRunning('second_try')
+  const prepared = client.query({ text: `SELECT count(*)::int AS n FROM items, ${atGate('second_try', '$1')} s`, values: [60] })
+  await killRunning('second_try', openGate)
   t.equal((await prepared).rows[0].n, 100)
   t.notOk(
     events('query.end').some(({ outcome }) => outcome === 'lost'),

@@ -44,6 +44,14 @@ t.test('queries of our own', async (t) => {
   t.equal(connection.transaction, 'T')
 })
 
+t.test('a connection that was severed is good for nobody from that moment on, and says that it is lost', async (t) => {
+  const connection = await opened(t)
+  const gone = new Promise<string>((resolve) => connection.onClosed(resolve))
+  connection.sever()
+  t.notOk(connection.usable)
+  t.match(await gone, 'the server closed the connection')
+})
+
 t.test('a pipeline with an error in the middle, as the server really answers it', async (t) => {
   const connection = await opened(t)
   const sink = new RememberingSink(connection)

@@ -260,6 +260,39 @@ t.test('a new configuration empties it; reads of an old one neither use nor fill
   t.end()
 })
 
+t.test('writes that nobody told of, before anything was kept, count as ended when keeping began', (t) => {
+  for (const [before, kept] of [
+    [configOf({}, { default: { consistency: 'any' } }), 0],
+    [configOf(), 1],
+  ] as const) {
+    const cache = new ResultCache<string>()
+    cache.enter(1, before, 0)
+    cache.enter(2, configOf(), 1_600)
+    const fill = fillOf(cache.find(2, sought('a'), true))
+    fill.sent(origin())
+    fill.finish('value', read, clusterOf({ series: samples }))
+    t.equal(cache.size, kept)
+  }
+  t.end()
+})
+
+t.test('changed tables outdate what was read of them; what was read later stays', (t) => {
+  const cache = new ResultCache<string>()
+  cache.enter(1, configOf(), 0)
+  const [old, changed] = [{}, {}]
+  const of = (catalog: object, wait = true): Found<string> | null => cache.find(1, sought('a', { catalog }), wait)
+  const first = fillOf(of(old))
+  first.sent(origin())
+  t.match(of(changed), { kind: 'none', outcome: 'miss' }, 'neither what is under way')
+  const second = fillOf(of(old, false))
+  second.sent(origin({ sentAt: 1_005 }))
+  second.finish('second', read, clusterOf({ series: samples }))
+  first.finish('first', read, clusterOf({ series: samples }))
+  t.match(of(old), { kind: 'kept', kept: { value: 'second' } })
+  t.match(of(changed), { kind: 'none', outcome: 'miss' }, 'nor what is kept')
+  t.end()
+})
+
 t.test('an identical read under way is waited for, as long as it would do', async (t) => {
   const cache = new ResultCache<string>()
   cache.enter(1, configOf(), 0)

@@ -54,6 +54,7 @@ t.test('what is changed after the headers would have gone out changes nothing', 
     response.statusMessage = 'Teapot'
     response.end('first')
     response.statusCode = 500
+    response.statusMessage = 'Broken'
     response.end('second')
     open()
   })

@@ -63,7 +63,8 @@ export class PgConnection implements PooledConnection {
   }
 
   get usable(): boolean {
-    return this.#gone === null
+    // One that was severed is lost already, though its `close` is yet to come.
+    return this.#gone === null && !this.client.connection.stream.destroyed
   }
 
   /** Of the last ReadyForQuery. */

@@ -10,7 +10,7 @@ import { emptyMessages, encodeParameterDescription } from '../../protocol/backen
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { encodeClose, encodeDescribe, encodeFlush, encodeParse, encodeSync, renameBind, renameParse } from '../../protocol/extended.js'
 import { asWrite } from '../../execute/again.js'
-import { stickyOf } from '../../routing/batch.js'
+import { changesOf, policyOf, stickyOf } from '../../routing/batch.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
@@ -132,7 +132,7 @@ export class Batch {
 
   /** Sync: the end of the batch, whatever became of it. */
   sync(): Promise<void> | null {
-    const request = (this.#request ??= this.#begin())
+    const request = this.#requested()
     const unusual = this.#failed || this.#hold !== null || this.#conversation.ending !== null || this.#fresh.some(tokenAsked)
     if (unusual || this.#fresh.some((message) => errorOf(message) !== null)) return this.#through(request, () => this.#syncUnusual(request))
     try {
@@ -234,6 +234,14 @@ export class Batch {
     this.#labels.clear()
   }
 
+  /** What comes now is asked for as of now, however long ago the batch has begun. */
+  #requested(): Request {
+    const begun = this.#request
+    if (begun === null) return (this.#request = this.#begin())
+    begun.invokedAt = this.#conversation.now()
+    return begun
+  }
+
   #begin(): Request {
     const request = this.#conversation.begin()
     request.running = (label) => this.#running(label)
@@ -250,7 +258,7 @@ export class Batch {
     const messages = this.#fresh
     this.#fresh = []
     this.#freshBytes = 0
-    const request = (this.#request ??= this.#begin())
+    const request = this.#requested()
     try {
       if (this.#conversation.ending !== null) return
       const problem = messages.map((message, at) => this.#problemOf(message, at)).find((found) => found !== null)
@@ -277,7 +285,7 @@ export class Batch {
       this.#answerHere(step, last)
       return
     }
-    await this.#moveIfNeeded(step)
+    await this.#moveIfNeeded(step, request)
     if (this.#failed) {
       // What was moved away from had failed: all up to Sync is skipped.
       if (last) this.#endLocal()
@@ -301,11 +309,21 @@ export class Batch {
   }
 
   /** A batch that has only asked for descriptions ends unseen where it is, and goes on where it must run. */
-  async #moveIfNeeded(step: Step): Promise<void> {
+  async #moveIfNeeded(step: Step, request: Request): Promise<void> {
     const hold = this.#hold
-    if (hold === null || step.plan === null || fits(hold, step.plan)) return
+    if (hold === null || step.plan === null) return
+    if (fits(hold, step.plan) && this.#isFresh(hold, step, step.plan, request)) return
     if (!this.#movable(hold)) throw elsewhere(hold, step.plan)
-    await this.#endUnseen(hold, this.#request as Request)
+    await this.#endUnseen(hold, request)
+  }
+
+  /**
+   * A replica was proved fresh enough for what it was taken for. What is bound later may ask for more, and may come at any time:
+   * asyncpg prepares with a Flush, and runs when it likes. A portal that is open stays where it is.
+   */
+  #isFresh(hold: Hold, { messages }: Step, plan: OnePlan, request: Request): boolean {
+    const asksAnew = hold.route.role === 'replica' && this.#movable(hold) && messages.some(({ kind }) => kind === 'bind')
+    return !asksAnew || this.#conversation.meets(hold, plan, request)
   }
 
   /** Outside a transaction what only described, or has only read on a replica, can go on elsewhere: it holds no lock and nothing to take back. */
@@ -759,6 +777,7 @@ function joined(before: OnePlan, next: OnePlan): OnePlan {
   return {
     ...next,
     role: before.role === 'primary' ? 'primary' : next.role,
+    policy: policyOf([before, next]),
     writes: before.writes || next.writes,
     sticky: stickyOf([before, next]),
     taints: before.taints ?? next.taints,
@@ -768,7 +787,7 @@ function joined(before: OnePlan, next: OnePlan): OnePlan {
     readsData: before.readsData || next.readsData,
     changesCatalog: before.changesCatalog || next.changesCatalog,
     keptOn: null,
-    changes: before.changes === null || next.changes === null ? null : [...before.changes, ...next.changes],
+    changes: changesOf([before, next]),
   }
 }
 

@@ -71,7 +71,7 @@ class Attempt {
     const { cluster: id, policy, keptOn } = this.#plan
     const cluster = generation.topology().clusters.get(id)
     if (cluster === undefined || keptOn === null) return null
-    const asking = { policy, floors, cluster, invokedAt: this.#request.startedAt, now: now() }
+    const asking = { policy, floors, cluster, invokedAt: this.#request.invokedAt, now: now() }
     const catalog = generation.catalogs().get(id)
     return { key: this.#key, cluster: id, tables: keptOn, catalog, notBefore: this.#read.notBefore, asking }
   }
@@ -111,7 +111,7 @@ class Attempt {
     const { cluster: id, node, role, position } = origin
     const request = this.#request
     const cluster = generation.topology().clusters.get(id)
-    const boundMs = cluster === undefined ? null : boundNow(cluster, origin, request.startedAt)
+    const boundMs = cluster === undefined ? null : boundNow(cluster, origin, request.invokedAt)
     request.plan = this.#plan
     request.route = { cluster: id, node, role, boundMs, step: 'cache', position, why: this.#plan.why }
     floors.readEnded(id, read)

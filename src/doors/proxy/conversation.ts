@@ -356,11 +356,16 @@ export class Conversation implements HoldOwner {
       plan,
       identity: this.#identityOn(plan.cluster),
       floors: this.floors,
-      invokedAt: request.startedAt,
+      invokedAt: request.invokedAt,
       prefer: this.#prefer,
       avoid: request.avoid,
       signal: this.#abort.signal,
     }
+  }
+
+  /** Whether the replica that a batch has run on is proved to be good for `plan` as well, which came later. */
+  meets(hold: Hold, plan: OnePlan, request: Request): boolean {
+    return this.generation.executor.meets(this.#acquireRequest(plan, request), hold.lease)
   }
 
   #identityOn(cluster: string): Identity {

@@ -19,8 +19,10 @@ export interface Running {
 export type Rerun = 'primary' | 'elsewhere' | 'prepare'
 
 export class Request {
-  /** Process-monotonic ms; staleness bounds are relative to it. */
+  /** Process-monotonic ms. */
   readonly startedAt: number
+  /** When the statements at hand came: staleness bounds are relative to it. Of a batch they may come long after its first. */
+  invokedAt: number
   plan: Plan | null = null
   route: RouteTaken | null = null
   shape: number | null = null
@@ -52,5 +54,6 @@ export class Request {
 
   constructor(startedAt: number) {
     this.startedAt = startedAt
+    this.invokedAt = startedAt
   }
 }
