@@ -2,7 +2,7 @@
 // symlink two directories up; network file systems tell nothing. So the directory is watched for speed, the file itself
 // (through all symlinks) is looked at once a second for certainty, and nothing is told before it has been quiet for a
 // moment, since a file may be seen half written.
-import { watch, type FSWatcher } from 'node:fs'
+import { statSync, watch, type BigIntStats, type FSWatcher } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -12,10 +12,13 @@ export interface WatchOptions {
   readonly quietMs?: number
 }
 
-/** Calls `changed` after each change of the file at `path`; the returned function ends it. A missing file is no change. */
+/**
+ * Calls `changed` after each change of the file at `path` that is made once this has returned; the returned function ends it.
+ * Who reads the file afterwards misses none. A missing file is no change.
+ */
 export function watchFile(path: string, changed: () => void, options: WatchOptions = {}): () => void {
   const { lookMs = 1000, quietMs = 150 } = options
-  let seen: string | null = null
+  let seen = markNow(path)
   let pending: string | null = null
   let stopped = false
   let hurried = false
@@ -42,7 +45,6 @@ export function watchFile(path: string, changed: () => void, options: WatchOptio
   async function look(): Promise<void> {
     const mark = await markOf(path)
     if (stopped) return
-    seen ??= mark
     const isNew = mark !== null && mark !== seen
     if (isNew && mark === pending) {
       seen = mark
@@ -61,9 +63,20 @@ export function watchFile(path: string, changed: () => void, options: WatchOptio
   }
 }
 
+function markNow(path: string): string | null {
+  try {
+    return marked(statSync(path, { bigint: true }))
+  } catch {
+    return null
+  }
+}
+
 async function markOf(path: string): Promise<string | null> {
-  const found = await stat(path, { bigint: true }).catch(() => null)
-  return found === null ? null : [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(' ')
+  return marked(await stat(path, { bigint: true }).catch(() => undefined))
+}
+
+function marked(found: BigIntStats | undefined): string | null {
+  return found === undefined ? null : [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(' ')
 }
 
 // A directory that cannot be watched is looked at all the same.
