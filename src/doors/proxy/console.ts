@@ -15,6 +15,7 @@ import { Frontend } from '../../protocol/message-types.js'
 import { decodeQuery } from '../../protocol/query.js'
 import { encodeDataRow, encodeRowDescription } from '../../protocol/rows.js'
 import type { Runtime } from '../../runtime/contract.js'
+import type { Fleet } from '../../runtime/fleet.js'
 import type { ServerConnection } from '../../server/contract.js'
 import type { ClientFrame } from './client-input.js'
 import { readConsole, type ConsoleCommand } from './console-command.js'
@@ -28,6 +29,8 @@ export interface ConsoleParts {
   readonly runtime: Runtime<ServerConnection>
   readonly observer: Observer
   readonly version: string
+  /** What is shown and switched here is so in all processes. */
+  readonly fleet: Fleet
   /** Process-monotonic ms. */
   readonly now: () => number
 }

@@ -11,6 +11,7 @@ import type { Observer } from '../../observe/events.js'
 import { encodeBackendKeyData, encodeParameterStatus, encodeReadyForQuery } from '../../protocol/backend-messages.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import type { Runtime } from '../../runtime/contract.js'
+import { createLoneFleet, type Fleet } from '../../runtime/fleet.js'
 import type { ServerConnection } from '../../server/contract.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
 import { Client } from './client.js'
@@ -32,6 +33,8 @@ export interface ProxyParts {
   readonly now?: () => number
   /** Of Pointsman, as the console tells it. */
   readonly version?: string
+  /** The processes that serve this configuration. Default: this one alone. */
+  readonly fleet?: Fleet
 }
 
 export interface ProxyAddress {
@@ -100,6 +103,7 @@ class RunningProxy implements Proxy {
   readonly #consoles = new Map<ConsoleClient, Promise<string>>()
   readonly #sockets = new Set<Socket>()
   readonly #context = new SecureContexts()
+  readonly #fleet: Fleet
   #loggingIn = 0
   #admitted = 0
   #closing: Promise<void> | null = null
@@ -108,6 +112,7 @@ class RunningProxy implements Proxy {
   constructor(parts: ProxyParts, core: Core) {
     this.#parts = parts
     this.#core = core
+    this.#fleet = parts.fleet ?? createLoneFleet()
     this.#now = parts.now ?? ((): number => performance.now())
   }
 
@@ -295,7 +300,7 @@ class RunningProxy implements Proxy {
   async #console(login: Login, address: string): Promise<void> {
     const { runtime, observer, version = 'unknown' } = this.#parts
     const { user, database } = login
-    const client = new ConsoleClient({ login, runtime, observer, version, now: this.#now })
+    const client = new ConsoleClient({ login, runtime, observer, version, fleet: this.#fleet, now: this.#now })
     const since = this.#now()
     observer.emit('client.opened', { database, user, address })
     if (this.#closing !== null) client.drain()
