@@ -4,7 +4,7 @@ import { plan, planBatch } from '../../routing/planner.js'
 import { printRoute, printTaken } from '../../routing/print.js'
 import { loadSql } from '../../sql/parser.js'
 import { createUnderstanding } from '../../sql/understand.js'
-import type { Core } from './conversation.js'
+import type { Core } from './core-contract.js'
 
 export async function loadCore({ limits }: Config): Promise<Core> {
   await loadSql()

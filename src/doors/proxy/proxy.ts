@@ -17,7 +17,8 @@ import type { UnderstandingStats } from '../../sql/understand.js'
 import { Client } from './client.js'
 import { ConsoleClient } from './console.js'
 import { consoleDatabase } from './console-rights.js'
-import { Conversation, type Core } from './conversation.js'
+import { Conversation } from './conversation.js'
+import type { Core } from './core-contract.js'
 import { bringToken } from './tokens.js'
 import { loadCore } from './core.js'
 import { ProvedStatements } from './proved-statements.js'
@@ -359,7 +360,7 @@ class RunningProxy implements Proxy {
   }
 
   #greet({ output }: Login, conversation: Conversation, pid: number, secret: Uint8Array): void {
-    for (const [name, value] of conversation.told) output.write(encodeParameterStatus(name, value))
+    for (const [name, value] of conversation.told.all()) output.write(encodeParameterStatus(name, value))
     output.write(encodeBackendKeyData(pid, secret))
     output.write(encodeReadyForQuery('I'))
   }

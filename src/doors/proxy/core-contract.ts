@@ -1,0 +1,20 @@
+// doors/proxy/core-contract.ts — how statements are read and routed; the proxy is given these so that tests and doors share one core.
+import type { PlanInput } from '../../routing/input.js'
+import type { Plan } from '../../routing/plan.js'
+import type { RouteTaken } from '../../execute/contract.js'
+import type { Understood } from '../../sql/statement.js'
+import type { UnderstandingStats } from '../../sql/understand.js'
+
+export interface Core {
+  understand(text: string): Understood
+  plan(input: PlanInput): Plan
+  /** Several that must go together. */
+  planBatch(inputs: readonly PlanInput[]): Plan
+  printRoute(plan: Plan, route: RouteTaken | null): string
+  /** The same of a statement that is over. */
+  printTaken(plan: Plan, route: RouteTaken | null): string
+  stats(): UnderstandingStats
+}
+
+/** A statement and its parameters. */
+export type Planned = Pick<PlanInput, 'understood' | 'parameters'>

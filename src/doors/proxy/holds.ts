@@ -1,0 +1,308 @@
+// doors/proxy/holds.ts — the server connections that a client has at the moment, one per cluster: leased, brought to where the
+// client believes to be, kept while a transaction or a pin stands on them, and given back.
+import type { AcquireRequest, Grant, RouteTaken } from '../../execute/contract.js'
+import { forgive, maxAttempts } from '../../execute/again.js'
+import { objection } from '../../execute/objection.js'
+import { writeEnds } from '../../execute/write-marks.js'
+import type { OnePlan } from '../../routing/plan.js'
+import type { ServerConnection, TransactionStatus } from '../../server/contract.js'
+import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
+import { settle, type Settings, type SettingsState } from '../../session/settings.js'
+import { afterReady, modeOf } from '../../session/transaction.js'
+import type { ClientState } from './client-state.js'
+import type { Generations } from './generations.js'
+import { Hold, type HoldOwner } from './hold.js'
+import type { Presence } from './presence.js'
+import type { Request } from './request.js'
+import type { Told } from './told.js'
+
+export interface HoldsParts {
+  readonly state: ClientState
+  readonly generations: Generations
+  readonly presence: Presence
+  readonly told: Told
+  readonly owner: HoldOwner
+}
+
+export class Holds {
+  readonly #state: ClientState
+  readonly #generations: Generations
+  readonly #presence: Presence
+  readonly #told: Told
+  readonly #owner: HoldOwner
+  readonly #held = new Map<string, Hold>()
+  readonly #prefer = (connection: ServerConnection): number => fit(this.#state.session.settings.values, connection.settings)
+
+  constructor({ state, generations, presence, told, owner }: HoldsParts) {
+    this.#state = state
+    this.#generations = generations
+    this.#presence = presence
+    this.#told = told
+    this.#owner = owner
+  }
+
+  get size(): number {
+    return this.#held.size
+  }
+
+  all(): IterableIterator<Hold> {
+    return this.#held.values()
+  }
+
+  /** The server connection that this client already has on a cluster. */
+  on(cluster: string): Hold | undefined {
+    return this.#held.get(cluster)
+  }
+
+  /** The server connection of the open transaction, if one is open on a server. */
+  get home(): Hold | null {
+    const { transaction } = this.#state.session
+    return transaction.kind === 'open' ? (this.#held.get(transaction.home.cluster) ?? null) : null
+  }
+
+  // ---- taking
+
+  /**
+   * A connection for `plan`, ready for the client's own frames: settings replayed, BEGIN sent. Within the call where
+   * nothing has to be waited for. Throws or rejects with what the client is to be told.
+   */
+  take(plan: OnePlan, request: Request): Hold | Promise<Hold> {
+    const kept = this.#held.get(plan.cluster)
+    this.requireAllowed(plan, kept ?? null)
+    const hold = kept ?? this.#acquireAtOnce(plan, request)
+    if (hold === null || !this.#isPrepared(hold)) return this.#takeLater(plan, request, kept === undefined ? hold : null)
+    request.attempts += 1
+    request.before ??= this.#state.session.settings
+    request.route = routeOf(hold, plan)
+    this.#told.comesTo(hold)
+    return hold
+  }
+
+  /** Throws what speaks against sending `plan` now: a cluster that takes no writes, a transaction that is too old. */
+  requireAllowed(plan: OnePlan, held: Hold | null): void {
+    const found = objection(this.#generations.current.executor, plan, held, this.#state.session.transaction, this.#state.now)
+    if (found !== null) throw found
+  }
+
+  /** Whether the replica that a batch has run on is proved to be good for `plan` as well, which came later. */
+  meets(hold: Hold, plan: OnePlan, request: Request): boolean {
+    return this.#generations.current.executor.meets(this.#acquireRequest(plan, request), hold.lease)
+  }
+
+  /** `fresh`: acquired just now, for the first attempt. */
+  async #takeLater(plan: OnePlan, request: Request, fresh: Hold | null): Promise<Hold> {
+    let acquired = fresh
+    for (;;) {
+      request.attempts += 1
+      request.before ??= this.#state.session.settings
+      const kept = acquired === null ? this.#held.get(plan.cluster) : undefined
+      const hold = kept ?? acquired ?? (await this.#acquire(plan, request))
+      acquired = null
+      request.route = routeOf(hold, plan)
+      try {
+        await this.#prepare(hold)
+        return hold
+      } catch (error) {
+        this.#unprepared(hold, error, kept !== undefined)
+        if (hold.lost) forgive(request, hold)
+        // Nothing of the client's was on a connection that it did not have before.
+        if (!hold.lost || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
+        avoid(request, hold)
+      }
+    }
+  }
+
+  #unprepared(hold: Hold, error: unknown, kept: boolean): void {
+    if (hold.lost) {
+      this.drop(hold, 'lost while it was prepared')
+      if (kept) this.#state.endWith(error)
+    } else if (hold.connection.transaction === 'I' && hold.pins.size === 0 && this.#held.get(hold.cluster) === hold) this.release(hold)
+  }
+
+  #acquire(plan: OnePlan, request: Request): Promise<Hold> {
+    return this.#presence.waiting(async () => {
+      const grant = await this.#generations.current.executor.acquire(this.#acquireRequest(plan, request))
+      if (this.#presence.gone) grant.lease.release(null)
+      this.#presence.require()
+      return this.#taken(grant)
+    })
+  }
+
+  /** null: it takes waiting. */
+  #acquireAtOnce(plan: OnePlan, request: Request): Hold | null {
+    this.#presence.require()
+    const grant = this.#generations.current.executor.tryAcquire(this.#acquireRequest(plan, request))
+    return grant === null ? null : this.#taken(grant)
+  }
+
+  #acquireRequest(plan: OnePlan, request: Request): AcquireRequest<ServerConnection> {
+    return {
+      plan,
+      identity: this.#generations.identityOn(plan.cluster),
+      floors: this.#state.floors,
+      invokedAt: request.invokedAt,
+      prefer: this.#prefer,
+      avoid: request.avoid,
+      signal: this.#presence.signal,
+    }
+  }
+
+  #taken(grant: Grant<ServerConnection>): Hold {
+    const hold = new Hold(grant, this.#owner, this.#state.now())
+    this.#held.set(hold.cluster, hold)
+    return hold
+  }
+
+  // ---- preparing
+
+  /** True: #prepare would send nothing. */
+  #isPrepared(hold: Hold): boolean {
+    const { transaction, settings } = this.#state.session
+    return transaction.kind !== 'deferred' && replayChanges(settings.values, hold.settings.values).length === 0
+  }
+
+  /** Brings the connection to where the client believes to be. */
+  async #prepare(hold: Hold): Promise<void> {
+    const { transaction, settings } = this.#state.session
+    const deferred = transaction.kind === 'deferred' && hold.settings.undo.length === 0 ? transaction : null
+    // What was set since a BEGIN that is still deferred comes with its texts.
+    const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
+    const changes = replayChanges(wanted, hold.settings.values)
+    if (changes.length > 0) {
+      await this.#own(hold, replaySql(changes))
+      for (const { name, value } of changes)
+        hold.settings = settle(hold.settings, { kind: 'change', change: { name, local: false, value } })
+    }
+    if (deferred !== null) {
+      const begun = this.#own(hold, deferred.waiting.map(({ text }) => text).join(';\n'))
+      hold.settings = mirrored(settings)
+      // A plain BEGIN cannot fail but with its connection, and then what follows it fails too: no need to wait.
+      if (deferred.waiting.every(({ plain }) => plain)) begun.catch(() => undefined)
+      else await this.#begun(hold, begun)
+    }
+    this.#told.comesTo(hold)
+  }
+
+  /** The deferred statements had their turn; if one failed, the client hears it as the error of the statement at hand. */
+  async #begun(hold: Hold, begun: Promise<unknown>): Promise<void> {
+    try {
+      await begun
+    } catch (error) {
+      if (!hold.lost) this.atReady(hold, hold.connection.transaction, true)
+      throw error
+    }
+  }
+
+  async #own(hold: Hold, sql: string): Promise<void> {
+    hold.unnamed = null
+    await hold.connection.query(sql)
+  }
+
+  // ---- giving back
+
+  /** A ReadyForQuery came: the transaction is where it says, and what holds the connection no longer lets it go. */
+  atReady(hold: Hold, status: TransactionStatus, failed: boolean): void {
+    const { session, mode, overrides } = this.#state
+    if (status === 'I') {
+      const event = { kind: failed ? 'rollback' : 'commit' } as const
+      if (hold.settings.undo.length > 0) hold.settings = settle(hold.settings, event)
+      if (session.settings.undo.length > 0) session.settings = settle(session.settings, event)
+    }
+    const { cluster, node, role } = hold.route
+    const before = session.transaction
+    session.transaction = afterReady(before, status, { cluster, node, role }, mode ?? modeOf(before), overrides)
+    if (status === 'I' && hold.pins.size === 0) this.release(hold)
+  }
+
+  release(hold: Hold, taint: string | null = hold.taint): void {
+    if (hold.ended) return
+    this.#held.delete(hold.cluster)
+    hold.detach()
+    const { connection, lease } = hold
+    // The map belongs to the connection; only its content is ours to keep true.
+    if (!sameSettings(connection.settings, hold.settings.values)) {
+      connection.settings.clear()
+      for (const [name, value] of hold.settings.values) connection.settings.set(name, value)
+    }
+    if (!hold.canceled) lease.release(taint)
+    else {
+      void connection.quiesce().then(
+        () => lease.release(taint),
+        () => lease.destroy('a cancel could not be awaited'),
+      )
+    }
+    if (hold.pins.size > 0) this.#showPins()
+  }
+
+  drop(hold: Hold, reason: string): void {
+    if (hold.ended) return
+    this.#held.delete(hold.cluster)
+    this.endWrite(hold, this.#state.now())
+    hold.detach()
+    hold.lease.destroy(reason)
+    if (hold.pins.size > 0) this.#showPins()
+  }
+
+  /** It is not this client's any more: whoever takes it out ends its lease. */
+  takeOut(hold: Hold): void {
+    this.#held.delete(hold.cluster)
+  }
+
+  /** Its transaction is over, whatever became of it. */
+  endWrite(hold: Hold, now: number): void {
+    writeEnds(hold, this.#state.cache, this.#state.floors, now)
+  }
+
+  // ---- pins
+
+  pin(hold: Hold, reason: string): void {
+    if (hold.pins.has(reason)) return
+    hold.pins.add(reason)
+    hold.taint ??= reason
+    this.#showPins()
+  }
+
+  unpin(hold: Hold, reason: string): void {
+    if (reason === 'all' || reason === 'DISCARD ALL') hold.pins.clear()
+    else hold.pins.delete(reason)
+    this.#showPins()
+  }
+
+  #showPins(): void {
+    const pins = new Map<string, string>()
+    for (const hold of this.#held.values()) {
+      const [reason] = hold.pins
+      if (reason !== undefined) pins.set(hold.cluster, reason)
+    }
+    this.#state.session.pins = pins
+  }
+}
+
+/** There is but one primary: a lost connection to it is simply opened again. */
+export function avoid(request: Request, hold: Hold): void {
+  if (hold.route.role === 'replica') request.avoid.add(hold.route.node)
+}
+
+function routeOf(hold: Hold, { why: reasons }: OnePlan): RouteTaken {
+  return hold.route.why === reasons ? hold.route : { ...hold.route, why: reasons }
+}
+
+/** The client's state as it stands on a connection on which all of it was said; our own settings were not. */
+function mirrored(settings: SettingsState): SettingsState {
+  const strip = (values: Settings): Settings => {
+    for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
+    return values
+  }
+  return {
+    defaults: new Map(),
+    values: strip(settings.values),
+    locals: strip(settings.locals),
+    undo: settings.undo.map((point) => ({ ...point, values: strip(point.values), locals: strip(point.locals) })),
+  }
+}
+
+function sameSettings(left: Settings, right: Settings): boolean {
+  if (left.size !== right.size) return false
+  for (const [name, value] of left) if (right.get(name) !== value) return false
+  return true
+}

@@ -1,0 +1,52 @@
+// doors/proxy/join-plans.ts — the plans of a batch that comes in steps: what they are together, and where they do not go together.
+import { PointsmanError } from '../../errors/error.js'
+import { changesOf, policyOf, stickyOf } from '../../routing/batch.js'
+import type { OnePlan } from '../../routing/plan.js'
+import type { Hold } from './hold.js'
+
+/** A description changes nothing, wherever it is asked for. */
+export function describing(plan: OnePlan): OnePlan {
+  return {
+    ...plan,
+    writes: false,
+    taints: null,
+    pins: null,
+    unpins: null,
+    readsData: false,
+    changesCatalog: false,
+    keptOn: null,
+    changes: [],
+  }
+}
+
+export function fits(hold: Hold, plan: OnePlan): boolean {
+  return hold.cluster === plan.cluster && (plan.role === 'replica' || hold.route.role === 'primary')
+}
+
+/** Both in one: what either of them is. */
+export function joined(before: OnePlan, next: OnePlan): OnePlan {
+  return {
+    ...next,
+    role: before.role === 'primary' ? 'primary' : next.role,
+    policy: policyOf([before, next]),
+    writes: before.writes || next.writes,
+    sticky: stickyOf([before, next]),
+    taints: before.taints ?? next.taints,
+    pins: next.pins ?? before.pins,
+    unpins: next.unpins ?? before.unpins,
+    settings: [...before.settings, ...next.settings],
+    readsData: before.readsData || next.readsData,
+    changesCatalog: before.changesCatalog || next.changesCatalog,
+    keptOn: null,
+    changes: changesOf([before, next]),
+  }
+}
+
+export function elsewhere(hold: Hold, plan: OnePlan): PointsmanError {
+  return new PointsmanError('feature_not_supported', {
+    values: {
+      what: `the batch has begun on the ${hold.route.role} of cluster ${hold.cluster}, and this statement belongs on the ${plan.role} of cluster ${plan.cluster}`,
+    },
+    hint: 'Send Sync between statements that belong to different servers.',
+  })
+}

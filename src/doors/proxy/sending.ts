@@ -1,0 +1,96 @@
+// doors/proxy/sending.ts — messages of a batch made into frames for one connection. The client's statement names never reach a
+// server; each distinct text has a name of ours on each connection, and what a connection lacks is parsed there just before it
+// is used.
+//
+//   client   P(a) B(a) D E S          to the server   P(ours) B(ours) D E S      the connection has none of it
+//                                                     ·       B(ours) D E S      it has: ParseComplete comes from us
+//                                     swallowed ──▶   P(ours) B(ours) D E S      only B(a) D E S came: the Parse is ours
+import { emptyMessages } from '../../protocol/backend-messages.js'
+import { encodeClose, encodeDescribe, renameBind, renameParse } from '../../protocol/extended.js'
+import type { Expect } from '../../server/contract.js'
+import type { ClientStatement } from '../../session/session.js'
+import type { Hold } from './hold.js'
+import type { Message } from './messages.js'
+
+const labels: readonly string[] = Array.from({ length: 64 }, (_, index) => String(index))
+
+/** What the ledger calls the message with this index. */
+export function labelOf(index: number): string {
+  return labels[index] ?? String(index)
+}
+
+/** The frames of a step for one connection, and what the ledger expects for them. */
+export class Sending {
+  readonly frames: Uint8Array[] = []
+  readonly expects: Expect[] = []
+  readonly #hold: Hold
+
+  constructor(hold: Hold) {
+    this.#hold = hold
+  }
+
+  put(frames: readonly Uint8Array[], expect: Expect): void {
+    this.frames.push(...frames)
+    this.expects.push(expect)
+  }
+
+  add(message: Message, reply: readonly Uint8Array[] | undefined): void {
+    if (reply !== undefined) {
+      for (const bytes of reply) this.expects.push({ act: 'synthesize', bytes })
+      return
+    }
+    const label = labelOf(message.index)
+    switch (message.kind) {
+      case 'parse':
+        return this.#parse(message.statement, message.frame, label)
+      case 'bind':
+        return this.#bind(message.statement, message.frame, label)
+      case 'describe':
+        return this.#describe(message, label)
+      case 'execute':
+        return this.put([message.frame], { act: 'forward', reply: 'execute', label })
+      case 'close':
+        if (message.of === 'portal') this.put([message.frame], { act: 'forward', reply: 'close', label })
+        // Ours stays on the connection for whoever prepares the same.
+        else this.expects.push({ act: 'synthesize', bytes: emptyMessages.closeComplete })
+    }
+  }
+
+  #parse(statement: ClientStatement, frame: Uint8Array, label: string): void {
+    if (statement.name === '') {
+      this.#hold.unnamed = statement
+      this.put([frame], { act: 'forward', reply: 'parse', label })
+    } else if (this.#hold.connection.statements.get(statement.key) !== undefined) {
+      this.expects.push({ act: 'synthesize', bytes: emptyMessages.parseComplete })
+    } else this.#prepare(statement, 'forward', label)
+  }
+
+  /** Parses the statement under a name of ours; what the connection forgets for it is closed. */
+  #prepare(statement: ClientStatement, act: 'forward' | 'swallow', label: string): string {
+    const { name, close } = this.#hold.connection.statements.add(statement.key)
+    for (const old of close) this.put([encodeClose({ of: 'statement', name: old })], { act: 'swallow', reply: 'close', closes: old })
+    this.put([renameParse(statement.frame, name)], { act, reply: 'parse', prepares: statement.key, label })
+    return name
+  }
+
+  /** The name under which the server knows the statement now. */
+  #known(statement: ClientStatement, label: string): string {
+    if (statement.name !== '') return this.#hold.connection.statements.get(statement.key) ?? this.#prepare(statement, 'swallow', label)
+    if (this.#hold.unnamed !== statement) {
+      this.#hold.unnamed = statement
+      this.put([statement.frame], { act: 'swallow', reply: 'parse', label })
+    }
+    return ''
+  }
+
+  #bind(statement: ClientStatement | null, frame: Uint8Array, label: string): void {
+    const name = statement === null ? '' : this.#known(statement, label)
+    this.put(name === '' ? [frame] : renameBind(frame, name), { act: 'forward', reply: 'bind', label })
+  }
+
+  #describe(message: Extract<Message, { kind: 'describe' }>, label: string): void {
+    if (message.of === 'portal') return this.put([message.frame], { act: 'forward', reply: 'describe-portal', label })
+    const name = message.statement === null ? '' : this.#known(message.statement, label)
+    this.put([encodeDescribe({ of: 'statement', name })], { act: 'forward', reply: 'describe-statement', label })
+  }
+}

@@ -1,0 +1,200 @@
+// doors/proxy/settling.ts — one request on a server connection: what must stand before its bytes are written, what its errors
+// mean, and what its end settles: floors, the catalog, the transaction, and whether it is sent again elsewhere.
+import { asOverride } from '../../consistency/policy.js'
+import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
+import { lossError } from '../../execute/loss-error.js'
+import { readEnd } from '../../execute/read-end.js'
+import { writeBegins } from '../../execute/write-marks.js'
+import type { PointsmanError } from '../../errors/error.js'
+import type { ErrorFields } from '../../protocol/error-fields.js'
+import type { OnePlan } from '../../routing/plan.js'
+import type { ExpectReply, Loss, TransactionStatus } from '../../server/contract.js'
+import { startsAsynchronous } from '../../session/asynchronous-commit.js'
+import { settle } from '../../session/settings.js'
+import { fail, modeOf, poison } from '../../session/transaction.js'
+import type { ClientState } from './client-state.js'
+import type { Departure } from './departure.js'
+import { errorFields } from './error-reply.js'
+import type { Generations } from './generations.js'
+import type { End, Hold } from './hold.js'
+import { avoid, type Holds } from './holds.js'
+import type { Presence } from './presence.js'
+import type { Request } from './request.js'
+
+interface SettlingParts {
+  readonly state: ClientState
+  readonly generations: Generations
+  readonly presence: Presence
+  readonly holds: Holds
+  readonly departure: Departure
+}
+
+export class Settling {
+  readonly #state: ClientState
+  readonly #generations: Generations
+  readonly #presence: Presence
+  readonly #holds: Holds
+  readonly #departure: Departure
+
+  constructor({ state, generations, presence, holds, departure }: SettlingParts) {
+    this.#state = state
+    this.#generations = generations
+    this.#presence = presence
+    this.#holds = holds
+    this.#departure = departure
+  }
+
+  /** Before anything of `plan` is written. */
+  starting(hold: Hold, plan: OnePlan, request: Request): void {
+    const state = this.#state
+    const { transaction } = state.session
+    if (hold.connection.evidence.asynchronous === true) {
+      this.#generations.current.asynchronousCommit(hold.cluster, startsAsynchronous)
+    }
+    request.rerun = null
+    request.hold = hold
+    if (transaction.kind !== 'open') hold.begunAt = request.startedAt
+    const alone = transaction.kind === 'idle' && hold.pins.size === 0
+    request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
+    if (plan.taints !== null) hold.taint ??= plan.taints
+    if (plan.pins !== null) this.#holds.pin(hold, plan.pins)
+    if (plan.writes) writeBegins(hold, plan, state.cache, state.floors)
+    this.#record(hold, plan, request)
+    state.mode = modeOf(transaction)
+    state.overrides = asOverride(plan.policy)
+  }
+
+  /**
+   * After the end of what was sent for `plan`. True: nothing has reached the client and it is to be sent again, elsewhere
+   * or prepared anew; the connection has been given back where it must not be used for that.
+   */
+  settle(hold: Hold, plan: OnePlan, request: Request, end: End): boolean {
+    if (request.recording !== null) this.#recorded(hold, request, end)
+    if (this.#presence.gone) {
+      this.#departure.orphanEnded(hold, end)
+      return false
+    }
+    if (end.kind === 'lost') return this.#settleLost(hold, request, end.loss)
+    if (hold.writing && end.status === 'I' && end.error === null) {
+      this.#generations.current.writeAcknowledged(hold.cluster, this.#state.now())
+    }
+    this.#settleFloors(hold, plan, request, end.status)
+    const again = request.rerun !== null && end.withheld
+    if (end.error !== null && !again) request.outcome = end.error.code === '57014' ? 'canceled' : 'error'
+    if (plan.unpins !== null && end.error === null) this.#holds.unpin(hold, plan.unpins)
+    if (plan.changesCatalog && end.error === null) hold.definedSomething = true
+    if (hold.definedSomething && end.status === 'I') {
+      hold.definedSomething = false
+      this.#state.proved.changed(hold.cluster)
+      this.#generations.current.catalogChanged(hold.cluster)
+    }
+    this.#holds.atReady(hold, end.status, end.error !== null)
+    if (again && request.rerun !== 'prepare') avoid(request, hold)
+    return again
+  }
+
+  #settleFloors(hold: Hold, plan: OnePlan, request: Request, status: TransactionStatus): void {
+    const endedAt = this.#state.now()
+    if (status === 'I') this.#holds.endWrite(hold, endedAt)
+    if (plan.readsData) this.#state.floors.readEnded(hold.cluster, readEnd(hold, request.startedAt, endedAt))
+  }
+
+  #settleLost(hold: Hold, request: Request, loss: Loss): boolean {
+    const state = this.#state
+    const { session } = state
+    const wrote = hold.writing && loss.written
+    const { kind } = session.transaction
+    const pinned = hold.pins.size > 0
+    this.#holds.drop(hold, loss.reason)
+    const unknown = wrote && (kind === 'idle' || request.commits)
+    forgive(request, hold)
+    const ends = kind === 'open' || pinned || loss.forwarded || (kind === 'deferred' && wrote)
+    const moves = !ends && !wrote && request.attempts < maxAttempts
+    if (!moves) request.outcome = 'lost'
+    if (ends) {
+      // Its session state, or a result half told, died with the connection: as a server's own end would close it.
+      if (loss.torn) state.output.silence()
+      state.endWith(lostError(hold, loss, unknown))
+      return false
+    }
+    if (moves) {
+      avoid(request, hold)
+      if (request.before !== null) session.settings = request.before
+      return true
+    }
+    if (kind === 'idle') session.settings = settle(session.settings, { kind: 'rollback' })
+    else session.transaction = fail(session.transaction)
+    state.tell(errorFields(lostError(hold, loss, unknown)))
+    return false
+  }
+
+  /** The connection was lost while nothing was owed. True: this client ends with it. */
+  lostIdle(hold: Hold, loss: Loss): boolean {
+    const { request } = this.#state
+    // A connection that is only kept is missed when it is used next.
+    if (request !== null && request.hold !== hold) return false
+    const needed = hold.pins.size > 0 || this.#holds.home === hold || request !== null
+    this.#holds.drop(hold, loss.reason)
+    if (needed) this.#state.endWith(lostError(hold, loss))
+    return true
+  }
+
+  // ---- errors of the server
+
+  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold' {
+    // The connection is about to close; what the client is told is decided then.
+    if (fields.severity === 'FATAL' || fields.severity === 'PANIC') return 'withhold'
+    const { request } = this.#state
+    if (expect.label === poison) {
+      request?.onPoisoned?.()
+      return 'withhold'
+    }
+    if (request === null) return 'forward'
+    if (request.complete && !hold.forwarded && this.#sendAgain(hold, fields, expect, request)) return 'withhold'
+    request.onFailed?.(expect.label)
+    return 'forward'
+  }
+
+  #sendAgain(hold: Hold, fields: ErrorFields, expect: ExpectReply, request: Request): boolean {
+    const { session, observer } = this.#state
+    const rerun = rerunFor(fields.code, hold.route.role) ?? prepareAgain(fields, expect)
+    if (rerun === 'prepare' && fields.code !== '26000' && request.onStalePlan?.() === false) return false
+    const allowed = rerun === 'prepare' ? session.transaction.kind === 'idle' && request.attempts < maxAttempts : request.repeatable
+    if (rerun === null || !allowed) return false
+    request.rerun = rerun
+    if (rerun === 'primary') observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.shape })
+    return true
+  }
+
+  // ---- replies that are kept
+
+  /** The reply to what is about to be sent is held, where it may be kept. */
+  #record(hold: Hold, { keptOn }: OnePlan, request: Request): void {
+    const { recording } = request
+    hold.recording = recording
+    if (recording === null) return
+    const { cluster, node, role, position } = hold.route
+    const system = this.#generations.clusterNow(cluster)?.system ?? null
+    if (keptOn === null) recording.close()
+    else recording.sent({ cluster, node, role, system, position, sentAt: this.#state.now() })
+  }
+
+  #recorded(hold: Hold, request: Request, end: End): void {
+    const cluster = this.#generations.clusterNow(hold.cluster)
+    hold.recording = null
+    if (cluster === undefined || end.kind === 'lost' || end.error !== null || end.withheld || end.status !== 'I') return
+    request.recording?.complete(readEnd(hold, request.startedAt, this.#state.now()), cluster)
+  }
+}
+
+/** `unknown`: a write may have run. */
+function lostError(hold: Hold, { error }: Loss, unknown = false): PointsmanError {
+  return lossError(hold.route, unknown, error === null || unknown ? {} : { detail: `The server said: ${error.message} (${error.code})` })
+}
+
+/** The plan of a statement that we prepared for somebody, somewhere, earlier: the client never saw that. */
+function prepareAgain(fields: ErrorFields, expect: ExpectReply): 'prepare' | null {
+  const prepared = expect.reply === 'bind' || expect.reply === 'execute' || expect.reply === 'describe-statement'
+  if (prepared && (fields.code === '26000' || (fields.code === '0A000' && fields.message.includes('cached plan')))) return 'prepare'
+  return null
+}

@@ -1,0 +1,179 @@
+// doors/proxy/step-planner.ts — where the messages of one step of a batch go: what runs is planned together; what is only
+// described is described where it would run; what needs no server is answered here.
+import { PointsmanError } from '../../errors/error.js'
+import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
+import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
+import type { ClientStatement, Session } from '../../session/session.js'
+import { answer, columnsOf, describeFrames, executeFrames } from './answer.js'
+import type { BatchState, Step } from './batch-state.js'
+import type { Conversation } from './conversation.js'
+import type { Planned } from './core-contract.js'
+import type { Hold } from './hold.js'
+import { describing } from './join-plans.js'
+import { problemOf } from './message-problems.js'
+import { unknownParameters, type Message, type Portal } from './messages.js'
+import type { Request } from './request.js'
+import { takeTokens, tokenParameters } from './tokens.js'
+
+export class StepPlanner {
+  readonly #conversation: Conversation
+  readonly #batch: BatchState
+
+  constructor(conversation: Conversation, batch: BatchState) {
+    this.#conversation = conversation
+    this.#batch = batch
+  }
+
+  /** Outside a transaction what only described, or has only read on a replica, can go on elsewhere: it holds no lock and nothing to take back. */
+  movable(hold: Hold): boolean {
+    return this.#conversation.session.transaction.kind === 'idle' && (this.#batch.onlyDescribed || hold.route.role === 'replica')
+  }
+
+  /** Where the messages belong, and which of them are answered here. Throws what is to be refused. */
+  route(messages: readonly Message[], request: Request): Step {
+    const conversation = this.#conversation
+    const executed = messages.filter((message) => message.kind === 'execute')
+    const [shape] = executed.length > 0 ? executed : messages
+    request.shape = shape?.statement?.understood.shape.id ?? request.shape
+    const failed = conversation.failedPlan()
+    if (failed !== null) return { messages, plan: failed, replies: new Map(), runs: true }
+    const known = executed.filter((message) => message.statement !== null)
+    const [first, ...others] = known.map(plannedExecute)
+    if (first === undefined) {
+      if (executed.length === 0) return this.#routeDescriptions(messages, request)
+      return { messages, plan: this.#batch.hold === null ? conversation.homePlan(true) : null, replies: new Map(), runs: true }
+    }
+    const plan = conversation.plan([first, ...others], this.#view())
+    request.plan = plan
+    if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+    if (plan.kind === 'one' && plan.settings.length > 0) {
+      for (const { statement, portal } of known) {
+        if (statement !== null) takeTokens(conversation, statement.understood, tokenParameters(portal))
+      }
+    }
+    if (plan.kind === 'one') return { messages, plan, replies: this.#strangers(messages, plan), runs: true }
+    return this.#answered(messages, known[0] as Message, plan)
+  }
+
+  /** Once the batch runs somewhere, what follows in it finds itself in that server's implicit transaction. */
+  #view(): Session['view'] {
+    const { view } = this.#conversation.session
+    const hold = this.#batch.hold
+    if (hold === null || view.transaction.home !== null || this.movable(hold)) return view
+    const { cluster, node, role } = hold.route
+    return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role } } }
+  }
+
+  /** The one statement that runs is answered here; what else is in the step goes with it. */
+  #answered(messages: readonly Message[], execute: Message, plan: AnswerPlan): Step {
+    const { statement, portal } = execute as Extract<Message, { kind: 'execute' }>
+    const replies = new Map<Message, readonly Uint8Array[]>()
+    for (const message of messages) {
+      if (message === execute) {
+        const given = answer(this.#conversation, plan, (statement as ClientStatement).understood, (number) => portal?.text(number))
+        replies.set(message, executeFrames(given))
+      } else if (message.statement === statement || message.statement === null) replies.set(message, localReply(message, plan))
+    }
+    const rest = messages.filter((message) => !replies.has(message))
+    const described = rest.length === 0 ? null : this.#routeDescriptions(rest, this.#batch.request as Request)
+    for (const [message, frames] of described?.replies ?? []) replies.set(message, frames)
+    return { messages, plan: described?.plan ?? null, replies, runs: false }
+  }
+
+  /** Nothing runs: each statement is described where it would run. */
+  #routeDescriptions(messages: readonly Message[], request: Request): Step {
+    const replies = new Map<Message, readonly Uint8Array[]>()
+    let plan: OnePlan | null = null
+    const plans = new Map<ClientStatement, Plan>()
+    for (const message of messages) {
+      if (message.statement === null) {
+        if (!this.#needsServer(message)) replies.set(message, [emptyMessages.closeComplete])
+        else if (this.#batch.hold === null) plan ??= this.#conversation.homePlan(false)
+        continue
+      }
+      const planned =
+        plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
+      plans.set(message.statement, planned)
+      if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
+      if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
+      else plan ??= describing(planned)
+    }
+    if (plan !== null && this.#accepted(messages, plan.cluster, replies)) plan = null
+    request.plan ??= plan
+    if (plan !== null) for (const [message, frames] of this.#strangers(messages, plan)) replies.set(message, frames)
+    return { messages, plan, replies, runs: false }
+  }
+
+  /** What is left for a server is to accept statements that it has accepted before: that is answered here. */
+  #accepted(messages: readonly Message[], cluster: string, replies: Map<Message, readonly Uint8Array[]>): boolean {
+    if (this.#batch.hold !== null) return false
+    const left = messages.filter((message) => !replies.has(message))
+    if (!left.every((message) => message.kind === 'parse' && message.statement.name !== '')) return false
+    const proofs = left.map((message) => this.#conversation.proofOf(cluster, message.statement as ClientStatement))
+    const { proved } = this.#conversation
+    if (!proofs.every((proof) => proof !== null && proved.has(proof))) {
+      // One at a time: of several the server may have accepted some, and some may belong elsewhere.
+      if (proofs.length === 1) this.#batch.proof = proofs[0] ?? null
+      return false
+    }
+    for (const message of left) replies.set(message, [emptyMessages.parseComplete])
+    return true
+  }
+
+  /** A portal can be closed or described only where it is open. */
+  #needsServer(message: Message): boolean {
+    return (message.kind === 'close' || message.kind === 'describe') && message.of === 'portal' && this.#onServer
+  }
+
+  /** Portals may be open, in the batch at hand or in the open transaction; DECLARE makes such as no Bind has named. */
+  get #onServer(): boolean {
+    return this.#batch.hold !== null || this.#conversation.home !== null
+  }
+
+  /** A Parse that is not used in its step, of a statement that belongs elsewhere, is left until it is. */
+  #strangers(messages: readonly Message[], plan: OnePlan): Map<Message, readonly Uint8Array[]> {
+    const replies = new Map<Message, readonly Uint8Array[]>()
+    const parses = messages.filter((message) => message.kind === 'parse')
+    if (parses.length < 2) return replies
+    for (const message of parses) {
+      const used = messages.some((other) => other !== message && other.statement === message.statement)
+      if (used || message.statement.name === '') continue
+      const planned = this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
+      if (planned.kind !== 'one' || planned.cluster !== plan.cluster) replies.set(message, [emptyMessages.parseComplete])
+    }
+    return replies
+  }
+
+  /** What PostgreSQL would raise for the message by itself; a portal that we have not seen bound may be open on the server. */
+  problemOf(message: Message, at: number): ReturnType<typeof problemOf> {
+    const portal = message.kind === 'execute' || (message.kind === 'describe' && message.of === 'portal')
+    return portal && this.#onServer ? null : problemOf(message, at)
+  }
+}
+
+function plannedExecute(message: Message): Planned {
+  const { statement, portal } = message as Extract<Message, { kind: 'execute' }>
+  return { understood: (statement as ClientStatement).understood, parameters: (portal as Portal).parameters }
+}
+
+function plannedDescription(statement: ClientStatement, message: Message): Planned {
+  const portal = message.kind === 'bind' || message.kind === 'describe' ? message.portal : null
+  return { understood: statement.understood, parameters: portal?.parameters ?? unknownParameters }
+}
+
+function localReply(message: Message, plan: AnswerPlan): readonly Uint8Array[] {
+  switch (message.kind) {
+    case 'parse':
+      return [emptyMessages.parseComplete]
+    case 'bind':
+      return [emptyMessages.bindComplete]
+    case 'describe': {
+      const columns = describeFrames(columnsOf(plan))
+      return message.of === 'portal' ? [columns] : [encodeParameterDescription(message.statement?.types ?? []), columns]
+    }
+    case 'close':
+      return [emptyMessages.closeComplete]
+    case 'execute':
+      return []
+  }
+}
