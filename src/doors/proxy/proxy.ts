@@ -1,11 +1,10 @@
-// doors/proxy/proxy.ts — the proxy door: listens, logs clients in, hands cancels to whom they belong, and shuts down.
-// One client's conversation is client.ts; what all of them share is here.
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
-import { chmod, unlink } from 'node:fs/promises'
-import { connect, createServer, type Server, type Socket } from 'node:net'
-import { createSecureContext, type SecureContext } from 'node:tls'
+// doors/proxy/proxy.ts — the proxy door: logs clients in, hands cancels to whom they belong, and shuts down. One client's
+// conversation is client.ts, the sockets that clients connect to are listeners.ts; what all of them share is here.
+import { randomInt } from 'node:crypto'
+import type { Socket } from 'node:net'
+import type { Bus } from '../../bus/bus.js'
 import { ResultCache } from '../../cache/result-cache.js'
-import type { Config, ListenConfig } from '../../config/config.js'
+import type { Config } from '../../config/config.js'
 import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
 import { encodeBackendKeyData, encodeParameterStatus, encodeReadyForQuery } from '../../protocol/backend-messages.js'
@@ -14,18 +13,26 @@ import type { Runtime } from '../../runtime/contract.js'
 import { createLoneFleet, type Fleet } from '../../runtime/fleet.js'
 import type { ServerConnection } from '../../server/contract.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
+import { createBus } from './bus.js'
 import { Client } from './client.js'
 import { ConsoleClient } from './console.js'
 import { consoleDatabase } from './console-rights.js'
 import { Conversation } from './conversation.js'
 import type { Core } from './core-contract.js'
+import { createBackendKey, sameSecret } from './backend-keys.js'
+import { Listeners, type ListenerAddress } from './listeners.js'
 import { bringToken } from './tokens.js'
 import { loadCore } from './core.js'
+import { bytesOf } from './client-report.js'
+import { TrafficBook } from './traffic-book.js'
 import { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Greetings } from './greetings.js'
-import { LoginAttempt, type CancelCall, type Login } from './login.js'
+import { ClientTlsContexts } from './client-tls.js'
+import { LoginFailures } from './login-failures.js'
+import { LoginAttempt, LoginDropped, type CancelCall, type Login } from './login.js'
+import { Secrets } from './secrets.js'
 
 export interface ProxyParts {
   readonly runtime: Runtime<ServerConnection>
@@ -36,12 +43,10 @@ export interface ProxyParts {
   readonly version?: string
   /** The processes that serve this configuration. Default: this one alone. */
   readonly fleet?: Fleet
-}
-
-export interface ProxyAddress {
-  readonly host: string
-  /** 0 for a Unix socket, whose path is `host`. */
-  readonly port: number
+  /** false: it listens nowhere, and gets its clients by accept(). Default: true. */
+  readonly listen?: boolean
+  /** A cancel whose PID is of another process: resolves when it has been passed on. */
+  readonly cancelElsewhere?: (call: CancelCall) => Promise<void>
 }
 
 /** One logged-in client, as SHOW CLIENTS tells it. */
@@ -56,18 +61,24 @@ export interface ClientSnapshot {
 }
 
 export interface Proxy {
-  readonly addresses: readonly ProxyAddress[]
+  readonly addresses: readonly ListenerAddress[]
+  /** A client that has connected, of whom nothing has been read. `local`: over a Unix socket. */
+  accept(socket: Socket, local: boolean): void
+  /** Cancels what the client of that key runs; false: there is none. */
+  cancel(call: CancelCall): boolean
   clients(): readonly ClientSnapshot[]
   /** Hits and size of the shape cache. */
   shapes(): UnderstandingStats
   /** No new clients; idle ones are told 57P01, busy ones after their transaction; past `graceMs` all are cut off. */
   close(options: { readonly graceMs: number }): Promise<void>
+  /** Another process takes the new clients: serves those that it has for `drainMs`, then sends each away once nothing of its is open. Resolves when all have left. */
+  retire(drainMs: number): Promise<void>
 }
 
 /** Starts listening as the runtime's config says. Rejects if a port is taken. */
 export async function createProxy(parts: ProxyParts): Promise<Proxy> {
   const proxy = new RunningProxy(parts, await loadCore(parts.runtime.current().config))
-  await proxy.listen()
+  if (parts.listen !== false) await proxy.listen()
   return proxy
 }
 
@@ -86,9 +97,6 @@ interface Entry {
 
 /** Sockets that have not logged in yet are few, or somebody is playing games. */
 const maxLoggingIn = 1000
-/** Result bytes kept for a client that does not read before its server is paused. */
-const highWaterMark = 128 * 1024
-const socketMode = 0o777
 /** Between two looks at how old the clients are. */
 const agingMs = 250
 
@@ -99,44 +107,49 @@ class RunningProxy implements Proxy {
   readonly #greetings = new Greetings()
   readonly #proved = new ProvedStatements()
   readonly #cache = new ResultCache<Reply>()
-  readonly #servers: Server[] = []
+  readonly #traffic: TrafficBook
+  readonly #bus: Bus
+  #listeners: Listeners | null = null
   readonly #clients = new Map<number, Entry>()
   readonly #consoles = new Map<ConsoleClient, Promise<string>>()
   readonly #sockets = new Set<Socket>()
-  readonly #context = new SecureContexts()
+  readonly #tls = new ClientTlsContexts()
+  readonly #secrets: Secrets
+  readonly #failures: LoginFailures
   readonly #fleet: Fleet
   #loggingIn = 0
   #admitted = 0
   #closing: Promise<void> | null = null
+  /** Why clients that come now are sent away as soon as nothing of theirs is open. */
+  #leaving: PointsmanError | null = null
   #aging: NodeJS.Timeout | undefined
+  #empty: (() => void) | null = null
 
   constructor(parts: ProxyParts, core: Core) {
     this.#parts = parts
     this.#core = core
     this.#fleet = parts.fleet ?? createLoneFleet()
     this.#now = parts.now ?? ((): number => performance.now())
-  }
-
-  get addresses(): readonly ProxyAddress[] {
-    return this.#servers.map((server) => {
-      const address = server.address()
-      return typeof address === 'string' || address === null
-        ? { host: address ?? '', port: 0 }
-        : { host: address.address, port: address.port }
+    this.#secrets = new Secrets(parts.observer, this.#now)
+    this.#failures = new LoginFailures(this.#now)
+    this.#traffic = new TrafficBook(this.#now)
+    this.#aging = setInterval(() => this.#endOld(), agingMs).unref()
+    this.#bus = createBus(parts, this.#now, () => {
+      for (const { conversation } of this.#clients.values()) conversation.tellOwners()
     })
   }
 
+  get addresses(): readonly ListenerAddress[] {
+    return this.#listeners?.addresses ?? []
+  }
+
   async listen(): Promise<void> {
-    this.#aging = setInterval(() => this.#endOld(), agingMs).unref()
     const { listen } = this.#config
-    try {
-      await this.#listenOn({ host: listen.host, port: listen.port }, false)
-      if (listen.unix !== null) await this.#listenOnUnix(listen.unix)
-    } catch (error) {
-      clearInterval(this.#aging)
-      for (const server of this.#servers) server.close()
-      throw error
-    }
+    this.#listeners = await Listeners.open({
+      listen,
+      accept: (socket, local) => this.accept(socket, local),
+      onError: (error) => this.#log('error', 'the listener failed', { error: error.message }),
+    })
   }
 
   clients(): readonly ClientSnapshot[] {
@@ -160,18 +173,47 @@ class RunningProxy implements Proxy {
   }
 
   async #close(graceMs: number): Promise<void> {
-    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
+    await this.#listeners?.stop(false)
     clearInterval(this.#aging)
-    for (const { client } of this.#clients.values()) client.drain(new PointsmanError('shutting_down'))
-    for (const client of this.#consoles.keys()) client.drain()
+    this.#traffic.close()
+    this.#sendAway(new PointsmanError('shutting_down'))
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))
     const ended = [...[...this.#clients.values()].map(({ done }) => done), ...this.#consoles.values()]
     await Promise.race([Promise.all(ended), late])
     clearTimeout(timer)
     for (const socket of this.#sockets) socket.destroy()
+    this.#secrets.close()
     await Promise.all([...this.#clients.values()].map(({ done }) => done))
-    await Promise.all(closed)
+    this.#bus.close()
+  }
+
+  async retire(drainMs: number): Promise<void> {
+    // Who steers wants to steer the process that serves from now on.
+    for (const client of this.#consoles.keys()) client.drain()
+    const empty = new Promise<void>((resolve) => (this.#empty = resolve))
+    this.#left()
+    const timer = setTimeout(() => this.#sendAway(new PointsmanError('restarted')), drainMs)
+    await empty
+    clearTimeout(timer)
+  }
+
+  #sendAway(why: PointsmanError): void {
+    this.#leaving = why
+    for (const { client } of this.#clients.values()) client.drain(why)
+    for (const client of this.#consoles.keys()) client.drain()
+  }
+
+  #forget({ pid, login, conversation: { traffic } }: Entry): void {
+    this.#clients.delete(pid)
+    const { received, sent } = bytesOf(login.socket)
+    traffic.received += received
+    traffic.sent += sent
+  }
+
+  /** Somebody has left. */
+  #left(): void {
+    if (this.#sockets.size === 0 && this.#clients.size === 0 && this.#consoles.size === 0) this.#empty?.()
   }
 
   /** Clients older than the present config allows go as soon as nothing of theirs is open. */
@@ -188,41 +230,20 @@ class RunningProxy implements Proxy {
     return this.#parts.runtime.current().config
   }
 
-  // ---- listening
-
-  async #listenOn(where: { readonly host: string; readonly port: number } | { readonly path: string }, local: boolean): Promise<void> {
-    const server = createServer({ noDelay: true, keepAlive: true, highWaterMark }, (socket) => void this.#accept(socket, local))
-    this.#servers.push(server)
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(where, () => {
-        server.off('error', reject)
-        resolve()
-      })
-    })
-    server.on('error', (error) => this.#log('error', 'the listener failed', { error: error.message }))
-  }
-
-  /** A socket file that a dead process left behind is taken over; a living one answers, and the port counts as taken. */
-  async #listenOnUnix(path: string): Promise<void> {
-    try {
-      await this.#listenOn({ path }, true)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || (await answers(path))) throw error
-      this.#servers.pop()
-      await unlink(path)
-      await this.#listenOn({ path }, true)
-    }
-    await chmod(path, socketMode)
-  }
-
   // ---- one connection
 
-  async #accept(socket: Socket, local: boolean): Promise<void> {
+  accept(socket: Socket, local: boolean): void {
     socket.on('error', () => undefined)
     this.#sockets.add(socket)
-    socket.on('close', () => this.#sockets.delete(socket))
-    if (this.#loggingIn >= maxLoggingIn) {
+    socket.on('close', () => {
+      this.#sockets.delete(socket)
+      this.#left()
+    })
+    void this.#accept(socket, local)
+  }
+
+  async #accept(socket: Socket, local: boolean): Promise<void> {
+    if (this.#loggingIn - this.#failures.held >= maxLoggingIn) {
       socket.destroy()
       return
     }
@@ -234,13 +255,16 @@ class RunningProxy implements Proxy {
 
   /** null: nobody to serve; the socket is being closed. */
   async #login(socket: Socket, local: boolean, address: string): Promise<Login | null> {
-    const config = this.#config
+    const generation = this.#parts.runtime.current()
+    const { config } = generation
     const seat = { taken: false }
     const attempt = new LoginAttempt({
       socket,
-      config,
-      secureContext: this.#context.of(config.listen),
+      generation,
+      tls: this.#tls.of(config.listen.tls),
       local,
+      secrets: this.#secrets,
+      failures: this.#failures,
       admit: () => {
         this.#admit(config)
         seat.taken = true
@@ -251,10 +275,12 @@ class RunningProxy implements Proxy {
     try {
       const outcome = await attempt.run()
       if (outcome !== null && 'login' in outcome) return outcome.login
-      if (outcome !== null) this.#cancel(outcome.cancel)
+      // The end of the connection says that the cancel has done its work.
+      if (outcome !== null && !this.cancel(outcome.cancel)) await this.#parts.cancelElsewhere?.(outcome.cancel)
       socket.end()
     } catch (error) {
-      this.#refuse(attempt, error, address)
+      if (error instanceof LoginDropped) socket.destroy()
+      else this.#refuse(attempt, error, address)
     } finally {
       this.#loggingIn -= 1
       clearTimeout(timer)
@@ -292,7 +318,9 @@ class RunningProxy implements Proxy {
       login.output.write(encodeErrorResponse(fields))
     } finally {
       this.#admitted -= 1
-      if (entry !== null) this.#clients.delete(entry.pid)
+      login.keys?.release()
+      if (entry !== null) this.#forget(entry)
+      this.#left()
       endSocket(login.socket)
     }
   }
@@ -310,6 +338,8 @@ class RunningProxy implements Proxy {
     const reason = await run
     observer.emit('client.closed', { database, user, reason, seconds: (this.#now() - since) / 1000 })
     this.#consoles.delete(client)
+    login.keys?.release()
+    this.#left()
     this.#admitted -= 1
     endSocket(login.socket)
   }
@@ -317,13 +347,12 @@ class RunningProxy implements Proxy {
   async #converse(login: Login): Promise<Conversation> {
     const { runtime, observer } = this.#parts
     const generation = runtime.current()
-    const { user, database, settings } = login
-    const password = generation.config.auth.users.get(user)?.password ?? null
+    const { user, database, password, keys, settings } = login
     const gone = new AbortController()
     login.input.onGone = (): void => gone.abort(new PointsmanError('canceled'))
     generation.enter()
     try {
-      const greeting = await this.#greetings.get({ generation, database, user, password, settings, signal: gone.signal, now: this.#now() })
+      const greeting = await this.#greetings.get({ generation, database, user, password, keys, settings, signal: gone.signal, now: this.#now() })
       const conversation = new Conversation({
         login,
         password,
@@ -333,6 +362,8 @@ class RunningProxy implements Proxy {
         core: this.#core,
         proved: this.#proved,
         cache: this.#cache,
+        notifications: this.#bus,
+        traffic: this.#traffic.of(database, user),
         now: this.#now,
       })
       if (login.token !== null) bringToken(conversation, generation, login.token)
@@ -344,10 +375,10 @@ class RunningProxy implements Proxy {
 
   #enter(login: Login, conversation: Conversation, address: string): Entry {
     const { user, database } = login
-    const pid = this.#freePid()
-    const secret = randomBytes(4)
+    const { pid, secret } = createBackendKey(this.#fleet.worker, (taken) => this.#clients.has(taken))
     const client = new Client(conversation)
     const since = this.#now()
+    conversation.pid = pid
     this.#greet(login, conversation, pid, secret)
     this.#parts.observer.emit('client.opened', { database, user, address })
     const done = client.run().then((reason) => {
@@ -355,7 +386,7 @@ class RunningProxy implements Proxy {
     })
     const entry: Entry = { pid, secret, login, client, conversation, address, since, vigour: randomInt(90, 111) / 100, done }
     this.#clients.set(pid, entry)
-    if (this.#closing !== null) client.drain(new PointsmanError('shutting_down'))
+    if (this.#leaving !== null) client.drain(this.#leaving)
     return entry
   }
 
@@ -365,36 +396,16 @@ class RunningProxy implements Proxy {
     output.write(encodeReadyForQuery('I'))
   }
 
-  #freePid(): number {
-    for (;;) {
-      const pid = randomInt(1, 0x7fffffff)
-      if (!this.#clients.has(pid)) return pid
-    }
-  }
-
-  #cancel({ pid, secret }: CancelCall): void {
+  cancel({ pid, secret }: CancelCall): boolean {
     const entry = this.#clients.get(pid)
     // Who does not know the secret is told nothing, as a server would.
-    if (secret.length !== entry?.secret.length || !timingSafeEqual(secret, entry.secret)) return
+    if (entry === undefined || !sameSecret(secret, entry.secret)) return false
     entry.client.cancel()
+    return true
   }
 
   #log(level: 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void {
     this.#parts.observer.emit('log', { level, message, fields })
-  }
-}
-
-/** TLS contexts by what they were made from: a renewed certificate makes a new one. */
-class SecureContexts {
-  #made: { readonly tls: ListenConfig['tls']; readonly context: SecureContext } | null = null
-
-  of({ tls }: ListenConfig): SecureContext | null {
-    if (tls === null) return null
-    if (this.#made?.tls === tls) return this.#made.context
-    const { cert, key, ca } = tls
-    const context = createSecureContext({ cert, key, ...(ca === null ? {} : { ca }), minVersion: 'TLSv1.2' })
-    this.#made = { tls, context }
-    return context
   }
 }
 
@@ -406,15 +417,4 @@ function endSocket(socket: Login['socket']): void {
   timer.unref()
   socket.once('close', () => clearTimeout(timer))
   socket.resume()
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
 }
