@@ -1,6 +1,7 @@
 // config/build-cluster.ts — one primary and its replicas, as the config tells them.
-import type { ClusterConfig, NodeConfig, PositionConfig } from './config.js'
 import { ms } from './build-doors.js'
+import { checkCertificates } from './certificates.js'
+import type { ClusterConfig, NodeConfig, PositionConfig } from './config.js'
 import { pemFrom, secretFrom, type Context } from './context.js'
 import type { ClusterInput, ClusterTlsInput, NodeInput, Partly } from './input.js'
 import type { Path } from './locator.js'
@@ -39,6 +40,7 @@ export function buildCluster(context: Context, id: string, input: Partly<Cluster
     lsnSource: input.lsn_source ?? 'insert',
     position,
     readOnly: readOnly(input.read_only),
+    protocol: input.protocol ?? '3.0',
   }
 }
 
@@ -106,7 +108,18 @@ function buildTls(context: Context, path: Path, input: Partly<ClusterTlsInput> =
     const missing = input.cert === undefined ? 'cert' : 'key'
     context.findings.missing({ path: [...path, missing], allowed: 'cert and key together', message: `"${missing}" is missing` })
   }
-  return { mode: input.mode ?? 'prefer', ca: pemFrom(context, [...path, 'ca'], input.ca), cert, key }
+  const ca = pemFrom(context, [...path, 'ca'], input.ca)
+  checkCertificates(context, path, { cert, key, ca })
+  const mode = input.mode ?? 'prefer'
+  const negotiation = input.negotiation ?? 'postgres'
+  if (negotiation === 'direct' && (mode === 'disable' || mode === 'prefer')) {
+    context.findings.problem({
+      path: [...path, 'negotiation'],
+      allowed: 'postgres, or mode: require, verify-ca or verify-full',
+      message: 'without asking the server, TLS cannot be optional',
+    })
+  }
+  return { mode, ca, cert, key, negotiation, minVersion: input.min_version ?? 'TLSv1.2' }
 }
 
 function buildNodes(context: Context, path: Path, inputs: readonly (string | Partly<NodeInput> | undefined)[]): readonly NodeConfig[] {

@@ -1,8 +1,9 @@
-// config/build-doors.ts — listen, admin, auth, limits, log: where clients come in, who they are, what bounds them.
+// config/build-doors.ts — listen, admin, limits, log: where clients come in, and what bounds them. Who they are: build-auth.ts.
 import { parseDuration } from '../consistency/duration.js'
-import type { AdminConfig, AuthConfig, AuthMethod, LimitsConfig, ListenConfig, LogConfig, UserConfig } from './config.js'
+import { checkCertificates } from './certificates.js'
+import type { AdminConfig, LimitsConfig, ListenConfig, LogConfig } from './config.js'
 import { pemFrom, secretFrom, type Context } from './context.js'
-import type { AdminInput, AuthInput, LimitsInput, ListenInput, LogInput, Partly, UserInput } from './input.js'
+import type { AdminInput, LimitsInput, ListenInput, LogInput, Partly } from './input.js'
 import { isLoopback, parseSize } from './quantities.js'
 
 /** Milliseconds of what the schema has let through. */
@@ -15,13 +16,20 @@ export function buildListen(context: Context, input: Partly<ListenInput> = {}): 
   const cert = pemFrom(context, ['listen', 'tls', 'cert'], tls?.cert)
   const key = pemFrom(context, ['listen', 'tls', 'key'], tls?.key)
   const ca = pemFrom(context, ['listen', 'tls', 'ca'], tls?.ca)
+  checkCertificates(context, ['listen', 'tls'], { cert, key, ca })
   return {
     host: input.host ?? '127.0.0.1',
     port: input.port ?? 6432,
     unix: input.unix ?? null,
-    tls: tls === undefined ? null : { cert: cert ?? '', key: key ?? '', ca, mode: tls.mode ?? 'prefer' },
+    tls:
+      tls === undefined
+        ? null
+        : { cert: cert ?? '', key: key ?? '', ca, mode: tls.mode ?? 'prefer', minVersion: tls.min_version ?? 'TLSv1.2' },
     maxClients: input.max_clients ?? 10_000,
     clientLifetimeMs: clientLifetime(context, input.client_lifetime),
+    workers: input.workers ?? 1,
+    graceMs: ms(input.grace, 10_000),
+    drainMs: ms(input.drain, 60_000),
   }
 }
 
@@ -52,73 +60,12 @@ export function buildAdmin(context: Context, input: Partly<AdminInput> | undefin
   return { host, port: input.port ?? 6480, token }
 }
 
-export function buildAuth(context: Context, input: Partly<AuthInput> | undefined, listenHost: string): AuthConfig {
-  const method = input?.method ?? 'scram-sha-256'
-  if (method === 'trust' && !isLoopback(listenHost)) {
-    context.findings.problem({
-      path: ['auth', 'method'],
-      allowed: 'scram-sha-256, md5, or listen.host on loopback',
-      message: 'trust is allowed on loopback only',
-    })
-  }
-  const users = new Map<string, UserConfig>()
-  input?.users?.forEach((user, index) => {
-    if (user !== undefined) addUser(context, index, user, method, users)
-  })
-  return { method, users, admins: names(input?.admins), viewers: names(input?.viewers) }
-}
-
-function addUser(context: Context, index: number, input: Partly<UserInput>, method: AuthMethod, users: Map<string, UserConfig>): void {
-  const path = ['auth', 'users', index]
-  const password = secretFrom(context, [...path, 'password'], input.password)
-  const verifier = secretFrom(context, [...path, 'verifier'], input.verifier)
-  checkCredentials(context, path, input, method, verifier)
-  if (input.name === undefined) return
-  if (users.has(input.name)) {
-    context.findings.problem({
-      path: [...path, 'name'],
-      allowed: 'each user once',
-      message: `user ${JSON.stringify(input.name)} is listed twice`,
-    })
-  }
-  users.set(input.name, { name: input.name, password, verifier })
-}
-
-function checkCredentials(
-  context: Context,
-  path: readonly (string | number)[],
-  input: Partly<UserInput>,
-  method: AuthMethod,
-  verifier: string | null,
-): void {
-  const { findings } = context
-  const allowed = 'either password or verifier'
-  if (input.password !== undefined && input.verifier !== undefined) {
-    findings.problem({ path: [...path, 'verifier'], at: 'key', allowed, message: 'a user has a password or a verifier, not both' })
-  } else if (method !== 'trust' && input.password === undefined && !findings.given([...path, 'verifier'])) {
-    findings.missing({ path: [...path, 'password'], found: 'neither', allowed, message: 'the user has no password and no verifier' })
-  } else if (method === 'md5' && input.verifier !== undefined) {
-    findings.problem({
-      path: [...path, 'verifier'],
-      allowed: 'password, or method: scram-sha-256',
-      message: 'a SCRAM verifier cannot be used with md5',
-    })
-  }
-  if (verifier !== null && !/^SCRAM-SHA-256\$[1-9][0-9]{0,8}:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}$/.test(verifier)) {
-    findings.problem({
-      path: [...path, 'verifier'],
-      allowed: 'SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, as in pg_authid.rolpassword',
-      message: 'this is not a SCRAM verifier',
-    })
-  }
-}
-
-function names(list: readonly (string | undefined)[] | undefined): readonly string[] {
-  return [...new Set((list ?? []).filter((name) => name !== undefined))]
-}
-
 export function buildLimits(context: Context, input: Partly<LimitsInput> = {}): LimitsConfig {
-  const size = (key: 'max_message_bytes' | 'max_parse_bytes' | 'shape_cache_bytes', least: number, otherwise: number): number => {
+  const size = (
+    key: 'max_message_bytes' | 'max_parse_bytes' | 'shape_cache_bytes' | 'listener_queue',
+    least: number,
+    otherwise: number,
+  ): number => {
     const value = input[key]
     if (value === undefined) return otherwise
     const bytes = parseSize(value) ?? otherwise
@@ -136,6 +83,7 @@ export function buildLimits(context: Context, input: Partly<LimitsInput> = {}): 
     maxParseBytes: size('max_parse_bytes', 1024, 2 ** 20),
     shapeCacheBytes: size('shape_cache_bytes', 65_536, 32 * 2 ** 20),
     loginMs: atLeastOne(context, input.login),
+    listenerQueueBytes: size('listener_queue', 65_536, 8 * 2 ** 20),
   }
 }
 

@@ -1,10 +1,12 @@
 // config/build.ts — checked form → Config: defaults, secrets, and everything that several keys must be together. What
 // did not pass the form is missing here and was told; nothing is told twice.
-import { buildAdmin, buildAuth, buildLimits, buildListen, buildLog } from './build-doors.js'
+import { buildAuth } from './build-auth.js'
+import { buildAdmin, buildLimits, buildListen, buildLog } from './build-doors.js'
 import { buildCache } from './build-cache.js'
 import { buildChaos } from './build-chaos.js'
 import { buildCluster } from './build-cluster.js'
 import { buildDatabase } from './build-database.js'
+import { buildLanes } from './build-lanes.js'
 import { buildTokens } from './build-tokens.js'
 import { clustersOf } from './clusters-of.js'
 import type { AuthConfig, Config } from './config.js'
@@ -18,18 +20,19 @@ export function build(context: Context, input: Partly<ConfigInput>, clusterNames
     version: 1,
     listen,
     admin: buildAdmin(context, input.admin),
-    auth: buildAuth(context, input.auth, listen.host),
+    auth: buildAuth(context, input.auth, listen, clusterNames),
     clusters: mapped(input.clusters, (id, one) => buildCluster(context, id, one)),
     databases: mapped(input.databases, (name, one) => buildDatabase(context, name, one, clusterNames)),
     tokens: buildTokens(context, input.tokens),
     cache: buildCache(context, input.cache),
     chaos: buildChaos(context, input.chaos),
+    lanes: buildLanes(context, input.lanes),
     limits: buildLimits(context, input.limits),
     log: buildLog(input.log),
   }
   checkNotEmpty(context, input)
   checkUsers(context, config.auth, input)
-  checkPassedOn(context, config.auth, config)
+  checkRuleDatabases(context, config, input)
   // A name that is misspelt elsewhere makes its cluster look unused.
   if (!context.findings.bad) warnUnused(context, config, clusterNames)
   return config
@@ -51,9 +54,9 @@ function checkNotEmpty(context: Context, input: Partly<ConfigInput>): void {
   }
 }
 
-// Names in admins, viewers and reads.users that nobody can log in with are mistakes, but harmless ones.
+// Names in admins, viewers, rules and reads.users that nobody can log in with are mistakes, but harmless ones.
 function checkUsers(context: Context, auth: AuthConfig, input: Partly<ConfigInput>): void {
-  if (auth.method === 'trust' || auth.users.size === 0) return
+  if (auth.users.size === 0 || auth.authQuery !== null || auth.rules.some(({ method }) => method === 'trust')) return
   const tell = (path: readonly (string | number)[], name: string, at: 'key' | 'value'): void => {
     if (auth.users.has(name)) return
     context.findings.warning({
@@ -69,29 +72,35 @@ function checkUsers(context: Context, auth: AuthConfig, input: Partly<ConfigInpu
       if (name !== undefined) tell(['auth', list, index], name, 'value')
     })
   }
+  input.auth?.rules?.forEach((rule, index) =>
+    rule?.users?.forEach((name, at) => {
+      if (name !== undefined && name !== 'all') tell(['auth', 'rules', index, 'users', at], name, 'value')
+    }),
+  )
   for (const [database, one] of Object.entries(input.databases ?? {})) {
     for (const name of Object.keys(one?.reads?.users ?? {})) tell(['databases', database, 'reads', 'users', name], name, 'key')
   }
 }
 
-// A cluster without a user is entered with the client's own password, which a verifier does not hold.
-function checkPassedOn(context: Context, auth: AuthConfig, config: Config): void {
-  const passing = [...config.clusters.values()].find((cluster) => cluster.user === null)
-  if (passing === undefined || auth.method === 'trust') return
-  const users = [...auth.users.values()]
-  users.forEach((user, index) => {
-    if (user.verifier === null) return
-    context.findings.problem({
-      path: ['auth', 'users', index, 'verifier'],
-      at: 'key',
-      allowed: `password for this user, or user and password for cluster ${passing.id}`,
-      message: `cluster ${passing.id} is entered with the client’s own password, which a verifier does not tell`,
-    })
-  })
+// A rule for a database that there is not lets nobody in, or keeps nobody out.
+function checkRuleDatabases(context: Context, config: Config, input: Partly<ConfigInput>): void {
+  if (config.databases.has('*')) return
+  input.auth?.rules?.forEach((rule, index) =>
+    rule?.databases?.forEach((name, at) => {
+      if (name === undefined || ['all', 'replication', 'pointsman'].includes(name) || config.databases.has(name)) return
+      context.findings.warning({
+        path: ['auth', 'rules', index, 'databases', at],
+        found: name,
+        allowed: ['all', 'replication', 'pointsman', ...config.databases.keys()].join(', '),
+        message: `there is no database ${JSON.stringify(name)}`,
+      })
+    }),
+  )
 }
 
 function warnUnused(context: Context, config: Config, clusterNames: ReadonlySet<string>): void {
   const used = new Set([...config.databases.values()].flatMap(clustersOf))
+  if (config.auth.authQuery !== null) used.add(config.auth.authQuery.cluster)
   for (const id of clusterNames) {
     if (used.has(id)) continue
     context.findings.warning({

@@ -2,6 +2,7 @@
 // (config/validate.ts), for YAML and library options alike; all durations are milliseconds, all sizes bytes.
 import type { PolicyOverride } from '../consistency/policy.js'
 import type { Sharded } from '../sharding/sharded.js'
+import type { AddressRange } from './address-range.js'
 
 export interface Config {
   readonly version: 1
@@ -15,6 +16,7 @@ export interface Config {
   readonly cache: CacheConfig
   /** null: nothing is broken on purpose. */
   readonly chaos: ChaosConfig | null
+  readonly lanes: LanesConfig
   readonly limits: LimitsConfig
   readonly log: LogConfig
 }
@@ -25,11 +27,28 @@ export interface ListenConfig {
   /** Path of a Unix socket to listen on as well, or null. */
   readonly unix: string | null
   /** PEM texts, not paths: files were read when the config was, so a renewed certificate shows as a change. */
-  readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | null; readonly mode: 'prefer' | 'require' } | null
+  readonly tls: ListenTls | null
   readonly maxClients: number
   /** A client is asked to connect anew after about this long, once it is outside a transaction; null: never. */
   readonly clientLifetimeMs: number | null
+  /** Processes that share the port. */
+  readonly workers: number
+  /** How long open transactions may take when the program is told to end. */
+  readonly graceMs: number
+  /** After a restart, how long the process before serves its clients as if nothing had happened. */
+  readonly drainMs: number
 }
+
+export interface ListenTls {
+  readonly cert: string
+  readonly key: string
+  /** Authorities of client certificates; null: none are asked for. */
+  readonly ca: string | null
+  readonly mode: 'prefer' | 'require'
+  readonly minVersion: TlsVersion
+}
+
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3'
 
 export interface TokensConfig {
   /** Signs consistency tokens, and only signed ones are read; null: not signed. */
@@ -64,6 +83,19 @@ export interface AdminConfig {
   readonly token: string | null
 }
 
+/** Pipelining of several clients over one server connection (DESIGN §7). */
+export interface LanesConfig {
+  readonly enabled: boolean
+  /** Requests in flight on one lane. */
+  readonly depth: number
+  /** A request that has kept its lane waiting for this long is slow. */
+  readonly stallMs: number
+  /** A reply beyond this is streamed by itself, and its shape leaves the lanes. */
+  readonly maxResultBytes: number
+  /** Lanes per node, user, database and settings. */
+  readonly connections: number
+}
+
 export interface LimitsConfig {
   /** Largest message a client may send. */
   readonly maxMessageBytes: number
@@ -72,6 +104,8 @@ export interface LimitsConfig {
   readonly shapeCacheBytes: number
   /** A client must finish its startup and login within this. */
   readonly loginMs: number
+  /** Notifications (bytes) kept for a client that does not take them; beyond it the client is closed. */
+  readonly listenerQueueBytes: number
 }
 
 export interface LogConfig {
@@ -80,20 +114,60 @@ export interface LogConfig {
   readonly parameters: boolean
 }
 
-export type AuthMethod = 'scram-sha-256' | 'md5' | 'trust'
+export type AuthMethod = 'scram-sha-256' | 'md5' | 'cert' | 'trust'
 
 export interface AuthConfig {
   readonly method: AuthMethod
   readonly users: ReadonlyMap<string, UserConfig>
+  /** Where the secrets of users come from who are not in `users`, or have none there; null: from nowhere. */
+  readonly authQuery: AuthQueryConfig | null
+  /** The first that fits a client decides; none fits: it is refused. Never empty. */
+  readonly rules: readonly AuthRule[]
+  /** Common name of a client certificate → the users it may be. A name that is not here may be the user of that name. */
+  readonly map: ReadonlyMap<string, readonly string[]>
+  /** How long the first failed login of a user from an address is held back; each further one twice as long. 0: not at all. */
+  readonly failureDelayMs: number
   readonly admins: readonly string[]
   readonly viewers: readonly string[]
+  /** Users that may open replication connections. */
+  readonly replication: readonly string[]
 }
+
+/** null: whatever it is. */
+export interface AuthRule {
+  /** `local`: the Unix socket. */
+  readonly address: 'local' | AddressRange | null
+  readonly users: readonly string[] | null
+  /** `replication` means connections for physical replication, which null does not. */
+  readonly databases: readonly string[] | null
+  readonly tls: boolean | null
+  readonly method: AuthMethod | 'reject'
+  /** Asked for besides the method. `verify-ca`: a certificate of `listen.tls.ca`; `verify-full`: and one that is the user's. */
+  readonly clientCert: 'verify-ca' | 'verify-full' | null
+}
+
+export interface AuthQueryConfig {
+  readonly cluster: string
+  /** One parameter, the name of the user; gives its name and its secret as in pg_authid, or no row. */
+  readonly sql: string
+  readonly user: string
+  readonly password: string | null
+  /** null: the cluster's, or else `postgres`. */
+  readonly dbname: string | null
+  /** How long an answer is kept. */
+  readonly cacheMs: number
+}
+
+/** `transaction`: until the transaction ends. `session`: until the client leaves. `statement`: as transaction, and BEGIN is refused. */
+export type PoolMode = 'transaction' | 'session' | 'statement'
 
 export interface UserConfig {
   readonly name: string
   readonly password: string | null
-  /** A SCRAM verifier as in pg_authid (`SCRAM-SHA-256$…`), or null. */
+  /** As in pg_authid: a SCRAM verifier (`SCRAM-SHA-256$…`) or an md5 hash (`md5…`), or null. */
   readonly verifier: string | null
+  /** null: its database's. */
+  readonly poolMode: PoolMode | null
 }
 
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
@@ -106,7 +180,16 @@ export interface ClusterConfig {
   readonly user: string | null
   readonly password: string | null
   /** PEM texts, not paths; `ca` null: the system's own authorities. */
-  readonly tls: { readonly mode: SslMode; readonly ca: string | null; readonly cert: string | null; readonly key: string | null }
+  readonly tls: {
+    readonly mode: SslMode
+    readonly ca: string | null
+    readonly cert: string | null
+    readonly key: string | null
+    /** `direct`: TLS from the first byte (PostgreSQL 17 and later), without asking. Default: postgres. */
+    readonly negotiation?: 'postgres' | 'direct'
+    /** Default: TLSv1.2. */
+    readonly minVersion?: TlsVersion
+  }
   readonly monitor: { readonly user: string; readonly password: string | null } | null
   readonly nodes: readonly NodeConfig[]
   readonly pool: PoolConfig
@@ -115,6 +198,8 @@ export interface ClusterConfig {
   /** `insert`: always right. `flush`: reached earlier by replicas, right only where no commit is asynchronous. */
   readonly lsnSource: 'insert' | 'flush'
   readonly position: PositionConfig
+  /** Version asked for towards its servers; they may answer with an older one. */
+  readonly protocol: '3.0' | '3.2'
   /** Writes are refused with 25006 and this message; null: they are not. */
   readonly readOnly: string | null
 }
@@ -151,6 +236,10 @@ export interface DatabaseConfig {
   readonly homes: ReadonlyMap<string, TableHome>
   readonly twoPhase: boolean
   readonly unparsed: 'primary' | 'refuse'
+  /** How long a client keeps a server connection, where its user does not say otherwise. */
+  readonly poolMode: PoolMode
+  /** `own`: LISTEN without a cluster means the default one. `all`: every cluster of the database. */
+  readonly bus: 'own' | 'all'
   /** Overrides for functions the catalog mislabels: `schema.name` or `name` → read-only or not. */
   readonly functions: ReadonlyMap<string, 'read' | 'write'>
   readonly reads: ReadsConfig

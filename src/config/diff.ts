@@ -24,7 +24,7 @@ export interface ConfigDiff {
   readonly cluster: ReadonlyMap<string, ClusterChange>
   readonly databases: NamedChanges
   readonly users: NamedChanges
-  /** Differ otherwise: `auth`, `admin`, `tokens`, `cache`, `chaos`, `limits`, `log`, `listen.max_clients`, `listen.tls`. */
+  /** Differ otherwise: `auth`, `admin`, `tokens`, `cache`, `chaos`, `lanes`, `limits`, `log`, `listen.max_clients`, `listen.tls`. */
   readonly others: readonly string[]
   /** Changes that only a restart can make: `listen.host`, `listen.port`, `listen.unix`, `admin.host`, … They are not applied. */
   readonly notLive: readonly string[]
@@ -92,14 +92,21 @@ function others(old: Config, next: Config): readonly string[] {
   const pairs: readonly (readonly [string, unknown, unknown])[] = [
     ['listen.max_clients', old.listen.maxClients, next.listen.maxClients],
     ['listen.client_lifetime', old.listen.clientLifetimeMs, next.listen.clientLifetimeMs],
+    ['listen.grace', old.listen.graceMs, next.listen.graceMs],
+    ['listen.drain', old.listen.drainMs, next.listen.drainMs],
     ['listen.tls', old.listen.tls, next.listen.tls],
     ['auth.method', old.auth.method, next.auth.method],
+    ['auth.auth_query', old.auth.authQuery, next.auth.authQuery],
+    ['auth.rules', old.auth.rules, next.auth.rules],
+    ['auth.map', old.auth.map, next.auth.map],
+    ['auth.failure_delay', old.auth.failureDelayMs, next.auth.failureDelayMs],
     ['auth.admins', old.auth.admins, next.auth.admins],
     ['auth.viewers', old.auth.viewers, next.auth.viewers],
     ['admin.token', old.admin?.token, next.admin?.token],
     ['tokens', old.tokens, next.tokens],
     ['cache', old.cache, next.cache],
     ['chaos', old.chaos, next.chaos],
+    ['lanes', old.lanes, next.lanes],
     ['limits', old.limits, next.limits],
     ['log', old.log, next.log],
   ]
@@ -107,7 +114,9 @@ function others(old: Config, next: Config): readonly string[] {
 }
 
 function notLive(old: Config, next: Config): readonly string[] {
-  const listen = (['host', 'port', 'unix'] as const).filter((key) => old.listen[key] !== next.listen[key]).map((key) => `listen.${key}`)
+  const listen = (['host', 'port', 'unix', 'workers'] as const)
+    .filter((key) => old.listen[key] !== next.listen[key])
+    .map((key) => `listen.${key}`)
   if ((old.admin === null) !== (next.admin === null)) return [...listen, 'admin']
   return [...listen, ...(['host', 'port'] as const).filter((key) => old.admin?.[key] !== next.admin?.[key]).map((key) => `admin.${key}`)]
 }

@@ -4,6 +4,8 @@
 type Duration = string | 0
 type Size = string | number
 
+export type PoolModeInput = 'transaction' | 'session' | 'statement'
+
 export interface PolicyInput {
   consistency?: 'strong' | 'session' | 'bounded' | 'any' | undefined
   max_staleness?: Duration | undefined
@@ -38,6 +40,7 @@ export interface ClusterInput {
   lsn_source?: 'insert' | 'flush' | undefined
   position?: 'wal' | { heartbeat: string } | undefined
   read_only?: boolean | string | undefined
+  protocol?: '3.0' | '3.2' | undefined
 }
 
 export interface ClusterTlsInput {
@@ -45,6 +48,8 @@ export interface ClusterTlsInput {
   ca?: string | undefined
   cert?: string | undefined
   key?: string | undefined
+  negotiation?: 'postgres' | 'direct' | undefined
+  min_version?: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
 
 export interface PartitionInput {
@@ -78,6 +83,8 @@ export interface DatabaseInput {
   reference?: string[] | undefined
   two_phase?: false | undefined
   unparsed?: 'primary' | 'refuse' | undefined
+  pool_mode?: PoolModeInput | undefined
+  bus?: 'own' | 'all' | undefined
   functions?: Record<string, 'read' | 'write'> | undefined
   reads?: ReadsInput | undefined
 }
@@ -86,10 +93,20 @@ export interface ListenInput {
   host?: string | undefined
   port?: number | undefined
   unix?: string | undefined
-  tls?: { cert: string; key: string; ca?: string | undefined; mode?: 'prefer' | 'require' | undefined } | undefined
+  tls?: ListenTlsInput | undefined
   max_clients?: number | undefined
   client_lifetime?: Duration | undefined
-  workers?: 1 | undefined
+  workers?: number | undefined
+  grace?: Duration | undefined
+  drain?: Duration | undefined
+}
+
+export interface ListenTlsInput {
+  cert: string
+  key: string
+  ca?: string | undefined
+  mode?: 'prefer' | 'require' | undefined
+  min_version?: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
 
 export interface AdminInput {
@@ -100,15 +117,39 @@ export interface AdminInput {
 
 export interface UserInput {
   name: string
+  pool_mode?: PoolModeInput | undefined
   password?: string | undefined
   verifier?: string | undefined
 }
 
+export interface AuthQueryInput {
+  cluster: string
+  sql?: string | undefined
+  user: string
+  password?: string | undefined
+  dbname?: string | undefined
+  cache?: Duration | undefined
+}
+
+export interface AuthRuleInput {
+  address?: string | undefined
+  users?: string[] | undefined
+  databases?: string[] | undefined
+  tls?: boolean | undefined
+  method?: 'scram-sha-256' | 'md5' | 'cert' | 'trust' | 'reject' | undefined
+  clientcert?: 'verify-ca' | 'verify-full' | undefined
+}
+
 export interface AuthInput {
-  method?: 'scram-sha-256' | 'md5' | 'trust' | undefined
+  method?: 'scram-sha-256' | 'md5' | 'cert' | 'trust' | undefined
   users?: UserInput[] | undefined
+  auth_query?: AuthQueryInput | undefined
+  rules?: AuthRuleInput[] | undefined
+  map?: Record<string, string | string[]> | undefined
+  failure_delay?: Duration | undefined
   admins?: string[] | undefined
   viewers?: string[] | undefined
+  replication?: string[] | undefined
 }
 
 export interface TokensInput {
@@ -129,10 +170,11 @@ export interface ChaosInput {
 }
 
 export interface LanesInput {
-  enabled?: false | undefined
+  enabled?: boolean | undefined
   depth?: number | undefined
   stall?: Duration | undefined
   max_result?: Size | undefined
+  connections?: number | undefined
 }
 
 export interface LimitsInput {
@@ -140,6 +182,7 @@ export interface LimitsInput {
   max_parse_bytes?: Size | undefined
   shape_cache_bytes?: Size | undefined
   login?: Duration | undefined
+  listener_queue?: Size | undefined
 }
 
 export interface LogInput {

@@ -59,12 +59,17 @@ function object<S extends z.ZodRawShape>(shape: S, description: string, laterKey
   return noted(z.strictObject(shape), { allowed: `a map with keys of: ${Object.keys(shape).join(', ')}`, laterKeys }, description)
 }
 
+function poolMode(description: string): z.ZodType<'transaction' | 'session' | 'statement'> {
+  return oneOf(['transaction', 'session', 'statement'], description)
+}
+
 const listenTls = object(
   {
     cert: text('Certificate chain: path of a PEM file, or the PEM text.'),
     key: text('Private key: path of a PEM file, or the PEM text.'),
     ca: text('Authorities that client certificates are checked against.').optional(),
     mode: oneOf(['prefer', 'require'], 'require: clients without TLS are refused. Default: prefer.').optional(),
+    min_version: oneOf(['TLSv1.2', 'TLSv1.3'], 'Default: TLSv1.2.').optional(),
   },
   'TLS towards clients.',
 )
@@ -80,10 +85,11 @@ const listen = object(
       'Age at which a client is asked to connect anew, outside a transaction; 0: never. Default: never.',
       '1h',
     ).optional(),
-    workers: noted(
-      z.literal(1),
-      { allowed: '1', later: (value) => typeof value === 'number' && Number.isInteger(value) && value > 1 },
-      'Processes that share the port. Only 1 in this version.',
+    workers: whole(1, 64, 'Processes that share the port. Default: 1.').optional(),
+    grace: duration('How long open transactions may take when the program is told to end. Default: 10s.', '10s').optional(),
+    drain: duration(
+      'After a restart, how long the process before serves the clients it has as if nothing had happened. Default: 60s.',
+      '60s',
     ).optional(),
   },
   'Where clients connect.',
@@ -102,23 +108,74 @@ const authUser = object(
   {
     name: text('The name clients log in with.'),
     password: secret('The password.').optional(),
-    verifier: secret('Instead of a password: a SCRAM verifier as in pg_authid (SCRAM-SHA-256$…).').optional(),
+    verifier: secret('Instead of a password: what pg_authid holds, a SCRAM verifier (SCRAM-SHA-256$…) or an md5 hash (md5…).').optional(),
+    pool_mode: poolMode('Instead of the database’s.').optional(),
   },
   'One user.',
-  ['auth_query'],
+)
+
+const authQuery = object(
+  {
+    cluster: text('Whose servers are asked.'),
+    sql: text(
+      'Asked with the name of a user as $1; gives its name and its secret as in pg_authid. Default: a query of pg_authid.',
+    ).optional(),
+    user: text('Login that asks.'),
+    password: secret('Its password.').optional(),
+    dbname: text('Database on the servers. Default: the cluster’s, or else postgres.').optional(),
+    cache: duration('How long an answer is kept; 0: not at all. Default: 30s.', '30s').optional(),
+  },
+  'Where the secrets of users come from that are not listed.',
+)
+
+const authRule = object(
+  {
+    address: text('local (the Unix socket), an address, or a range such as 10.0.0.0/8. Default: from anywhere.').optional(),
+    users: listOf(text('A user name, or all.'), 'Who. Default: all.', 1).optional(),
+    databases: listOf(text('A database name, all, or replication.'), 'What they connect to. Default: all.', 1).optional(),
+    tls: flag('true: with TLS only. false: without only. Default: either.').optional(),
+    method: oneOf(
+      ['scram-sha-256', 'md5', 'cert', 'trust', 'reject'],
+      'How they prove who they are; reject: not at all. Default: auth.method.',
+    ).optional(),
+    clientcert: oneOf(
+      ['verify-ca', 'verify-full'],
+      'A client certificate besides: of listen.tls.ca, and with verify-full the user’s own. Default: none.',
+    ).optional(),
+  },
+  'One rule.',
+)
+
+const certificateUsers = noted(
+  z.union([z.string().min(1), z.array(noted(z.string().min(1), { allowed: 'a user name' })).min(1)]),
+  { allowed: 'a user name, or a list of them' },
+  'The users that a certificate of this name may be.',
 )
 
 const auth = object(
   {
-    method: oneOf(['scram-sha-256', 'md5', 'trust'], 'How clients prove who they are; trust: on loopback only. Default: scram-sha-256.', [
-      'cert',
-    ]).optional(),
+    method: oneOf(
+      ['scram-sha-256', 'md5', 'cert', 'trust'],
+      'How clients prove who they are; trust: on loopback only. Default: scram-sha-256.',
+    ).optional(),
     users: listOf(authUser, 'Who may log in.').optional(),
+    auth_query: authQuery.optional(),
+    rules: listOf(
+      authRule,
+      'Who may come in from where, and how; the first that fits decides. Default: everybody by auth.method.',
+      1,
+    ).optional(),
+    map: mapOf(
+      certificateUsers,
+      'a map of common name: user, or list of users',
+      'Common name of a client certificate → the users it may be. Default: the user of that name.',
+    ).optional(),
+    failure_delay: duration('How long a failed login is held back; twice as long each time. Default: 500ms.', '500ms').optional(),
     admins: listOf(text('A user name.'), 'Users that may use every console command.').optional(),
     viewers: listOf(text('A user name.'), 'Users that may use SHOW on the console.').optional(),
+    replication: listOf(text('A user name.'), 'Users that may open replication connections.').optional(),
   },
   'Who may connect.',
-  ['auth_query'],
 )
 
 const clusterTls = object(
@@ -127,6 +184,8 @@ const clusterTls = object(
     ca: text('Authorities: path of a PEM file, or the PEM text. Default: the system’s.').optional(),
     cert: text('Client certificate: path of a PEM file, or the PEM text.').optional(),
     key: text('Key of the client certificate: path of a PEM file, or the PEM text.').optional(),
+    negotiation: oneOf(['postgres', 'direct'], 'As libpq’s sslnegotiation; direct: PostgreSQL 17 and later. Default: postgres.').optional(),
+    min_version: oneOf(['TLSv1.2', 'TLSv1.3'], 'Default: TLSv1.2.').optional(),
   },
   'TLS towards the servers.',
 )
@@ -191,6 +250,10 @@ const cluster = object(
       'Which position of the primary counts. flush: only where no commit is asynchronous. Default: insert.',
     ).optional(),
     position: position.optional(),
+    protocol: oneOf(
+      ['3.0', '3.2'],
+      '3.2: long cancel keys, PostgreSQL 18 and later. Older servers negotiate down. Default: "3.0".',
+    ).optional(),
     read_only: noted(
       z.union([
         z.boolean(),
@@ -300,6 +363,8 @@ const database = object(
       'Transactions over several clusters. Only false in this version.',
     ).optional(),
     unparsed: oneOf(['primary', 'refuse'], 'What happens to text the parser does not understand. Default: primary.').optional(),
+    pool_mode: poolMode('How long a client keeps a server connection. Default: transaction.').optional(),
+    bus: oneOf(['own', 'all'], 'all: LISTEN hears every cluster of the database. Default: own, the default cluster.').optional(),
     functions: mapOf(
       oneOf(['read', 'write'], 'read: changes nothing. write: may change data.'),
       'a map of function: read or write',
@@ -312,10 +377,11 @@ const database = object(
 
 const lanes = object(
   {
-    enabled: noted(z.literal(false), { allowed: 'false', later: (value) => value === true }, 'Only false in this version.').optional(),
-    depth: whole(1, 1024, 'Requests in flight on a lane.').optional(),
-    stall: duration('Age at which a slow head closes its lane.', '20ms').optional(),
-    max_result: size('Larger results do not use lanes.', 1).optional(),
+    enabled: flag('false: every request has a server connection of its own. Default: true.').optional(),
+    depth: whole(1, 1024, 'Requests in flight on a lane. Default: 16.').optional(),
+    stall: duration('Age at which a slow head closes its lane. Default: 20ms.', '20ms').optional(),
+    max_result: size('Larger results do not use lanes. Default: 64KB.', 1).optional(),
+    connections: whole(1, 256, 'Lanes per node, user, database and settings. Default: 4.').optional(),
   },
   'Pipelining of several clients over one server connection.',
 )
@@ -326,6 +392,7 @@ const limits = object(
     max_parse_bytes: size('Longer statements are not parsed, so not understood. Default: 1MB.', 1024).optional(),
     shape_cache_bytes: size('Memory for what is known of statements. Default: 32MB.', 65_536).optional(),
     login: duration('Time a client has to log in. Default: 15s.', '15s').optional(),
+    listener_queue: size('Notifications kept for a client that does not take them; more end it. Default: 8MB.', 65_536).optional(),
   },
   'Bounds on what clients may use.',
 )

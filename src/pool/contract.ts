@@ -2,6 +2,7 @@
 // connection (the proxy: server/ServerConnection; the library: the user's pg.Client), so the pool knows only this.
 import type { Lsn } from '../consistency/lsn.js'
 import type { NodeConfig } from '../config/config.js'
+import type { LoginKeys } from '../server/login-keys.js'
 
 /** What a connection itself proved when it was opened (CONSISTENCY §2.4: role evidence is the connection's own). */
 export interface Evidence {
@@ -23,6 +24,8 @@ export interface Identity {
   readonly dbname: string
   readonly user: string
   readonly password: string | null
+  /** What the client proved itself with, where the password is not known. */
+  readonly keys?: LoginKeys | null
   readonly key: string
 }
 
@@ -41,6 +44,32 @@ export interface PooledConnection {
 
 /** Opens one connection and reads its Evidence. Rejects with PointsmanError or the server's own error. */
 export type Connect<C extends PooledConnection> = (node: NodeConfig, identity: Identity, signal: AbortSignal) => Promise<C>
+
+/**
+ * Leave of the other processes to open server connections, where `pool.max` holds for several of them: one of these for each
+ * pool. A process that is alone has none.
+ */
+export interface Permits {
+  /** Resolves when one connection more may be opened. Rejects with PermitUnwanted once `wanted` does not hold, with `signal.reason`. */
+  take(wanted: () => boolean, signal: AbortSignal): Promise<void>
+  /** A connection is closed, or was not opened after all. */
+  give(): void
+  /** True: another process needs one, and the connection that has just come back is to be closed. It is asked for each once. */
+  owed(): boolean
+  /** The pool is closed. */
+  leave(): void
+}
+
+/** Nobody waits for the connection any more that was to be opened. */
+export class PermitUnwanted extends Error {
+  override readonly name = 'PermitUnwanted'
+}
+
+/** What a pool does for the other processes: closes a connection that has been idle for `restedMs`. False: it has none. */
+export type CloseIdle = (restedMs: number) => boolean
+
+/** `max`: of all processes together. */
+export type PermitsFor = (node: NodeConfig, identity: Identity, max: number, closeIdle: CloseIdle) => Permits
 
 /** An exclusive hold on one connection. Exactly one of release/destroy ends it; a second call throws. */
 export interface Lease<C extends PooledConnection> {

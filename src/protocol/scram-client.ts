@@ -1,5 +1,19 @@
 // protocol/scram-client.ts — the client's half of SCRAM-SHA-256: we log in to a server, and check that it knows the password.
-import { SCRAM, SCRAM_PLUS, MAX_ITERATIONS, attributes, base64, clientKey, decode, hmac, same, serverKey, sha256, xor } from './scram.js'
+import {
+  SCRAM,
+  SCRAM_PLUS,
+  MAX_ITERATIONS,
+  attributes,
+  base64,
+  clientKey,
+  decode,
+  hmac,
+  same,
+  serverKey,
+  sha256,
+  xor,
+  type ScramKeys,
+} from './scram.js'
 import { violation } from './violation.js'
 
 /** `tls-server-end-point` data (RFC 5929): the hash of the server's certificate. null: no channel binding. */
@@ -48,12 +62,16 @@ export class ScramClient {
   }
 
   final(saltedPassword: Uint8Array): string {
+    return this.finalByKeys({ clientKey: clientKey(saltedPassword), serverKey: serverKey(saltedPassword) })
+  }
+
+  /** Where the password is not known, but what it is hashed to. The keys must be of the server's salt and iterations. */
+  finalByKeys({ clientKey: key, serverKey }: Pick<ScramKeys, 'clientKey' | 'serverKey'>): string {
     const header = Buffer.from(this.#header, 'latin1')
     const bound = base64(this.#binding === null ? header : Buffer.concat([header, this.#binding]))
     const withoutProof = `c=${bound},r=${this.#nonceOfBoth}`
     const message = `${this.#bare()},${this.#serverFirst},${withoutProof}`
-    const key = clientKey(saltedPassword)
-    this.#serverSignature = hmac(serverKey(saltedPassword), message)
+    this.#serverSignature = hmac(serverKey, message)
     return `${withoutProof},p=${base64(xor(key, hmac(sha256(key), message)))}`
   }
 

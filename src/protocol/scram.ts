@@ -24,6 +24,14 @@ export interface ScramVerifier {
   readonly serverKey: Uint8Array
 }
 
+/** What the client's half is made of. Who has it can log in wherever the verifier with this salt and these iterations is known. */
+export interface ScramKeys {
+  readonly salt: Uint8Array
+  readonly iterations: number
+  readonly clientKey: Uint8Array
+  readonly serverKey: Uint8Array
+}
+
 /** In libuv's pool: 4096 iterations take 1–2 ms, too long for the event loop of a busy proxy. */
 export function saltPassword(password: string, salt: Uint8Array, iterations: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {

@@ -4,8 +4,12 @@
 import type { Catalog } from '../catalog/catalog.js'
 import type { Config, Problem } from '../config/config.js'
 import type { Executor } from '../execute/executor.js'
+import type { Bans } from '../execute/bans.js'
+import type { Gate } from '../execute/gate.js'
 import type { Switches } from '../execute/switches.js'
 import type { Identity, PooledConnection } from '../pool/contract.js'
+import type { LoginKeys } from '../server/login-keys.js'
+import type { PoolName, SetPoolConnection } from '../pool/set.js'
 import type { ClusterLag } from '../topology/lag.js'
 import type { Topology } from '../topology/topology.js'
 
@@ -45,6 +49,8 @@ export interface ClientLogin {
   readonly database: string
   readonly user: string
   readonly password: string | null
+  /** What stands for the password where it is not known. */
+  readonly keys?: LoginKeys | null
 }
 
 export type ReloadResult =
@@ -84,12 +90,22 @@ export interface Runtime<C extends PooledConnection> {
   /** The present generation; ask anew for every request that is not inside a transaction. */
   current(): Generation<C>
   /** Takes a validated config and emits `config.reloaded`; new nodes prove one connection before the swap. A refused config changes nothing. */
-  reload(config: Config): Promise<ReloadResult>
+  reload(config: Config, proved?: boolean): Promise<ReloadResult>
+  /** What reload() would refuse this config for; nothing changes. `reload(config, true)` then asks no more. */
+  prove(config: Config): Promise<readonly Problem[]>
   /** A config that could not even be read: nothing changes, and `config.reloaded` says why. */
   refuse(problems: readonly Problem[]): ReloadResult
   snapshot(): RuntimeSnapshot
   /** What operators decide while it runs; the generations share it. */
   readonly switches: Switches
+  /** What waits because it was paused, and which databases take no new clients. */
+  readonly gate: Gate
+  /** Servers that operators have taken out of reading. */
+  readonly bans: Bans
+  /** Every server connection that is open. */
+  connections(): readonly SetPoolConnection<C>[]
+  /** Closes what is open now in these pools: idle connections at once, lent ones when they come back. */
+  renew(test: (pool: PoolName) => boolean, reason: string): void
   /** How far the cluster's replicas are behind, measured more closely from here on; null: there is no such cluster. */
   lag(cluster: string): ClusterLag | null
   /** No new leases; waits up to `graceMs` for those that are out, then closes what is left. */

@@ -3,6 +3,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { ClusterConfig, Config } from '../config/config.js'
 import type { Identity } from '../pool/contract.js'
+import type { LoginKeys } from '../server/login-keys.js'
 import type { ClientLogin } from './contract.js'
 
 const processKey = randomBytes(32)
@@ -14,7 +15,7 @@ export function createIdentities(config: Config): (cluster: string, client: Clie
     if (cluster === undefined) throw new RangeError(`no cluster ${id} in the configuration`)
     const name = JSON.stringify([id, client.database, client.user])
     const before = known.get(name)
-    if (before?.password === passwordOf(cluster, client)) return before
+    if (before?.password === passwordOf(cluster, client) && before.keys === keysOf(cluster, client)) return before
     const identity = identityOf(cluster, client)
     known.set(name, identity)
     return identity
@@ -25,8 +26,15 @@ function identityOf(cluster: ClusterConfig, client: ClientLogin): Identity {
   const dbname = cluster.dbname ?? client.database
   const user = cluster.user ?? client.user
   const password = passwordOf(cluster, client)
-  const mark = password === null ? 'none' : createHmac('sha256', processKey).update(password).digest('hex').slice(0, 16)
-  return Object.freeze({ cluster: cluster.id, dbname, user, password, key: JSON.stringify([cluster.id, dbname, user, mark]) })
+  const keys = keysOf(cluster, client)
+  const mark =
+    keys !== null ? keys.id : password === null ? 'none' : createHmac('sha256', processKey).update(password).digest('hex').slice(0, 16)
+  return Object.freeze({ cluster: cluster.id, dbname, user, password, keys, key: JSON.stringify([cluster.id, dbname, user, mark]) })
+}
+
+/** Null where the password itself is known. */
+function keysOf(cluster: ClusterConfig, client: ClientLogin): LoginKeys | null {
+  return cluster.user === null && client.password === null ? (client.keys ?? null) : null
 }
 
 function passwordOf(cluster: ClusterConfig, client: ClientLogin): string | null {

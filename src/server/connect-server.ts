@@ -17,7 +17,7 @@ export interface ServerOptions {
   readonly now?: () => number
   /** For socket, TLS and login together. Default: 10 s. */
   readonly timeoutMs?: number
-  /** Further startup parameters (application_name among them); user, database and client_encoding are set here. */
+  /** Further startup parameters; user, database and client_encoding are set here. A pool's have no application_name: it is its clients' to say. */
   readonly startup?: Readonly<Record<string, string>>
   /** Prepared statements kept on the server per connection. */
   readonly maxStatements?: number
@@ -85,7 +85,12 @@ async function open(address: Address, identity: Identity, options: ServerOptions
     signal.throwIfAborted()
     const certificate = dialled.tls?.getPeerX509Certificate()
     const binding = certificate === undefined ? null : serverEndPoint(certificate.raw)
-    await connection.login(startupMessage(node, identity, options), { user: identity.user, password: identity.password, binding })
+    await connection.login(startupMessage(node, identity, options), {
+      user: identity.user,
+      password: identity.password,
+      keys: identity.keys ?? null,
+      binding,
+    })
     const provider = positionProvider(options.positions ?? byWal, node)
     connection.proved(await evidenceOf(connection, provider, options.now ?? (() => performance.now())))
     return connection
@@ -100,7 +105,6 @@ async function open(address: Address, identity: Identity, options: ServerOptions
 function startupMessage(node: NodeConfig, identity: Identity, options: ServerOptions): Uint8Array {
   return encodeStartupMessage(
     Object.entries({
-      application_name: 'pointsman',
       // A logical subscriber would take a write that a standby refuses.
       ...(node.subscriber ? { default_transaction_read_only: 'on' } : {}),
       ...options.startup,

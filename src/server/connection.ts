@@ -9,7 +9,18 @@ import { FrameReader } from '../protocol/frame-reader.js'
 import { encodeQuery, encodeTerminate } from '../protocol/query.js'
 import type { Address } from './address.js'
 import { sendCancel } from './cancel.js'
-import type { BackendKey, Exchange, Expect, Loss, ReplySink, ServerConnection, SimpleResult, TransactionStatus } from './contract.js'
+import type {
+  BackendKey,
+  Exchange,
+  Expect,
+  Loss,
+  RawSink,
+  RawWire,
+  ReplySink,
+  ServerConnection,
+  SimpleResult,
+  TransactionStatus,
+} from './contract.js'
 import type { Dialled } from './dial.js'
 import { Ledger, type Collected } from './ledger.js'
 import { Login, type LoginOptions } from './login.js'
@@ -42,6 +53,7 @@ export class Connection implements ServerConnection {
   #parametersKey: string | null = null
   readonly #closedListeners: ((reason: string) => void)[] = []
   #sink: ReplySink | null = null
+  #raw: RawSink | null = null
   #transaction: TransactionStatus = 'I'
   #written = false
   #fatal: ErrorFields | null = null
@@ -98,7 +110,7 @@ export class Connection implements ServerConnection {
   }
 
   /** The startup message and everything up to the first ReadyForQuery. */
-  async login(startup: Uint8Array, options: Pick<LoginOptions, 'user' | 'password' | 'binding'>): Promise<void> {
+  async login(startup: Uint8Array, options: Pick<LoginOptions, 'user' | 'password' | 'keys' | 'binding'>): Promise<void> {
     const login = new Login({
       ...options,
       write: (message) => void this.#writer.write(message),
@@ -114,10 +126,27 @@ export class Connection implements ServerConnection {
   }
 
   exchange(sink: ReplySink): Exchange {
-    if (this.#sink !== null) throw new Error('the connection has a consumer already')
+    if (this.#sink !== null || this.#raw !== null) throw new Error('the connection has a consumer already')
     if (!this.usable) throw new Error('the connection is not usable')
     this.#sink = sink
     return new AttachedExchange(this.#exchangeContext(sink))
+  }
+
+  raw(sink: RawSink): RawWire {
+    if (this.#sink !== null || this.#raw !== null) throw new Error('the connection has a consumer already')
+    if (!this.usable || this.#ledger.size > 0 || this.#transaction !== 'I') throw new Error('the connection is not usable')
+    this.#raw = sink
+    return {
+      write: (bytes) => this.#socket.destroyed || this.#socket.write(bytes),
+      pause: () => void this.#socket.pause(),
+      resume: () => void this.#socket.resume(),
+      fatal: (fields) => {
+        this.#fatal = fields
+      },
+      end: () => {
+        if (this.#raw === sink) this.#raw = null
+      },
+    }
   }
 
   async query(sql: string): Promise<SimpleResult> {
@@ -199,6 +228,10 @@ export class Connection implements ServerConnection {
   #read(chunk: Uint8Array): void {
     if (this.#closed !== null) return
     try {
+      if (this.#raw !== null) {
+        this.#raw.data(chunk)
+        return
+      }
       this.#frames.push(chunk)
       this.#replies.flush()
     } catch (error) {
@@ -208,6 +241,7 @@ export class Connection implements ServerConnection {
 
   /** A message of ours inside a client's group would end it, or be skipped with it. */
   #requireGroupsClosed(): void {
+    if (this.#raw !== null) throw new Error('a message of ours on a connection whose bytes are read raw')
     if (this.#ledger.groupOpen) throw new Error('a message of ours inside an open group of messages')
   }
 
@@ -308,6 +342,9 @@ export class Connection implements ServerConnection {
     this.#sink = null
     for (const entry of this.#ledger.drain()) if (entry.act === 'collect') entry.collector.lost(loss)
     sink?.closed(loss)
+    const raw = this.#raw
+    this.#raw = null
+    raw?.closed(loss)
     for (const listener of this.#closedListeners) listener(why)
   }
 }

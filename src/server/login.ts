@@ -11,19 +11,22 @@ import {
 } from '../protocol/authentication.js'
 import { decodeBackendKeyData } from '../protocol/backend-messages.js'
 import type { ErrorFields } from '../protocol/error-fields.js'
-import { md5Response } from '../protocol/md5.js'
+import { md5Response, md5ResponseOf } from '../protocol/md5.js'
 import { Backend, backendName } from '../protocol/message-types.js'
 import { ScramClient, type ChannelBinding } from '../protocol/scram-client.js'
-import { SCRAM, SCRAM_PLUS } from '../protocol/scram.js'
+import { SCRAM, SCRAM_PLUS, same, type ScramKeys } from '../protocol/scram.js'
 import { violation } from '../protocol/violation.js'
 import type { Collector } from './collector.js'
 import type { BackendKey, Loss } from './contract.js'
+import type { LoginKeys } from './login-keys.js'
 import { saltedPassword } from './salted-passwords.js'
 import { ServerError } from './server-error.js'
 
 export interface LoginOptions {
   readonly user: string
   readonly password: string | null
+  /** Used where `password` is null. */
+  readonly keys?: LoginKeys | null
   /** Certificate hash for SCRAM-SHA-256-PLUS; null without TLS. */
   readonly binding: ChannelBinding
   readonly write: (message: Uint8Array) => void
@@ -87,7 +90,7 @@ export class Login implements Collector {
   }
 
   #answer(request: AuthenticationRequest): void {
-    const { user, write } = this.#options
+    const { write } = this.#options
     switch (request.kind) {
       case 'ok':
         // Else a server in the middle could skip the proof and let us in anyway.
@@ -97,7 +100,7 @@ export class Login implements Collector {
         write(encodePassword(this.#password()))
         return
       case 'md5':
-        write(encodePassword(md5Response(user, this.#password(), request.salt)))
+        write(encodePassword(this.#md5(request.salt)))
         return
       case 'sasl':
         this.#begin(request.mechanisms)
@@ -120,7 +123,7 @@ export class Login implements Collector {
   #begin(mechanisms: readonly string[]): void {
     const binding = mechanisms.includes(SCRAM_PLUS) ? this.#options.binding : null
     if (binding === null && !mechanisms.includes(SCRAM)) throw violation('the server offers no SASL mechanism that Pointsman speaks')
-    this.#password()
+    if (this.#options.password === null && (this.#options.keys?.scram ?? null) === null) this.#password()
     this.#proved = false
     this.#scram = new ScramClient(randomBytes(18).toString('base64'), binding)
     this.#options.write(encodeSaslInitialResponse(this.#scram.mechanism, this.#scram.first()))
@@ -129,10 +132,27 @@ export class Login implements Collector {
   #continue(serverFirst: string): void {
     const scram = this.#exchange()
     const { salt, iterations } = scram.readServerFirst(serverFirst)
+    const keys = this.#options.password === null ? this.#options.keys?.scram : null
+    if (keys !== null && keys !== undefined) {
+      this.#options.write(encodeSaslResponse(scram.finalByKeys(this.#fitting(keys, salt, iterations))))
+      return
+    }
     saltedPassword(this.#password(), salt, iterations).then(
       (salted) => this.#options.write(encodeSaslResponse(scram.final(salted))),
       (error: unknown) => this.#reject(error),
     )
+  }
+
+  /** Keys are of one salt and one count of iterations: where the server has others, its verifier is another one. */
+  #fitting(keys: ScramKeys, salt: Uint8Array, iterations: number): ScramKeys {
+    if (same(keys.salt, salt) && keys.iterations === iterations) return keys
+    throw new PointsmanError('verifier_differs', { values: { user: this.#options.user } })
+  }
+
+  #md5(salt: Uint8Array): string {
+    const { user, password, keys } = this.#options
+    const stored = password === null ? (keys?.md5 ?? null) : null
+    return stored === null ? md5Response(user, this.#password(), salt) : md5ResponseOf(stored, salt)
   }
 
   #exchange(): ScramClient {
@@ -141,8 +161,10 @@ export class Login implements Collector {
   }
 
   #password(): string {
-    const { user, password } = this.#options
+    const { user, password, keys } = this.#options
     if (password !== null) return password
-    throw new PointsmanError('authentication_failed', { values: { user }, detail: 'The server asks for a password and none is known.' })
+    const known =
+      (keys?.scram ?? null) !== null ? 'only its SCRAM keys are' : (keys?.md5 ?? null) !== null ? 'only its md5 hash is' : 'none is'
+    throw new PointsmanError('authentication_failed', { values: { user }, detail: `The server asks for a password and ${known} known.` })
   }
 }

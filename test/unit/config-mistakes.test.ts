@@ -2,9 +2,18 @@
 import t from 'tap'
 import type { Problem } from '../../src/config/config.js'
 import { parseConfigText } from '../../src/config/yaml.js'
+import { makeAuthority } from '../support/certificates.js'
 
-const pem = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n'
-const files: Readonly<Record<string, string>> = { 'ca.pem': pem, 'not.pem': 'hello', secret: 's3cret\n', empty: '\n' }
+const [own, other] = [makeAuthority(), makeAuthority()]
+const files: Readonly<Record<string, string>> = {
+  'ca.pem': own.cert,
+  'key.pem': own.key,
+  'other.pem': other.key,
+  'torn.pem': '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n',
+  'not.pem': 'hello',
+  secret: 's3cret\n',
+  empty: '\n',
+}
 const surroundings = {
   env: { SECRET: 'hunter2', EMPTY: '' },
   readFile: (path: string): string => {
@@ -36,19 +45,80 @@ const mistakes: [string, string, string, RegExp][] = [
   ['a key that does not exist, deep', root('listen: { host: localhost, prot: 1 }'), '1:28', /unknown key "prot"; did you mean "port"\?/],
   ['a port out of range', root('listen: { port: 65536 }'), '1:17', /whole number from 0 to 65535/],
   ['a port as text', root('listen: { port: "5432" }'), '1:17', /whole number/],
-  ['several workers', root('listen: { workers: 2 }'), '1:20', /2 is not supported by this version/],
-  ['no workers', root('listen: { workers: 0 }'), '1:20', /must be 1/],
+  ['no workers', root('listen: { workers: 0 }'), '1:20', /must be a whole number from 1 to 64/],
+  ['more workers than anybody has', root('listen: { workers: 65 }'), '1:20', /must be a whole number from 1 to 64/],
+  ['a drain without a unit', root('listen: { drain: 60 }'), '1:18', /must be a duration/],
   ['TLS without a key', root('listen: { tls: { cert: ca.pem } }'), '1:11', /"key" is missing/],
   [
     'a certificate that is not there',
-    root('listen: { tls: { cert: nope.pem, key: ca.pem } }'),
+    root('listen: { tls: { cert: nope.pem, key: key.pem } }'),
     '1:24',
     /cannot read the file: ENOENT.*nope\.pem/,
   ],
-  ['a certificate that is none', root('listen: { tls: { cert: not.pem, key: ca.pem } }'), '1:24', /no PEM block/],
+  ['a certificate that is none', root('listen: { tls: { cert: not.pem, key: key.pem } }'), '1:24', /no PEM block/],
   ['trust off loopback', root('listen: { host: 0.0.0.0 }\nauth: { method: trust }'), '2:17', /trust is allowed on loopback only/],
-  ['auth by certificate', root('auth: { method: cert }'), '1:17', /cert is not supported by this version/],
-  ['auth_query', root('auth: { auth_query: "select 1" }'), '1:9', /"auth_query" is not supported by this version/],
+  ['a certificate that cannot be read', root('listen: { tls: { cert: torn.pem, key: key.pem } }'), '1:24', /no certificate can be read/],
+  ['a key that is none', root('listen: { tls: { cert: ca.pem, key: ca.pem } }'), '1:37', /no private key can be read/],
+  [
+    'the key of another certificate',
+    root('listen: { tls: { cert: ca.pem, key: other.pem } }'),
+    '1:37',
+    /does not belong to the certificate/,
+  ],
+  [
+    'authorities that are none',
+    root('listen: { tls: { cert: ca.pem, key: key.pem, ca: torn.pem } }'),
+    '1:50',
+    /no certificate can be read/,
+  ],
+  [
+    'a version of TLS that is too old',
+    root('listen: { tls: { cert: ca.pem, key: key.pem, min_version: TLSv1 } }'),
+    '1:59',
+    /TLSv1.2, TLSv1.3/,
+  ],
+  ['auth by certificate without TLS', root('auth: { method: cert }'), '1:17', /listen.tls.ca is missing/],
+  [
+    'auth by certificate without authorities',
+    root('listen: { tls: { cert: ca.pem, key: key.pem } }\nauth: { rules: [{ method: cert }] }'),
+    '2:27',
+    /listen.tls.ca is missing/,
+  ],
+  [
+    'a certificate without TLS',
+    root('listen: { tls: { cert: ca.pem, key: key.pem, ca: ca.pem } }\nauth: { rules: [{ tls: false, clientcert: verify-full }] }'),
+    '2:43',
+    /for clients without TLS/,
+  ],
+  [
+    'a rule with trust off loopback',
+    root('listen: { host: 0.0.0.0 }\nauth: { rules: [{ method: trust }] }'),
+    '2:27',
+    /trust is allowed on loopback/,
+  ],
+  [
+    'a rule with trust for a network',
+    root('listen: { host: 0.0.0.0 }\nauth: { rules: [{ address: 127.0.0.0/7, method: trust }] }'),
+    '2:28',
+    /this is no address and no range/,
+  ],
+  [
+    'a rule with trust for others too',
+    root('listen: { host: 0.0.0.0 }\nauth: { rules: [{ address: 126.0.0.0/7, method: trust }] }'),
+    '2:49',
+    /trust is allowed on loopback/,
+  ],
+  ['an address that is none', root('auth: { rules: [{ address: 10.0.0.256 }] }'), '1:28', /this is no address and no range/],
+  ['a range with bits behind its prefix', root('auth: { rules: [{ address: 10.1.2.3/8 }] }'), '1:28', /this is no address and no range/],
+  ['no rules', root('auth: { rules: [] }'), '1:16', /not empty/],
+  [
+    'auth_query of a cluster that is not there',
+    root('auth: { auth_query: { cluster: tow, user: a } }'),
+    '1:32',
+    /there is no cluster "tow"/,
+  ],
+  ['auth_query without a login', root('auth: { auth_query: { cluster: two } }'), '1:9', /"user" is missing/],
+  ['a delay that nobody would wait for', root('auth: { failure_delay: 1m }'), '1:24', /wait too long/],
   ['admin off loopback without token', root('admin: { host: 10.0.0.1 }'), '1:1', /needs a token/],
   ['a user twice', root('auth:\n  users:\n    - { name: a, password: x }\n    - { name: a, password: y }'), '4:15', /listed twice/],
   ['a user without password', root('auth:\n  users:\n    - { name: a }'), '3:7', /no password and no verifier/],
@@ -58,14 +128,17 @@ const mistakes: [string, string, string, RegExp][] = [
     '3:31',
     /not both/,
   ],
-  ['a verifier that is none', root('auth:\n  users:\n    - { name: a, verifier: md5abc }'), '3:28', /not a SCRAM verifier/],
   [
-    'a verifier with md5',
-    root(
-      `auth:\n  method: md5\n  users:\n    - { name: a, verifier: "SCRAM-SHA-256$4096:c2FsdA==$${'A'.repeat(43)}=:${'A'.repeat(43)}=" }`,
-    ),
-    '4:28',
-    /cannot be used with md5/,
+    'a verifier that is none',
+    root('auth:\n  users:\n    - { name: a, verifier: md5abc }'),
+    '3:28',
+    /neither a SCRAM verifier nor an md5 hash/,
+  ],
+  [
+    'an md5 hash without md5',
+    root(`auth:\n  users:\n    - { name: a, verifier: md5${'0'.repeat(32)} }`),
+    '3:28',
+    /can only be used with md5/,
   ],
   ['a secret that is unset', root('auth:\n  users:\n    - { name: a, password: "${NOPE}" }'), '3:28', /"NOPE" is not set.*\$\{NOPE\}/],
   ['a secret that is empty', root('admin: { token: "${EMPTY}" }'), '1:17', /"EMPTY" is not set/],
@@ -83,6 +156,7 @@ const mistakes: [string, string, string, RegExp][] = [
   ['a wait without unit', cluster('{ user: app, nodes: [a], pool: { wait: 5 } }'), '3:48', /with its unit/],
   ['a password without user', cluster('{ password: x, monitor: { user: m }, nodes: [a] }'), '3:11', /needs its user/],
   ['nobody to measure with', cluster('{ nodes: [a] }'), '3:3', /cannot measure/],
+  ['direct TLS that may be none', cluster('{ user: a, nodes: [a], tls: { negotiation: direct } }'), '3:52', /TLS cannot be optional/],
   ['a client certificate without key', cluster('{ user: a, nodes: [a], tls: { cert: ca.pem } }'), '3:32', /"key" is missing/],
   ['an sslmode that does not exist', cluster('{ user: a, nodes: [a], tls: { mode: verify } }'), '3:45', /verify-full/],
   ['a database of the console’s name', database('').replace('app:', 'pointsman:'), '6:3', /taken by the console/],
@@ -110,7 +184,8 @@ const mistakes: [string, string, string, RegExp][] = [
   ['a table name of three parts', database('    reference: [a.b.c]\n'), '8:17', /more than two parts/],
   ['a table name that is none', database('    reference: ["a b"]\n'), '8:17', /is not a name/],
   ['two-phase commit', database('    two_phase: true\n'), '8:16', /true is not supported by this version/],
-  ['lanes', root('lanes: { enabled: true }'), '1:19', /true is not supported by this version/],
+  ['lanes that are neither on nor off', root('lanes: { enabled: 3 }'), '1:19', /must be/],
+  ['lanes that close at once', root('lanes: { stall: 0.5ms }'), '1:17', /closed as soon as it is used/],
   ['a function kind that does not exist', database('    functions: { f: stable }\n'), '8:21', /one of: read, write/],
   [
     'a missing shard key',

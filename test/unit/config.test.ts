@@ -7,7 +7,9 @@ import { suggest } from '../../src/config/suggest.js'
 import type { Config } from '../../src/config/config.js'
 import { validateConfig } from '../../src/config/validate.js'
 import { parseConfigText } from '../../src/config/yaml.js'
+import { makeAuthority } from '../support/certificates.js'
 
+const authority = makeAuthority()
 const example = readFileSync(new URL('../../config/pointsman.example.yaml', import.meta.url), 'utf8')
 const minimal = readFileSync(new URL('../../config/minimal.yaml', import.meta.url), 'utf8')
 const names = [
@@ -22,7 +24,7 @@ const names = [
 ]
 const env = Object.fromEntries(names.map((name) => [name, `SECRET-${name}`]))
 const readFile = (path: string): string => {
-  if (path.endsWith('.pem')) return '-----BEGIN PRIVATE KEY-----\nSECRET-PEM\n-----END PRIVATE KEY-----\n'
+  if (path.endsWith('.pem')) return `SECRET-PEM\n${authority.cert}${authority.key}`
   return 'SECRET-FILE\n'
 }
 

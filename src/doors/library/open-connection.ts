@@ -68,6 +68,7 @@ async function open(
     // Never from pgpass or PGPASSWORD: the configuration decides.
     password: identity.password ?? '',
     ssl,
+    ...(ssl !== false && cluster.tls.negotiation === 'direct' ? { sslnegotiation: 'direct' } : {}),
     pipeline: false,
     ...(node.subscriber ? { options: readOnlyOptions(parts.client['options']) } : {}),
   }) as PgClient

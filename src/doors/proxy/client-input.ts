@@ -7,6 +7,8 @@ import { Frontend, frontendName } from '../../protocol/message-types.js'
 import { readStartupPacket, type StartupPacket } from '../../protocol/startup.js'
 import { violation } from '../../protocol/violation.js'
 
+/** The first byte of a TLS handshake. No startup packet begins with it: it would be 300 MB long. */
+const TLS_HANDSHAKE = 0x16
 /** Bytes waiting in the queue beyond which the socket is paused. */
 const QUEUE_HIGH = 1024 * 1024
 const QUEUE_LOW = 256 * 1024
@@ -25,6 +27,8 @@ export class ClientInput implements FrameHandler {
   #socket: Duplex
   /** Startup packets not yet read; null once frames are spoken. */
   #startup: Buffer | null = Buffer.alloc(0)
+  /** A startup packet was read: what follows is one too. */
+  #spoken = false
   readonly #reader: FrameReader
   #limit = LOGIN_MESSAGE_BYTES
   readonly #queue: ClientFrame[] = []
@@ -64,6 +68,15 @@ export class ClientInput implements FrameHandler {
     this.#socket.off('close', this.#onClose)
   }
 
+  /** Lets go of the plain socket and gives what came: the beginning of a TLS handshake. */
+  takeHandshake(): Buffer {
+    const bytes = this.#startup ?? Buffer.alloc(0)
+    this.#startup = Buffer.alloc(0)
+    this.#spoken = true
+    this.detach()
+    return bytes
+  }
+
   /** Goes on reading from `socket`, which now speaks TLS. */
   reattach(socket: Duplex): void {
     this.#socket = socket
@@ -77,11 +90,13 @@ export class ClientInput implements FrameHandler {
   }
 
   /** The next packet before frames are spoken; null: the client is gone. Throws 08P01. */
-  async startupPacket(): Promise<StartupPacket | null> {
+  async startupPacket(): Promise<StartupPacket | { readonly kind: 'direct-tls' } | null> {
     for (;;) {
       if (this.#problem !== null) throw this.#problem
+      if (this.#startup?.[0] === TLS_HANDSHAKE && !this.#spoken) return { kind: 'direct-tls' }
       const read = this.#startup === null ? null : readStartupPacket(this.#startup)
       if (read !== null) {
+        this.#spoken = true
         this.#startup = this.#startup?.subarray(read.length) ?? null
         if (read.packet.kind === 'startup') this.#speakFrames()
         return read.packet

@@ -1,19 +1,22 @@
 // doors/proxy/client-state.ts — what all parts of one client's conversation share: values, and who else is there. Each part
 // (generations, told, holds, settling, departure) keeps its own state to itself; what two of them need stands here.
+import type { Bus } from '../../bus/bus.js'
 import type { ResultCache } from '../../cache/result-cache.js'
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
 import type { PolicyOverride } from '../../consistency/policy.js'
 import type { Observer } from '../../observe/events.js'
+import type { Traffic } from '../../observe/traffic.js'
 import { encodeErrorResponse, type ErrorFields } from '../../protocol/error-fields.js'
 import type { ClientLogin, Runtime } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
 import { Session, type Greeting } from '../../session/session.js'
 import type { TransactionMode } from '../../session/transaction.js'
+import { ClientBus } from './client-bus.js'
 import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
 import type { Core } from './core-contract.js'
 import { errorFields } from './error-reply.js'
-import type { Login } from './login.js'
+import { databaseOf, type Login } from './login.js'
 import type { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
 import type { Request } from './request.js'
@@ -29,6 +32,10 @@ export interface ConversationParts {
   readonly proved: ProvedStatements
   /** Of all clients. */
   readonly cache: ResultCache<Reply>
+  /** Of all clients. */
+  readonly notifications: Bus
+  /** Of all clients of this user in this database. */
+  readonly traffic: Traffic
   readonly now: () => number
 }
 
@@ -43,6 +50,14 @@ export class ClientState {
   readonly observer: Observer
   readonly now: () => number
   readonly floors: SessionFloors = createFloors()
+  readonly traffic: Traffic
+  /** Process-monotonic ms at which the newest request came, and at which the transaction at hand began (null: none). */
+  requestedAt = 0
+  begunAt: number | null = null
+  /** Since when it waits for a server connection, process-monotonic ms; null: it does not. */
+  waitingSince: number | null = null
+  /** What it waits for is the end of a PAUSE. */
+  paused = false
   /** The request at hand. */
   request: Request | null = null
   /** Of the transaction as the statement at hand finds it. */
@@ -50,18 +65,57 @@ export class ClientState {
   overrides: PolicyOverride = {}
   /** Set once: the client is told and closed when the request at hand returns. */
   ending: ErrorFields | null = null
+  readonly notifications: Bus
+  /** As the client was told it; 0: not yet. */
+  pid = 0
+  /** What it listens to; null: it has never sent LISTEN. */
+  bus: ClientBus | null = null
+  /** Called when `ending` was set while no request runs. */
+  onEnding: (() => void) | null = null
+
+  /** A server is being asked what this client has left on it: nothing new is begun before it has said. */
+  inspecting: Promise<void> | null = null
 
   constructor(parts: ConversationParts) {
     const { login, greeting } = parts
-    this.login = { database: login.database, user: login.user, password: parts.password }
+    this.login = { database: login.database, user: login.user, password: parts.password, keys: login.keys }
     this.runtime = parts.runtime
     this.input = login.input
     this.output = login.output
     this.proved = parts.proved
     this.cache = parts.cache
+    this.notifications = parts.notifications
     this.observer = parts.observer
+    this.traffic = parts.traffic
     this.now = parts.now
-    this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting })
+    const { config } = parts.runtime.current()
+    const database = databaseOf(config, login.database)
+    const pooling = config.auth.users.get(login.user)?.poolMode ?? database?.poolMode ?? 'transaction'
+    this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting, pooling, bus: true })
+  }
+
+  /** LISTEN or UNLISTEN is about to be sent. */
+  listens(): void {
+    this.bus ??= new ClientBus(this.notifications, this, () => this.onEnding?.())
+  }
+
+  /** A request has come. */
+  requested(now: number): void {
+    this.requestedAt = now
+    this.begunAt ??= now
+  }
+
+  /** A request has ended. */
+  answered(request: Request, now: number): void {
+    const { traffic } = this
+    const ms = now - request.startedAt
+    traffic.queries += 1
+    traffic.queryMs += ms
+    countUse(request, ms)
+    if (this.session.transaction.kind !== 'idle' || this.begunAt === null) return
+    traffic.xacts += 1
+    traffic.xactMs += now - this.begunAt
+    this.begunAt = null
   }
 
   /** The client is told `error` and closed when the present request returns. */
@@ -72,4 +126,15 @@ export class ClientState {
   tell(fields: ErrorFields): void {
     this.output.write(encodeErrorResponse(fields))
   }
+}
+
+function countUse({ uses, plan, route, outcome }: Request, ms: number): void {
+  if (uses === null) return
+  uses.count += 1
+  uses.ms += ms
+  if (ms > uses.maxMs) uses.maxMs = ms
+  if (outcome !== 'ok') uses.errors += 1
+  uses.cluster = route?.cluster ?? null
+  uses.role = route?.role ?? null
+  uses.rule = plan?.why.at(-1)?.rule ?? null
 }

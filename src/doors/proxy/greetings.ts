@@ -8,6 +8,7 @@ import { why } from '../../routing/rules.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { Generation } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
+import type { LoginKeys } from '../../server/login-keys.js'
 import { fit, replayChanges, replaySql } from '../../session/replay.js'
 import type { Greeting } from '../../session/session.js'
 import type { Settings } from '../../session/settings.js'
@@ -18,6 +19,7 @@ export interface GreetingRequest {
   readonly database: string
   readonly user: string
   readonly password: string | null
+  readonly keys: LoginKeys | null
   readonly settings: Settings
   readonly signal: AbortSignal
   readonly now: number
@@ -51,7 +53,12 @@ async function ask(request: GreetingRequest): Promise<Greeting> {
   const cluster = database?.default ?? ''
   const { lease } = await generation.executor.acquire({
     plan: anyServerOf(generation, cluster),
-    identity: generation.identityFor(cluster, { database: request.database, user: request.user, password: request.password }),
+    identity: generation.identityFor(cluster, {
+      database: request.database,
+      user: request.user,
+      password: request.password,
+      keys: request.keys,
+    }),
     floors: createFloors(),
     invokedAt: now,
     prefer: (connection) => fit(settings, connection.settings),

@@ -2,30 +2,43 @@
 // its database and options checked, and the user proved. Nothing here talks to a server.
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { TLSSocket, type SecureContext } from 'node:tls'
+import { parseAddress } from '../../config/address-range.js'
 import type { Config, DatabaseConfig } from '../../config/config.js'
 import { PointsmanError } from '../../errors/error.js'
 import { encodeAuthentication } from '../../protocol/authentication.js'
 import { encodeNegotiateProtocolVersion, needsNegotiation, type StartupMessage } from '../../protocol/startup.js'
+import { violation } from '../../protocol/violation.js'
 import { parseStartupOptions } from '../../session/startup-options.js'
 import { isOwn } from '../../session/replay.js'
 import { routeSettingProblem, tokenSetting } from '../../session/route-settings.js'
 import type { Settings } from '../../session/settings.js'
-import { authenticate } from './authenticate.js'
+import type { Generation } from '../../runtime/contract.js'
+import type { ServerConnection } from '../../server/contract.js'
+import type { LoginKeys } from '../../server/login-keys.js'
+import { ruleFor, type Caller } from './auth-rules.js'
+import { authenticate, type Proof } from './authenticate.js'
 import { ClientInput } from './client-input.js'
 import { ClientOutput } from './client-output.js'
+import { encryptClient, type ClientCertificate, type ClientTls } from './client-tls.js'
 import { consoleDatabase, requireConsoleRights } from './console-rights.js'
+import type { LoginFailures } from './login-failures.js'
+import type { Secrets } from './secrets.js'
 
 export interface LoginParts {
   readonly socket: Socket
-  readonly config: Config
+  readonly generation: Generation<ServerConnection>
   /** null: no TLS to clients. */
-  readonly secureContext: SecureContext | null
+  readonly tls: ClientTls | null
   /** True on a Unix socket: the bytes never leave the machine, so TLS is not asked for. */
   readonly local: boolean
-  /** Called when the client has named itself and before it proves anything. Throws 53300. */
+  readonly secrets: Secrets
+  readonly failures: LoginFailures
+  /** Called when the client has proved who it is: who has not takes nobody's place. Throws 53300. */
   admit(): void
 }
+
+/** Too many logins are being held back already: this one ends without a word. */
+export class LoginDropped extends Error {}
 
 /** A client who is known. */
 export interface Login {
@@ -34,6 +47,10 @@ export interface Login {
   readonly output: ClientOutput
   readonly user: string
   readonly database: string
+  /** For logins to servers; null: not known. */
+  readonly password: string | null
+  /** What stands for the password where it is not known; released when the client leaves. */
+  readonly keys: LoginKeys | null
   readonly settings: Settings
   /** From the startup packet; null: none. */
   readonly token: string | null
@@ -51,6 +68,7 @@ export class LoginAttempt {
   readonly #input: ClientInput
   #output: ClientOutput
   #encrypted = false
+  #certificate: ClientCertificate | null = null
 
   constructor(parts: LoginParts) {
     this.#parts = parts
@@ -79,6 +97,9 @@ export class LoginAttempt {
         case 'ssl':
           await this.#encrypt()
           break
+        case 'direct-tls':
+          if (!(await this.#encryptAtOnce())) return null
+          break
         case 'gssenc':
           this.#output.write(Buffer.from('N'))
           break
@@ -89,46 +110,99 @@ export class LoginAttempt {
   }
 
   async #encrypt(): Promise<void> {
-    const { secureContext } = this.#parts
-    if (secureContext === null || this.#encrypted) {
+    const { tls, socket } = this.#parts
+    if (tls === null || this.#encrypted) {
       this.#output.write(Buffer.from('N'))
       return
     }
     this.#input.detach()
-    await new Promise<void>((resolve) => this.#parts.socket.write('S', () => resolve()))
-    const socket = new TLSSocket(this.#parts.socket, { isServer: true, secureContext })
+    await new Promise<void>((resolve) => socket.write('S', () => resolve()))
+    await this.#speakTls(tls)
+  }
+
+  /** False: the client gets no TLS, and would understand nothing else. */
+  async #encryptAtOnce(): Promise<boolean> {
+    const { tls, socket } = this.#parts
+    const hello = this.#input.takeHandshake()
+    if (tls === null || this.#encrypted) return false
+    socket.unshift(hello)
+    // As in PostgreSQL: a client that was not told who we are must have said whom it means.
+    if (!(await this.#speakTls(tls))) throw violation('received direct SSL connection request without ALPN protocol negotiation extension')
+    return true
+  }
+
+  /** True: the client has named the protocol. */
+  async #speakTls(tls: ClientTls): Promise<boolean> {
+    const { socket, certificate, named } = await encryptClient(this.#parts.socket, tls)
     this.#socket = socket
-    // A connection that breaks is told by its close; without a listener it would end the process.
-    socket.on('error', () => undefined)
     this.#output = new ClientOutput(socket)
-    await new Promise<void>((resolve, reject) => {
-      socket.once('secure', resolve)
-      socket.once('error', reject)
-      socket.once('close', () => reject(new Error('closed during the TLS handshake')))
-    })
+    this.#certificate = certificate
     this.#encrypted = true
     this.#input.reattach(socket)
+    return named
   }
 
   async #login(packet: StartupMessage): Promise<Login> {
-    const { config, secureContext, local } = this.#parts
-    if (config.listen.tls?.mode === 'require' && secureContext !== null && !this.#encrypted && !local)
-      throw new PointsmanError('tls_required')
+    const { generation, tls, local } = this.#parts
+    const { config } = generation
+    if (config.listen.tls?.mode === 'require' && tls !== null && !this.#encrypted && !local) throw new PointsmanError('tls_required')
     if (needsNegotiation(packet)) this.#output.write(encodeNegotiateProtocolVersion(0, packet.extensions))
     const user = packet.parameters.get('user') ?? ''
     if (user === '') throw new PointsmanError('protocol_violation', { values: { what: 'no user name in the startup packet' } })
     const database = packet.parameters.get('database') ?? user
     refuseReplication(packet.parameters.get('replication'))
     const { settings, token } = startupSettings(packet.parameters)
+    const proof = await this.#prove(user, database, false)
     this.#parts.admit()
-    await authenticate(config.auth, user, this.#input, this.#output)
     // Only who has proved himself learns which databases there are.
     if (database === consoleDatabase) requireConsoleRights(config.auth, user, 'show')
     else if (databaseOf(config, database) === undefined) throw new PointsmanError('unknown_database', { values: { database } })
     this.#output.write(encodeAuthentication({ kind: 'ok' }))
     this.#input.maxMessageBytes = config.limits.maxMessageBytes
-    return { socket: this.#socket, input: this.#input, output: this.#output, user, database, settings, token }
+    // Last, so that nothing can fail between holding them and somebody who lets go of them.
+    const keys = passesOn(config) && proof.secret !== null ? this.#parts.secrets.hold(user, proof.secret) : null
+    const { password } = proof
+    return { socket: this.#socket, input: this.#input, output: this.#output, user, database, password, keys, settings, token }
   }
+
+  async #prove(user: string, database: string, replication: boolean): Promise<Proof> {
+    const { generation, secrets, failures, tls } = this.#parts
+    const { auth } = generation.config
+    const caller = this.#caller(user, database, replication)
+    const rule = ruleFor(auth, caller)
+    const binding = this.#encrypted ? (tls?.binding ?? null) : null
+    try {
+      const proof = await authenticate({ rule, generation, secrets, user, binding, input: this.#input, output: this.#output })
+      if ((await failures.succeeded(caller.host, user, auth.failureDelayMs)) === false) throw new LoginDropped()
+      return proof
+    } catch (error) {
+      if (!(error instanceof PointsmanError) || error.key !== 'authentication_failed') throw error
+      secrets.doubt(user)
+      if (!(await failures.failed(caller.host, user, auth.failureDelayMs))) throw new LoginDropped()
+      throw error
+    }
+  }
+
+  #caller(user: string, database: string, replication: boolean): Caller {
+    const { socket, local } = this.#parts
+    const { remoteAddress } = socket
+    return {
+      address: local || remoteAddress === undefined ? null : parseAddress(remoteAddress),
+      host: local ? '[local]' : (remoteAddress ?? ''),
+      local,
+      encrypted: this.#encrypted,
+      certificate: this.#certificate,
+      user,
+      database,
+      replication,
+    }
+  }
+}
+
+/** Some servers are logged in to with what the client proved. */
+function passesOn({ clusters }: Config): boolean {
+  for (const { user } of clusters.values()) if (user === null) return true
+  return false
 }
 
 /** The configuration of the database that clients know by that name. */
