@@ -1,12 +1,15 @@
 // server/dial.ts — opens a socket to a server, with TLS as the cluster's config says (libpq's sslmode):
 //   disable: never · prefer: where the server can · require: always, any certificate · verify-ca: a certificate of our CA ·
 //   verify-full: and of this host name. As in libpq, `require` with a ca checks it like verify-ca. A Unix socket has no TLS.
+// `negotiation: direct` (sslnegotiation) does not ask first: a round trip less, with servers of PostgreSQL 17 and later.
 import { readFileSync } from 'node:fs'
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { encodeSslRequest } from '../protocol/startup.js'
 import { violation } from '../protocol/violation.js'
 import { isUnix, socketPath, type Address, type ClusterTls } from './address.js'
+
+const alpn = 'postgresql'
 
 export interface Dialled {
   readonly socket: Socket
@@ -22,6 +25,13 @@ export async function dial(address: Address, signal: AbortSignal, background = f
   const socket = await open(address, signal, background)
   if (address.tls.mode === 'disable' || isUnix(address.node)) return { socket, tls: null }
   try {
+    if (address.tls.negotiation === 'direct') {
+      const tls = await secure(socket, address, signal)
+      // A server that does not say what it speaks may be something else altogether.
+      if (tls.alpnProtocol === alpn) return { socket: tls, tls }
+      tls.destroy()
+      throw new Error('the server does not speak TLS without being asked, or is no PostgreSQL server (no ALPN)')
+    }
     const answer = await askForTls(socket, signal)
     if (answer) {
       const tls = await secure(socket, address, signal)
@@ -89,7 +99,9 @@ export function tlsOptions(tls: ClusterTls, host: string): ConnectionOptions {
     // SNI must not be an address (RFC 6066).
     ...(isIP(host) === 0 ? { servername: host } : {}),
     ...(tls.mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
-    minVersion: 'TLSv1.2',
+    minVersion: tls.minVersion ?? 'TLSv1.2',
+    // Servers of PostgreSQL 17 and later say so too; older ones do not look at it.
+    ALPNProtocols: [alpn],
   }
 }
 

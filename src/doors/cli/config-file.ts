@@ -15,6 +15,8 @@ export interface ConfigFile {
   /** As the user would name it. */
   readonly shown: string
   readonly text: string
+  /** Paths of what the config names, read or not: certificates, keys, secrets. */
+  readonly files: readonly string[]
   readonly result: Result
 }
 
@@ -46,7 +48,8 @@ export function readConfigFile(path: string, io: Io): ConfigFile {
   const file = { path, shown: shown === '' || shown.startsWith('..') ? path : shown }
   try {
     const text = readFileSync(path, 'utf8')
-    return { ...file, text, result: parseConfigText(text, surroundingsOf(path, io)) }
+    const files: string[] = []
+    return { ...file, text, files, result: parseConfigText(text, surroundingsOf(path, io, files)) }
   } catch (error) {
     throw new CommandError(exit.usage, `cannot read ${file.shown}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
   }
@@ -78,6 +81,11 @@ export function count(number: number, noun: string): string {
 }
 
 // Paths in a config are relative to the config.
-function surroundingsOf(path: string, io: Io): Surroundings {
-  return { env: io.env, readFile: (file) => readFileSync(resolve(dirname(path), file), 'utf8') }
+function surroundingsOf(path: string, io: Io, files: string[]): Surroundings {
+  const readFile = (file: string): string => {
+    const named = resolve(dirname(path), file)
+    files.push(named)
+    return readFileSync(named, 'utf8')
+  }
+  return { env: io.env, readFile }
 }

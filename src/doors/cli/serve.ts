@@ -1,7 +1,8 @@
 // doors/cli/serve.ts — `pointsman serve`: config (or the demo) → runtime, proxy, admin port, log; reloads; an orderly end.
 //
 //   SIGHUP, a changed file ─▶ read ─▶ bad: the old one stays, told in the log and counted
-//                                └─▶ good: runtime.reload(), log level
+//   (the config's own, or         └─▶ good: runtime.reload(), log level
+//   one that it names)
 //   SIGTERM, SIGINT ─▶ no new clients ─▶ transactions end, or the grace does ─▶ pools, admin port, demo servers
 //   the same again  ─▶ at once
 import type { Config } from '../../config/config.js'
@@ -12,6 +13,7 @@ import { namedConfig, goodConfig, problemLines, readConfigFile } from './config-
 import { startDemo, type DemoClient } from './demo.js'
 import { exit, type ExitCode, type Io } from './io.js'
 import { startLog, type Log } from './log.js'
+import { NamedFiles } from './named-files.js'
 import { openDoors, type Doors } from './doors.js'
 import { untilSignal, type Signals } from './signals.js'
 import { watchFile } from './watch-file.js'
@@ -44,9 +46,11 @@ async function serveFile(path: string, end: () => Promise<void>, io: Io, signals
       const reloads = new Reloads(path, file.text, doors, observer, log, io)
       const stopWatching = watchFile(path, () => reloads.fileChanged())
       signals.onHangup(() => reloads.now())
+      reloads.follow(file.files)
       reloads.fileChanged()
       await signals.stop
       stopWatching()
+      reloads.stop()
     } finally {
       await doors.close(graceMs)
       log.close()
@@ -81,6 +85,7 @@ class Reloads {
   readonly #observer: Observer
   readonly #log: Log
   readonly #io: Io
+  readonly #named = new NamedFiles(() => this.now())
   #text: string
   #running: Promise<void> = Promise.resolve()
 
@@ -91,6 +96,15 @@ class Reloads {
     this.#observer = observer
     this.#log = log
     this.#io = io
+  }
+
+  /** What the config names is read again when it changes. */
+  follow(files: readonly string[]): void {
+    if (this.#named.follow(files)) this.now()
+  }
+
+  stop(): void {
+    this.#named.stop()
   }
 
   /** Reads the file; does nothing if its text is the one that was read last. */
@@ -108,9 +122,10 @@ class Reloads {
   }
 
   async #reload(always: boolean): Promise<void> {
-    const { text, result, shown } = readConfigFile(this.#path, this.#io)
+    const { text, files, result, shown } = readConfigFile(this.#path, this.#io)
     if (!always && text === this.#text) return
     this.#text = text
+    this.follow(files)
     if (!result.ok) {
       this.#refused(problemLines(shown, result.problems))
       return
