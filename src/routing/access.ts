@@ -18,6 +18,8 @@ export interface AccessFacts {
   /** What raised the effect, most important last. */
   readonly why: readonly Why[]
   readonly taints: string | null
+  /** What taints is called to change something, and may leave what its caller counts on: triggers and stable functions may not. */
+  readonly leavesState: boolean
   /** Nothing but quick built-in functions, operators and types: fit for a shared connection. */
   readonly builtin: boolean
   /** `schema.name` of everything touched, views expanded. */
@@ -56,6 +58,7 @@ export function access(context: Context, statement: Statement, touched: readonly
     effect: total.effect,
     why: total.why === null ? [] : [why(total.why.rule, total.why.detail)],
     taints: total.taints,
+    leavesState: verdicts.some(({ taints, effect: one }) => taints !== null && one === 'write'),
     builtin: total.builtin,
     tables: [...expanded.keys, ...system, ...temporary],
     policyNames: [...new Set([...expanded.keys.map(policyName), ...system])],

@@ -123,6 +123,7 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     taints: plans.find((plan) => plan.taints !== null)?.taints ?? null,
     pins: plans.find((plan) => plan.pins !== null)?.pins ?? null,
     unpins: plans.find((plan) => plan.unpins !== null)?.unpins ?? null,
+    asks: asksOf(plans),
     settings: plans.flatMap((plan) => plan.settings),
     ownTransaction: plans.some((plan) => plan.ownTransaction),
     provisional: plans.some((plan) => plan.provisional),
@@ -130,6 +131,11 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     changesCatalog: plans.some((plan) => plan.changesCatalog),
     changes: changesOf(plans),
   })
+}
+
+/** What asks for more counts. */
+export function asksOf(plans: readonly OnePlan[]): OnePlan['asks'] {
+  return plans.some(({ asks }) => asks === 'pins') ? 'pins' : (plans.find(({ asks }) => asks !== null)?.asks ?? null)
 }
 
 /** The strictest of those that read; of all, where none does. */

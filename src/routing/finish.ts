@@ -1,5 +1,6 @@
 // routing/finish.ts — a statement and its destination → the plan: role, policy, and what the connection will carry
 // afterwards. The order of the rules in role() is the precedence; the first that applies decides and stands last in `why`.
+import { pinReasons } from '../session/pin-reasons.js'
 import type { SettingChange, Statement } from '../sql/statement.js'
 import { actsOnServer } from '../catalog/builtins.js'
 import { access, type AccessFacts } from './access.js'
@@ -7,7 +8,7 @@ import { changedBy, keptOn } from './caching.js'
 import { stickyWrites, type Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
 import { one, refuse } from './make.js'
-import type { OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import type { Asks, OnePlan, Plan, RefusePlan, Why } from './plan.js'
 import { describePolicy, needsPrimary, policyOf } from './policy.js'
 import { why } from './rules.js'
 import { checkSetting } from './settings.js'
@@ -58,6 +59,7 @@ function compose(
   }
   return one({
     ...made,
+    asks: asksOf(context, routed, pins, hidden !== null || facts.leavesState),
     why: Object.freeze([...to.why, ...facts.why.filter((entry) => entry !== decided.why), decided.why]),
     owner: routed.owner,
     tables: facts.tables,
@@ -132,6 +134,15 @@ function pinsOf(context: Context, routed: Routed): string | null {
   const setsByRule = routed.touched.some((one) => one.access === 'write' && one.key === 'pg_catalog.pg_settings')
   if (statement.hiddenSettings || outer.hiddenSettings || setsByRule) return 'set_config'
   return null
+}
+
+/** Whatever makes or ends what pins is asked for, since its text tells neither whether it did nor what is left. */
+function asksOf({ session }: Context, { statement, outer }: Routed, pins: string | null, leaves: boolean): Asks | null {
+  const { cursorsOrLocks, detail } = statement
+  const locks = cursorsOrLocks === 'session-advisory-lock' || cursorsOrLocks === 'session-advisory-unlock'
+  const drops = detail.kind === 'ddl' && detail.what.startsWith('drop ') && [...session.pins.values()].includes(pinReasons.temporary)
+  if (locks || drops || (pins !== null && outer.detail.kind !== 'prepare')) return 'pins'
+  return leaves ? 'state' : null
 }
 
 interface Decided {

@@ -23,6 +23,8 @@ export function one(parts: OneParts): OnePlan {
     taints: null,
     pins: null,
     unpins: null,
+    // What writes and taints may have left anything.
+    asks: parts.writes === true && (parts.taints ?? null) !== null ? 'state' : null,
     settings: none,
     ownTransaction: false,
     lane: false,

@@ -7,6 +7,9 @@ import type { SettingChange } from '../sql/statement.js'
 
 export type { Why }
 
+/** See OnePlan.asks; `pins` asks for more. */
+export type Asks = 'state' | 'pins'
+
 interface PlanBase {
   readonly why: readonly Why[]
   /** Owner of what is touched, for metrics; null where nobody owns it. */
@@ -34,6 +37,11 @@ export interface OnePlan extends PlanBase {
   readonly pins: string | null
   /** The statement ends a reason to be pinned (DISCARD ALL, UNLISTEN *, …). */
   readonly unpins: string | null
+  /**
+   * What the server is asked once the transaction has ended: `state`: what the statement has left in the session unseen, to be
+   * known before the connection is given back; `pins`: that, and whether what pins still stands. null: all is known.
+   */
+  readonly asks: Asks | null
   /** Changes of session settings that hold if the statement succeeds. */
   readonly settings: readonly SettingChange[]
   /** Cannot run inside a transaction block, so settings must be replayed in a group of their own. */

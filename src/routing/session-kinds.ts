@@ -194,6 +194,9 @@ function setKind(context: Context, change: SettingChange): SessionKind {
   const bad = checkSetting(context, change)
   if (bad !== null) return decided(bad)
   const { status, home } = context.session.transaction
+  // In a read-write transaction of a database with one cluster there is nothing to wait for.
+  const placed = context.clusters.length === 1 && !context.session.transaction.readOnly
+  if (placed && status === 'open' && home === null) return onPrimary(context, 'setting', change.name, { settings: [change] })
   if (status === 'open' && home === null && !context.inBatch && context.session.understood)
     return deferred(change.value === null ? 'RESET' : 'SET')
   // Only a primary can be asked to be writable.

@@ -100,6 +100,12 @@ export class Session {
     this.#view = null
   }
 
+  /** All that there are. */
+  set temporary(names: readonly string[]) {
+    this.#temporary = new Set(names)
+    this.#view = null
+  }
+
   addTemporary(names: readonly string[]): void {
     if (names.every((name) => this.#temporary.has(name))) return
     this.#temporary = new Set([...this.#temporary, ...names])

@@ -52,7 +52,7 @@ t.test('methods', async (t) => {
   ] as const) {
     const connection = await openServer(at({ user, password }))
     const { rows } = await connection.query("SELECT current_user, current_setting('client_encoding'), current_setting('application_name')")
-    t.same(rows, [[user, 'UTF8', 'pointsman']], user)
+    t.same(rows, [[user, 'UTF8', '']], user)
     connection.close()
   }
   const connection = await openServer(at({ user: 'with_scram', password: 'p\u00e4ssIX' }))

@@ -66,12 +66,12 @@ export function answer(conversation: Conversation, plan: AnswerPlan, understood:
     case 'end-deferred':
       return end(conversation, said.tag)
     case 'deferred':
-      return deferred(conversation, understood, said.tag, parameter)
+      return deferred(conversation, understood, said.tag === 'RESET' ? resetTag(understood) : said.tag, parameter)
     case 'show':
       return show(conversation, said.name)
     case 'set':
       takeTokens(conversation, understood, parameter)
-      return set(conversation, said.change, parameter)
+      return set(conversation, said.change, understood, parameter)
     case 'explain':
       return { ...nothing, columns: ['QUERY PLAN'], rows: lines(conversation.core.printRoute(said.plan, null)), tag: 'EXPLAIN' }
     case 'deallocate':
@@ -115,6 +115,11 @@ function deferred(conversation: Conversation, understood: Understood, tag: strin
   return { ...nothing, tag }
 }
 
+/** RESET, or SET … TO DEFAULT, which does the same. It stands alone, so its shape begins with the word. */
+function resetTag(understood: Understood): 'RESET' | 'SET' {
+  return understood.shape.key.startsWith('reset') ? 'RESET' : 'SET'
+}
+
 function requireSavepoint(conversation: Conversation, name: string): void {
   const { transaction } = conversation.session
   const known = transaction.kind === 'deferred' && transaction.waiting.some((item) => item.savepoint === name)
@@ -147,7 +152,7 @@ function shown(conversation: Conversation, name: string): readonly (readonly (st
   return [[effective(conversation.session.settings, name) ?? defaults.get(name) ?? '']]
 }
 
-function set(conversation: Conversation, said: SettingChange, parameter: ParameterText): Answer {
+function set(conversation: Conversation, said: SettingChange, understood: Understood, parameter: ParameterText): Answer {
   const { session } = conversation
   const change = said.name === tokenSetting ? unkept(said) : resolveChange(said, parameter)
   if (change === null) throw new PointsmanError('invalid_parameter_value', { values: { what: `the value of "${said.name}" is not known` } })
@@ -158,7 +163,7 @@ function set(conversation: Conversation, said: SettingChange, parameter: Paramet
   if (!lost && change.name !== tokenSetting) session.settings = settle(session.settings, { kind: 'change', change })
   const notice = lost && !said.viaFunction ? warning('25P01', 'SET LOCAL can only be used in transaction blocks') : null
   if (said.viaFunction) return { notice, columns: ['set_config'], rows: [[change.value ?? '']], tag: 'SELECT 1' }
-  return { ...nothing, notice, tag: change.value === null && said.value === null ? 'RESET' : 'SET' }
+  return { ...nothing, notice, tag: change.value === null && said.value === null ? resetTag(understood) : 'SET' }
 }
 
 /** A token is not kept among the settings. */

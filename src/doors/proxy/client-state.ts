@@ -76,6 +76,9 @@ export class ClientState {
   /** A server is being asked what this client has left on it: nothing new is begun before it has said. */
   inspecting: Promise<void> | null = null
 
+  /** A server is being asked what this client has left on it: nothing new is begun before it has said. */
+  inspecting: Promise<void> | null = null
+
   constructor(parts: ConversationParts) {
     const { login, greeting } = parts
     this.login = { database: login.database, user: login.user, password: parts.password, keys: login.keys }

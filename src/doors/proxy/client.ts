@@ -75,11 +75,12 @@ export class Client {
 
   /** null: go on at once; undefined: there is nothing to do; a text: why this is the end. */
   #step(): Promise<void> | string | null | undefined {
-    const { input, output } = this.#conversation
+    const { input, output, inspecting } = this.#conversation
     const end = this.#ending()
     if (end !== null) return end
     // Nothing new is begun for a client that does not read what it asked for before.
     if (output.behind) return output.caughtUp()
+    if (inspecting !== null) return inspecting
     const frame = input.shift()
     if (frame === undefined) return input.ended ? 'the client closed the connection' : undefined
     return frame.type === Frontend.Terminate ? 'the client said goodbye' : this.#dispatch(frame)

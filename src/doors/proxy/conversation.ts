@@ -248,6 +248,11 @@ export class Conversation implements HoldOwner {
     this.observer.emit('log', { level: 'error', message: 'a request failed for a reason no rule foresaw', fields })
   }
 
+  /** Resolves when it is known what the last statements have left on their servers; null: it is. */
+  get inspecting(): Promise<void> | null {
+    return this.#state.inspecting
+  }
+
   // ---- server connections (holds.ts, settling.ts)
 
   /** The server connection of the open transaction, if one is open on a server. */

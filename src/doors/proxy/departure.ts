@@ -41,6 +41,8 @@ export class Departure {
   }
 
   #abandon(hold: Hold): void {
+    // It is given back when it has said what stands on it.
+    if (hold.inspecting !== null) return
     if (hold.owed) {
       if (this.#finishes(hold)) {
         this.#orphan(hold)
@@ -57,7 +59,7 @@ export class Departure {
     }
     this.#letGo(hold)
     void hold.connection.query('ROLLBACK').then(
-      () => hold.lease.release(leftOpen),
+      () => (hold.closes === null ? hold.lease.release(leftOpen) : hold.lease.destroy(leftOpen)),
       () => hold.lease.destroy(leftOpen),
     )
   }

@@ -4,6 +4,7 @@
 import type { Grant, RouteTaken } from '../../execute/contract.js'
 import type { Lease } from '../../pool/contract.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
+import type { OnePlan } from '../../routing/plan.js'
 import type { Exchange, Expect, ExpectReply, Loss, ReplySink, ServerConnection, TransactionStatus } from '../../server/contract.js'
 import { connectionSettings, type SettingsState } from '../../session/settings.js'
 import type { ClientStatement } from '../../session/session.js'
@@ -48,6 +49,12 @@ export class Hold implements ReplySink {
   settings: SettingsState
   /** Why the connection must be scrubbed before another client gets it, or null. */
   taint: string | null = null
+  /** What the server is to be asked when the transaction is over (OnePlan.asks). */
+  asks: OnePlan['asks'] = null
+  /** It is being asked. */
+  inspecting: Promise<void> | null = null
+  /** Something stands on it that nothing undoes: it is closed when it is given back. Why, or null. */
+  closes: string | null = null
   /** Why the session keeps it beyond the transaction. */
   readonly pins: Set<string> = new Set()
   /** The unnamed statement that stands on the server, if this client's session put it there. */

@@ -6,12 +6,14 @@ import { objection } from '../../execute/objection.js'
 import { writeEnds } from '../../execute/write-marks.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ServerConnection, TransactionStatus } from '../../server/contract.js'
+import { lastingReasons } from '../../session/pin-reasons.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
 import { afterReady, modeOf } from '../../session/transaction.js'
 import type { ClientState } from './client-state.js'
 import type { Generations } from './generations.js'
 import { Hold, type HoldOwner } from './hold.js'
+import { Inspector } from './inspector.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
@@ -30,6 +32,7 @@ export class Holds {
   readonly #presence: Presence
   readonly #told: Told
   readonly #owner: HoldOwner
+  readonly #inspector: Inspector
   readonly #held = new Map<string, Hold>()
   readonly #prefer = (connection: ServerConnection): number => fit(this.#state.session.settings.values, connection.settings)
 
@@ -39,6 +42,10 @@ export class Holds {
     this.#presence = presence
     this.#told = told
     this.#owner = owner
+    this.#inspector = new Inspector(state, generations, (hold, reason, stands) => {
+      if (stands) this.pin(hold, reason)
+      else if (hold.pins.has(reason)) this.unpin(hold, reason)
+    })
   }
 
   get size(): number {
@@ -70,7 +77,8 @@ export class Holds {
     const kept = this.#held.get(plan.cluster)
     this.requireAllowed(plan, kept ?? null)
     const hold = kept ?? this.#acquireAtOnce(plan, request)
-    if (hold === null || !this.#isPrepared(hold)) return this.#takeLater(plan, request, kept === undefined ? hold : null)
+    if (hold?.inspecting !== null || !this.#isPrepared(hold))
+      return this.#takeLater(plan, request, kept === undefined ? hold : null)
     request.attempts += 1
     request.before ??= this.#state.session.settings
     request.route = routeOf(hold, plan)
@@ -94,6 +102,7 @@ export class Holds {
     let acquired = fresh
     for (;;) {
       request.attempts += 1
+      await this.#held.get(plan.cluster)?.inspecting
       request.before ??= this.#state.session.settings
       const kept = acquired === null ? this.#held.get(plan.cluster) : undefined
       const hold = kept ?? acquired ?? (await this.#acquire(plan, request))
@@ -211,20 +220,39 @@ export class Holds {
     const { cluster, node, role } = hold.route
     const before = session.transaction
     session.transaction = afterReady(before, status, { cluster, node, role }, mode ?? modeOf(before), overrides)
-    if (status === 'I' && hold.pins.size === 0) this.release(hold)
+    if (status !== 'I') return
+    if (hold.asks === 'pins' || (hold.asks !== null && hold.pins.size === 0)) this.#inspect(hold)
+    else if (hold.pins.size === 0) this.release(hold)
+  }
+
+  /** The connection is kept until it has said what stands on it. */
+  #inspect(hold: Hold): void {
+    const state = this.#state
+    hold.asks = null
+    const inspecting = this.#inspector.inspect(hold).then(() => {
+      hold.inspecting = null
+      if (state.inspecting === all) state.inspecting = null
+      if (this.#presence.gone) this.release(hold, hold.taint ?? 'its client left')
+      else if (hold.pins.size === 0) this.release(hold)
+      if (state.request === null && this.#held.size === 0 && state.session.transaction.kind !== 'open') this.#generations.leave()
+    })
+    const all = state.inspecting === null ? inspecting : state.inspecting.then(() => inspecting)
+    hold.inspecting = inspecting
+    state.inspecting = all
   }
 
   release(hold: Hold, taint: string | null = hold.taint): void {
     if (hold.ended) return
     this.#held.delete(hold.cluster)
     hold.detach()
-    const { connection, lease } = hold
+    const { connection, lease, closes } = hold
     // The map belongs to the connection; only its content is ours to keep true.
     if (!sameSettings(connection.settings, hold.settings.values)) {
       connection.settings.clear()
       for (const [name, value] of hold.settings.values) connection.settings.set(name, value)
     }
-    if (!hold.canceled) lease.release(taint)
+    if (closes !== null) lease.destroy(`not to be lent again: ${closes}`)
+    else if (!hold.canceled) lease.release(taint)
     else {
       void connection.quiesce().then(
         () => lease.release(taint),
@@ -259,12 +287,16 @@ export class Holds {
     if (hold.pins.has(reason)) return
     hold.pins.add(reason)
     hold.taint ??= reason
+    if (lastingReasons.has(reason)) hold.closes = reason
     this.#showPins()
   }
 
   unpin(hold: Hold, reason: string): void {
-    if (reason === 'all' || reason === 'DISCARD ALL') hold.pins.clear()
-    else hold.pins.delete(reason)
+    if (reason === 'all' || reason === 'DISCARD ALL') {
+      hold.pins.clear()
+      hold.taint = null
+      hold.asks = null
+    } else hold.pins.delete(reason)
     this.#showPins()
   }
 

@@ -1,6 +1,6 @@
 // doors/proxy/join-plans.ts — the plans of a batch that comes in steps: what they are together, and where they do not go together.
 import { PointsmanError } from '../../errors/error.js'
-import { changesOf, policyOf, stickyOf } from '../../routing/batch.js'
+import { asksOf, changesOf, policyOf, stickyOf } from '../../routing/batch.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { Hold } from './hold.js'
 
@@ -12,6 +12,7 @@ export function describing(plan: OnePlan): OnePlan {
     taints: null,
     pins: null,
     unpins: null,
+    asks: null,
     readsData: false,
     changesCatalog: false,
     keptOn: null,
@@ -34,6 +35,7 @@ export function joined(before: OnePlan, next: OnePlan): OnePlan {
     taints: before.taints ?? next.taints,
     pins: next.pins ?? before.pins,
     unpins: next.unpins ?? before.unpins,
+    asks: asksOf([before, next]),
     settings: [...before.settings, ...next.settings],
     readsData: before.readsData || next.readsData,
     changesCatalog: before.changesCatalog || next.changesCatalog,

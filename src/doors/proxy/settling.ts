@@ -2,13 +2,14 @@
 // mean, and what its end settles: floors, the catalog, the transaction, and whether it is sent again elsewhere.
 import { asOverride } from '../../consistency/policy.js'
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
-import { lossError } from '../../execute/loss-error.js'
+import { endedByServer, lossError } from '../../execute/loss-error.js'
 import { readEnd } from '../../execute/read-end.js'
 import { writeBegins } from '../../execute/write-marks.js'
 import type { PointsmanError } from '../../errors/error.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ExpectReply, Loss, TransactionStatus } from '../../server/contract.js'
+import { ServerError } from '../../server/server-error.js'
 import { startsAsynchronous } from '../../session/asynchronous-commit.js'
 import { settle } from '../../session/settings.js'
 import { fail, modeOf, poison } from '../../session/transaction.js'
@@ -58,6 +59,7 @@ export class Settling {
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
     if (plan.pins !== null) this.#holds.pin(hold, plan.pins)
+    if (plan.asks !== null && hold.asks !== 'pins') hold.asks = plan.asks
     if (plan.writes) writeBegins(hold, plan, state.cache, state.floors)
     this.#record(hold, plan, request)
     state.mode = modeOf(transaction)
@@ -188,7 +190,8 @@ export class Settling {
 }
 
 /** `unknown`: a write may have run. */
-function lostError(hold: Hold, { error }: Loss, unknown = false): PointsmanError {
+function lostError(hold: Hold, { error }: Loss, unknown = false): PointsmanError | ServerError {
+  if (error !== null && !unknown && hold.route.role === 'primary' && endedByServer(error.code)) return new ServerError(error)
   return lossError(hold.route, unknown, error === null || unknown ? {} : { detail: `The server said: ${error.message} (${error.code})` })
 }
 

@@ -23,6 +23,8 @@ export class Told {
   readonly #state: ClientState
   readonly #generations: Generations
   readonly #values: Map<string, string>
+  /** As a server reports them with the client's startup settings. */
+  readonly #greeted: ReadonlyMap<string, string>
   /** What the client was last told parameters from; telling them again would tell nothing. */
   #from: Source | null = null
 
@@ -30,6 +32,7 @@ export class Told {
     this.#state = state
     this.#generations = generations
     this.#values = new Map(greeted)
+    this.#greeted = greeted
   }
 
   /** As the client was last told it. */
@@ -53,11 +56,25 @@ export class Told {
   }
 
   /** A ParameterStatus of the client's connection. */
-  changed(hold: Hold, name: string, value: string): void {
+  changed(hold: Hold, name: string, reported: string): void {
+    const value = this.#resetTo(hold, name) ?? reported
     if (this.#values.get(name) === value || !this.#tellable(hold, name)) return
     this.#values.set(name, value)
     this.#from = null
     this.#state.output.write(encodeParameterStatus(name, value))
+  }
+
+  /**
+   * RESET goes to what the client said at its startup, while the connection, which was opened without it, goes to its own default:
+   * what will stand there before the client's next statement is told now, as PostgreSQL would. null: it stands there.
+   */
+  #resetTo(hold: Hold, name: string): string | null {
+    const { defaults, values, locals } = this.#state.session.settings
+    if (defaults.size === 0) return null
+    const setting = name.toLowerCase()
+    const startup = defaults.get(setting)
+    if (startup === undefined || values.get(setting) !== startup || locals.has(setting)) return null
+    return hold.settings.values.get(setting) === startup ? null : (this.#greeted.get(name) ?? null)
   }
 
   #tellable(hold: Hold, name: string): boolean {

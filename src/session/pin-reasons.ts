@@ -1,0 +1,13 @@
+// session/pin-reasons.ts — why a session keeps its server connection beyond the transaction, in the words that SHOW CLIENTS,
+// EXPLAIN and docs/sessions.md use.
+
+/** What the server can be asked for: the pin ends when it says that nothing of the kind is left. */
+export const pinReasons = {
+  temporary: 'temporary table',
+  lock: 'advisory lock',
+  cursor: 'cursor',
+  settings: 'set_config',
+} as const
+
+/** What DISCARD ALL does not undo: a connection that was ever pinned for it is closed, and never lent again. */
+export const lastingReasons: ReadonlySet<string> = new Set(['load', 'backup', 'replication slot'])
