@@ -22,6 +22,7 @@ export interface Measured {
   /** Mean latency, ms. */
   readonly latency: number
   readonly failed: number
+  readonly transactions: number
 }
 
 /** Runs pgbench against a port of this machine. Rejects with pgbench's own words if it fails. */
@@ -33,6 +34,7 @@ export async function pgbench(target: Target, load: Load): Promise<Measured> {
     tps: numberAfter(out, /^tps = ([\d.]+)/m),
     latency: numberAfter(out, /^latency average = ([\d.]+) ms/m),
     failed: numberAfter(out, /^number of failed transactions: (\d+)/m),
+    transactions: numberAfter(out, /^number of transactions actually processed: (\d+)/m),
   }
 }
 

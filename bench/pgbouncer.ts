@@ -9,6 +9,7 @@ import { run } from './pgbench.js'
 
 export interface Bouncer {
   readonly port: number
+  readonly pid: number
   readonly version: string
   /** From 1.21 on protocol-level prepared statements work in transaction mode. */
   readonly prepared: boolean
@@ -41,6 +42,7 @@ export async function startPgBouncer(upstream: Upstream): Promise<Bouncer | null
   await listening(port, child)
   return {
     port,
+    pid: child.pid ?? 0,
     version,
     prepared,
     async stop() {

@@ -14,6 +14,8 @@ export interface GenericPool<C> {
   acquire(ticket: Ticket<C>): Promise<C>
   /** Lends the first of the shelf to the head of the queue, both of which must be there. */
   _dispatchResource(): void
+  /** Opens as many as the queue lacks, if there is room, and lends what is idle. */
+  _dispense(): void
   release(connection: C): Promise<void>
   destroy(connection: C): Promise<void>
   drain(): Promise<void>
@@ -57,6 +59,12 @@ export function takeIdle<C>(generic: GenericPool<C>, queue: WaitQueue<C>, ticket
   queue.enqueue(taken, ticket)
   generic._dispatchResource()
   return taken.connection as C | null
+}
+
+/** Puts one of ours in the queue: it is resolved like generic-pool's own, without a promise or a timer. */
+export function enqueue<C>(generic: GenericPool<C>, queue: WaitQueue<C>, ticket: Ticket<C>, waiting: Waiting): void {
+  queue.enqueue(waiting, ticket)
+  generic._dispense()
 }
 
 type Constructor = new <C>(

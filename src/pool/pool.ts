@@ -7,10 +7,18 @@ import { setMaxListeners } from 'node:events'
 import { PointsmanError } from '../errors/error.js'
 import type { NodeConfig } from '../config/config.js'
 import type { Events, Observer } from '../observe/events.js'
-import type { Connect, Identity, Lease, PooledConnection } from './contract.js'
+import {
+  PermitUnwanted,
+  type Connect,
+  type Identity,
+  type Lease,
+  type Permits,
+  type PermitsFor,
+  type PooledConnection,
+} from './contract.js'
 import { speaksOfNode } from './failure.js'
-import { createGenericPool, takeIdle, type GenericPool, type Resource } from './generic.js'
-import { WaitQueue, type Ticket } from './queue.js'
+import { createGenericPool, enqueue, takeIdle, type GenericPool, type Resource } from './generic.js'
+import { WaitQueue, type Ticket, type Waiting } from './queue.js'
 import { Shelf } from './shelf.js'
 
 export interface PoolSettings {
@@ -38,6 +46,8 @@ export interface PoolParts<C extends PooledConnection> {
   readonly random: () => number
   /** Could not open a connection, and the fault is the node's. */
   readonly onFailure: (node: string, error: unknown) => void
+  /** Where other processes have a share of `max`. */
+  readonly permits?: PermitsFor | null
   /** The last connection closed and nobody waits. */
   readonly onEmpty?: () => void
 }
@@ -45,6 +55,12 @@ export interface PoolParts<C extends PooledConnection> {
 export interface LeaseRequest<C> {
   readonly prefer?: (connection: C) => number
   readonly signal: AbortSignal
+}
+
+/** Who waits for a connection. One of the two is called, once, within the call that gave it or that made a connection free; neither may throw. */
+export interface LeaseWaiter<C extends PooledConnection> {
+  granted(lease: Lease<C>): void
+  failed(error: unknown): void
 }
 
 export interface PoolCounts {
@@ -61,9 +77,23 @@ type Phase = 'idle' | 'lent' | 'scrubbing' | 'gone'
 interface Entry {
   phase: Phase
   idleSince: number
-  readonly expiresAt: number
+  /** -Infinity: it is closed as soon as nobody uses it. */
+  expiresAt: number
 }
 
+/** One connection, as SHOW SERVERS tells it. */
+export interface PooledState<C> {
+  readonly connection: C
+  readonly phase: 'idle' | 'lent' | 'scrubbing'
+  /** Process-monotonic ms of its last return, or of its opening. */
+  readonly since: number
+  /** It is closed as soon as nobody uses it. */
+  readonly closeNeeded: boolean
+}
+
+const lentElsewhere = 'another worker needs it'
+/** Why a wait ended that took too long. */
+const timedOut = Symbol('timed out')
 const backOffFirstMs = 25
 const backOffMaxMs = 1000
 
@@ -75,6 +105,8 @@ export class Pool<C extends PooledConnection> {
   readonly #generic: GenericPool<C>
   readonly #entries = new Map<C, Entry>()
   readonly #stop = new AbortController()
+  readonly #permits: Permits | null
+  #onDraining: (() => void)[] = []
   /** Signals whose end is heard; for as long as they live, since adding and removing a listener costs more than a lease. */
   readonly #heard = new WeakSet<AbortSignal>()
   readonly #ends: LeaseEnds<C> = {
@@ -89,10 +121,13 @@ export class Pool<C extends PooledConnection> {
   #draining = false
   #closing: Promise<void> | null = null
   #settle: (() => void) | null = null
+  /** One for all who wait: each has the same time, so the first in the queue is always the first to run out of it. */
+  #patience: NodeJS.Timeout | null = null
 
   constructor(parts: PoolParts<C>) {
     this.#parts = parts
     const { settings } = parts
+    this.#permits = parts.permits?.(parts.node, parts.identity, settings.max, (restedMs) => this.#closeIdle(restedMs)) ?? null
     // Every connection that is being opened listens.
     setMaxListeners(0, this.#stop.signal)
     this.#generic = createGenericPool<C>(
@@ -113,6 +148,19 @@ export class Pool<C extends PooledConnection> {
     return this.#parts.identity
   }
 
+  get node(): NodeConfig {
+    return this.#parts.node
+  }
+
+  get lifetimeMs(): number {
+    return this.#parts.settings.lifetimeMs
+  }
+
+  /** Called once, when it is closed: whoever keeps connections for long gives them back. */
+  onDraining(listener: () => void): void {
+    this.#onDraining.push(listener)
+  }
+
   /** It was closed, or is closing: it lends nothing any more. */
   get draining(): boolean {
     return this.#draining
@@ -131,6 +179,23 @@ export class Pool<C extends PooledConnection> {
     }
   }
 
+  /** Every connection that is open. */
+  connections(): readonly PooledState<C>[] {
+    return [...this.#entries].flatMap(([connection, { phase, idleSince, expiresAt }]) =>
+      phase === 'gone' ? [] : [{ connection, phase, since: idleSince, closeNeeded: expiresAt === -Infinity }],
+    )
+  }
+
+  /** What is open now is closed: idle connections at once, lent ones when they come back. New ones are opened as before. */
+  renew(reason: string): void {
+    for (const [connection, entry] of [...this.#entries]) {
+      entry.expiresAt = -Infinity
+      if (this.#reasons.has(connection)) continue
+      this.#reasons.set(connection, reason)
+      if (entry.phase === 'idle') this.#evictIdle(connection, reason)
+    }
+  }
+
   /** How many idle connections there are for which `test` holds. */
   countIdle(test: (connection: C) => boolean): number {
     let count = 0
@@ -142,23 +207,75 @@ export class Pool<C extends PooledConnection> {
    * Lends a connection, opening one if there is room. Rejects with `too_many_connections` after `waitMs`, with the
    * reason of the failed opening where no connection is left, with `signal.reason`, or with `shutting_down`.
    */
-  async lease(request: LeaseRequest<C>): Promise<Lease<C>> {
-    request.signal.throwIfAborted()
-    const idle = this.tryLease(request.prefer)
-    if (idle !== null) return idle
-    const since = this.#parts.now()
-    for (;;) {
-      const connection = await this.#take(request, since)
-      if (connection.usable) return this.#lend(connection)
-      this.#discard(connection)
+  lease(request: LeaseRequest<C>): Promise<Lease<C>> {
+    return new Promise((granted, failed) => {
+      const idle = request.signal.aborted ? null : this.tryLease(request.prefer)
+      if (idle === null) this.wait(request, { granted, failed })
+      else granted(idle)
+    })
+  }
+
+  /** lease(), for whom tryLease() gave nothing, without a promise or a timer of its own. */
+  wait({ signal, prefer }: LeaseRequest<C>, waiter: LeaseWaiter<C>): void {
+    const refusal = signal.aborted
+      ? signal.reason
+      : this.#draining
+        ? new PointsmanError('shutting_down')
+        : this.#barred()
+          ? this.#lastError
+          : null
+    if (refusal !== null) {
+      waiter.failed(refusal)
+      return
     }
+    this.#hear(signal)
+    const wait = new Wait<C>(prefer ?? null, signal, this.#parts.now(), performance.now() + this.#parts.settings.waitMs, {
+      granted: (it, connection) => this.#granted(it, connection, waiter),
+      failed: (it, reason) => this.#failed(it, reason, waiter),
+    })
+    this.#enqueue(wait)
+  }
+
+  #enqueue(wait: Wait<C>): void {
+    enqueue(this.#generic, this.#queue, wait, wait)
+    if (this.#queue.length === 0) return
+    if (this.#patience === null) this.#patience = setTimeout(() => this.#outOfPatience(), wait.deadline - performance.now())
+    else if (this.#queue.length === 1) this.#patience.ref()
+  }
+
+  #granted(wait: Wait<C>, connection: C, waiter: LeaseWaiter<C>): void {
+    if (!connection.usable) {
+      this.#discard(connection)
+      this.#enqueue(wait)
+      return
+    }
+    if (this.#queue.length === 0) this.#patience?.unref()
+    this.#waited(this.#parts.now() - wait.since, 'ok')
+    waiter.granted(this.#lend(connection))
+  }
+
+  #failed({ since, signal }: Wait<C>, reason: unknown, waiter: LeaseWaiter<C>): void {
+    if (this.#queue.length === 0) this.#patience?.unref()
+    this.#sweep()
+    waiter.failed(this.#refusal(reason, since, signal))
+  }
+
+  /** Whoever has waited too long hears of it. */
+  #outOfPatience(): void {
+    this.#patience = null
+    const now = performance.now()
+    for (let first = this.#queue.first; first !== undefined && first.deadline <= now; first = this.#queue.first) {
+      this.#queue.cancel(first, timedOut)
+    }
+    const next = this.#queue.first
+    if (next !== undefined) this.#patience = setTimeout(() => this.#outOfPatience(), Math.max(1, next.deadline - now))
   }
 
   /** Lends an idle connection within the call: no promise, no timer. null: none is idle, or others wait, or the pool takes nobody. */
   tryLease(prefer?: (connection: C) => number): Lease<C> | null {
     if (this.#draining) return null
     for (;;) {
-      const connection = takeIdle(this.#generic, this.#queue, { prefer: prefer ?? null, take: null, signal: null, since: 0 })
+      const connection = takeIdle(this.#generic, this.#queue, { prefer: prefer ?? null, take: null, signal: null, since: 0, deadline: 0 })
       if (connection === null) return null
       if (connection.usable) {
         this.#waited(0, 'ok')
@@ -199,29 +316,6 @@ export class Pool<C extends PooledConnection> {
     return this.#closing
   }
 
-  async #take(request: LeaseRequest<C>, since: number): Promise<C> {
-    const { signal, prefer } = request
-    signal.throwIfAborted()
-    if (this.#draining) throw new PointsmanError('shutting_down')
-    if (this.#barred()) throw this.#lastError
-    const ticket: Ticket<C> = { prefer: prefer ?? null, take: null, signal, since }
-    this.#hear(signal)
-    try {
-      const connection = await this.#generic.acquire(ticket)
-      if (isOver(signal)) {
-        // The grant and the abort crossed: the lease is ours until it is given back.
-        this.#giveBack(connection)
-        throw signal.reason
-      }
-      this.#waited(this.#parts.now() - since, 'ok')
-      return connection
-    } catch (error) {
-      this.#queue.forget(ticket)
-      this.#sweep()
-      throw this.#refusal(error, since, signal)
-    }
-  }
-
   #hear(signal: AbortSignal): void {
     if (this.#heard.has(signal)) return
     this.#heard.add(signal)
@@ -229,9 +323,8 @@ export class Pool<C extends PooledConnection> {
   }
 
   #refusal(error: unknown, since: number, signal: AbortSignal): unknown {
-    const timedOut = error instanceof Error && error.name === 'TimeoutError' && error.message === 'ResourceRequest timed out'
-    this.#waited(this.#parts.now() - since, timedOut ? 'timeout' : isOver(signal) ? 'canceled' : 'failed')
-    if (!timedOut) return error
+    this.#waited(this.#parts.now() - since, error === timedOut ? 'timeout' : signal.aborted ? 'canceled' : 'failed')
+    if (error !== timedOut) return error
     const { node, identity, settings } = this.#parts
     const { busy, opening, waiting } = this.counts()
     const why = this.#lastError === null ? '' : `; the last attempt to open one failed: ${messageOf(this.#lastError)}`
@@ -282,8 +375,18 @@ export class Pool<C extends PooledConnection> {
   #giveBack(connection: C): void {
     const entry = this.#entries.get(connection)
     if (entry === undefined || entry.phase === 'gone') return
-    if (!connection.usable) {
+    if (!connection.usable || entry.expiresAt === -Infinity) {
       this.#discard(connection)
+      return
+    }
+    if (this.#permits?.owed() === true) {
+      this.#discard(connection, lentElsewhere)
+      return
+    }
+    const next = this.#queue.dequeue()
+    if (next !== undefined) {
+      // From hand to hand: generic-pool need not know that it is lent to another.
+      next.resolve(connection)
       return
     }
     entry.phase = 'idle'
@@ -325,11 +428,22 @@ export class Pool<C extends PooledConnection> {
 
   #evictIdle(connection: C, reason: string): void {
     if (!this.#shelf.has((item) => item.obj === connection)) return // on its way to somebody, who will look at `usable`
-    const ticket: Ticket<C> = { prefer: null, take: connection, signal: null, since: this.#parts.now() }
+    const ticket: Ticket<C> = { prefer: null, take: connection, signal: null, since: this.#parts.now(), deadline: Infinity }
     const taken = this.#generic.acquire(ticket)
     // Where a connection is idle nobody waits, so generic-pool has served this within the call, or never will.
     if (this.#queue.cancel(ticket, null)) taken.catch(() => undefined)
     else void taken.then((it) => (it === connection ? this.#discard(it, reason) : this.#giveBack(it)))
+  }
+
+  /** For another process. */
+  #closeIdle(restedMs: number): boolean {
+    const now = this.#parts.now()
+    for (const [connection, entry] of this.#entries) {
+      if (entry.phase !== 'idle' || now - entry.idleSince < restedMs || !this.#shelf.has((item) => item.obj === connection)) continue
+      this.#evictIdle(connection, lentElsewhere)
+      return true
+    }
+    return false
   }
 
   #choose(items: readonly Resource<C>[]): number {
@@ -352,15 +466,28 @@ export class Pool<C extends PooledConnection> {
     this.#opening++
     try {
       await this.#backOff()
-      const connection = await this.#connect()
+      const connection = this.#permits === null ? await this.#connect() : await this.#permitted(this.#permits)
       this.#opened(connection)
       return connection
     } catch (error) {
-      this.#openFailed(error)
+      if (!(error instanceof PermitUnwanted)) this.#openFailed(error)
       throw error
     } finally {
       this.#opening--
       if (this.#draining) setImmediate(() => this.#sweep())
+    }
+  }
+
+  /** Its permit is given back when its socket has closed: until then the server counts it. */
+  async #permitted(permits: Permits): Promise<C> {
+    await permits.take(() => this.#queue.length > 0, this.#stop.signal)
+    try {
+      const connection = await this.#connect()
+      connection.onClosed(() => permits.give())
+      return connection
+    } catch (error) {
+      permits.give()
+      throw error
     }
   }
 
@@ -416,6 +543,9 @@ export class Pool<C extends PooledConnection> {
 
   async #drain(): Promise<void> {
     this.#draining = true
+    const listeners = this.#onDraining
+    this.#onDraining = []
+    for (const listener of listeners) listener()
     const empty = new Promise<void>((resolve) => {
       this.#settle = resolve
     })
@@ -423,7 +553,9 @@ export class Pool<C extends PooledConnection> {
     await empty
     // Nobody listens any more: a client may outlive many pools.
     this.#stop.abort(new PointsmanError('shutting_down'))
+    if (this.#patience !== null) clearTimeout(this.#patience)
     await this.#generic.drain()
+    this.#permits?.leave()
   }
 
   /** Nobody will want the idle ones any more. */
@@ -447,6 +579,38 @@ export class Pool<C extends PooledConnection> {
       const timer = setTimeout(force, graceMs)
       void this.#closing?.finally(() => clearTimeout(timer))
     }
+  }
+}
+
+interface WaitEnds<C> {
+  granted(wait: Wait<C>, connection: C): void
+  failed(wait: Wait<C>, reason: unknown): void
+}
+
+/** One request in the queue. */
+class Wait<C> implements Ticket<C>, Waiting {
+  readonly state = 'PENDING'
+  readonly take = null
+  readonly prefer: ((connection: C) => number) | null
+  readonly signal: AbortSignal
+  readonly since: number
+  readonly deadline: number
+  readonly #ends: WaitEnds<C>
+
+  constructor(prefer: Ticket<C>['prefer'], signal: AbortSignal, since: number, deadline: number, ends: WaitEnds<C>) {
+    this.prefer = prefer
+    this.signal = signal
+    this.since = since
+    this.deadline = deadline
+    this.#ends = ends
+  }
+
+  resolve(connection: unknown): void {
+    this.#ends.granted(this, connection as C)
+  }
+
+  reject(reason: unknown): void {
+    this.#ends.failed(this, reason)
   }
 }
 
@@ -494,11 +658,6 @@ function indexOfBest<C>(items: readonly Resource<C>[], score: (connection: C) =>
     bestScore = value
   }
   return best
-}
-
-/** A function, because the compiler believes that what was false before an await stays so. */
-function isOver(signal: AbortSignal): boolean {
-  return signal.aborted
 }
 
 function messageOf(error: unknown): string {

@@ -2,7 +2,7 @@
 // first served. generic-pool leaves a request that timed out in its queue, where it is counted, makes connections open
 // for nobody and costs the next one its turn; here a request that is over leaves at once.
 
-/** What generic-pool makes for each acquire(): a promise with its own timeout. */
+/** One that waits: what generic-pool makes for its own acquire(), a promise with a timeout; or ours, which is neither. */
 export interface Waiting {
   readonly state: string
   resolve(connection: unknown): void
@@ -18,6 +18,8 @@ export interface Ticket<C> {
   /** Its end ends the wait. */
   readonly signal: AbortSignal | null
   readonly since: number
+  /** When it has waited long enough, ms of performance.now(). */
+  readonly deadline: number
 }
 
 export class WaitQueue<C> {
@@ -32,6 +34,7 @@ export class WaitQueue<C> {
   }
 
   dequeue(): Waiting | undefined {
+    if (this.#waiting.size === 0) return undefined
     for (const [ticket, waiting] of this.#waiting) {
       this.#waiting.delete(ticket)
       return waiting
@@ -59,11 +62,6 @@ export class WaitQueue<C> {
     this.#waiting.delete(ticket)
     waiting.reject(reason)
     return true
-  }
-
-  /** A wait that generic-pool ended by its own timeout. */
-  forget(ticket: Ticket<C>): void {
-    this.#waiting.delete(ticket)
   }
 
   /** Ends the waits that go with `signal`, which has fired. */
