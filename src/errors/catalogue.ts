@@ -60,6 +60,7 @@ export const catalogue = {
     text: 'the read-only transaction on replica {node} is {age} old, max_tx_age is {limit}',
     help: 'What it shows may be too old by now: end it, and begin a new one.',
   },
+  undefined_unnamed_statement: { sqlstate: '26000', retry: 'never', text: 'unnamed prepared statement does not exist', help: '' },
   undefined_prepared_statement: { sqlstate: '26000', retry: 'never', text: 'prepared statement "{name}" does not exist', help: '' },
   certificate_required: {
     sqlstate: '28000',

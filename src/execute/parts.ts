@@ -4,6 +4,7 @@ import type { Monitor } from '../monitor/contract.js'
 import type { Observer } from '../observe/events.js'
 import type { PooledConnection } from '../pool/contract.js'
 import type { PoolSet } from '../pool/set.js'
+import type { Bans } from './bans.js'
 import type { Load } from './load.js'
 import type { Switches } from './switches.js'
 
@@ -13,6 +14,7 @@ export interface ExecutorParts<C extends PooledConnection> {
   readonly pools: Pick<PoolSet<C>, 'pool'>
   readonly load: Load
   readonly switches: Switches
+  readonly bans: Bans
   readonly observer: Observer
   /** Process-monotonic milliseconds. */
   readonly now: () => number

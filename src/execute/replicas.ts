@@ -20,13 +20,23 @@ export function replica<C extends PooledConnection>(search: Search<C>, step: Ste
   })
 }
 
+/** The one that a read goes to now, as far as the nodes tell; null: none. */
+export function pickReplica<C extends PooledConnection>(search: Search<C>, asked: Requirement): NodeSnapshot | null {
+  return pick(search, (it) => mayAdmit(asked, it), search.lost)
+}
+
 /** replica() within the call. */
 export function replicaAtOnce<C extends PooledConnection>(search: Search<C>, asked: Requirement): Grant<C> | null {
-  const node = pick(search, (it) => mayAdmit(asked, it), search.lost)
+  const node = pickReplica(search, asked)
   if (node === null) return null
   const lease = search.leaseAtOnce(node, fitFor(asked))
   if (lease === null) return null
   return admitted(search, lease, 'first', admits(asked, lease.connection.evidence, search.node(lease.node)?.position ?? null))
+}
+
+/** A connection that was waited for, if it meets what is asked now; null: it is ended. */
+export function admittedNow<C extends PooledConnection>(search: Search<C>, lease: Lease<C>): Grant<C> | null {
+  return admitted(search, lease, 'first', admits(search.asked(), lease.connection.evidence, search.node(lease.node)?.position ?? null))
 }
 
 /** Whether a lease on a replica, of an earlier read, meets this one's policy. */
@@ -107,11 +117,12 @@ function pick<C extends PooledConnection>(
   const { load, random } = search.parts
   const { floors, plan, affinity } = search.request
   const session = plan.policy.consistency === 'session'
+  const allowed = search.parts.bans.any ? (node: NodeSnapshot): boolean => admissible(node) && !isBanned(search, node) : admissible
   const choice = choose({
     nodes: search.nodes(),
     primary: null,
     role: 'replica',
-    admissible: plan.policy.cutOff === 'serve' ? admissible : (node) => admissible(node) && mayServe(search, node),
+    admissible: plan.policy.cutOff === 'serve' ? allowed : (node) => allowed(node) && mayServe(search, node),
     avoid,
     prefer: session ? (affinity?.replica(search.cluster.id) ?? floors.lastReplica(search.cluster.id)) : null,
     own: session ? (affinity?.underWay() ?? 0) : 0,
@@ -121,6 +132,17 @@ function pick<C extends PooledConnection>(
   if (choice.kind === 'none') return null
   if (session) affinity?.chose(search.cluster.id, choice.node.id)
   return choice.node
+}
+
+/**
+ * An operator has taken it out of reading. A BAN is set aside while nobody else could answer: neither a replica nor a primary;
+ * a DRAIN is not.
+ */
+function isBanned<C extends PooledConnection>(search: Search<C>, { id }: NodeSnapshot): boolean {
+  const { bans } = search.parts
+  const kind = bans.of(id)
+  if (kind !== 'ban') return kind !== null
+  return search.snapshot.primary !== null || replicasOf(search).some((other) => bans.of(other.id) === null)
 }
 
 /** `cut_off: refuse`: only a replica that is known to receive from a primary that is proved, on its timeline: not from a former one. */

@@ -25,6 +25,7 @@ export function countConsistency(registry: Registry, observer: Observer): readon
   const chaos = counter('pointsman_chaos_total', 'Failures made on purpose.', ['what'])
   const switches = new Gauge({
     name: 'pointsman_switch_on',
+    aggregator: 'max',
     help: '1 while an operator’s switch is on.',
     labelNames: ['cluster', 'switch'],
     registers: [registry],
@@ -39,9 +40,11 @@ export function countConsistency(registry: Registry, observer: Observer): readon
     observer.on('primary.fenced', ({ cluster }) => fenced.inc({ cluster })),
     observer.on('cache.read', ({ cluster, outcome }) => cached.inc({ cluster, outcome })),
     observer.on('chaos', ({ what }) => chaos.inc({ what })),
-    observer.on('switch.changed', (event: Events['switch.changed']) =>
-      switches.set({ cluster: event.cluster, switch: event.switch }, event.on ? 1 : 0),
-    ),
+    observer.on('switch.changed', (event: Events['switch.changed']) => {
+      // Bans and pauses are of a server or a database, of which there may be several: no gauge of two labels could tell them.
+      if (event.switch !== 'read_only' && event.switch !== 'allow_stale') return
+      switches.set({ cluster: event.cluster, switch: event.switch }, event.on ? 1 : 0)
+    }),
   ]
 }
 
@@ -72,6 +75,8 @@ export function gaugeConsistency(registry: Registry, clusters: () => readonly Cl
       name,
       help,
       labelNames: [label],
+      // Each process has measured it: the one that knows least good.
+      aggregator: name === 'pointsman_replicas_usable' ? 'min' : 'max',
       registers: [registry],
       collect() {
         this.reset()

@@ -52,16 +52,31 @@ export interface Events {
   }
   /** How many replicas of a cluster can be used has changed; 0: the primary is alone. */
   'replicas.usable': { readonly cluster: string; readonly usable: number; readonly of: number }
-  /** An operator's switch (READ ONLY, ALLOW STALE), or its expiry. */
+  /** An operator's switch, or its expiry. `cluster` '*': of no single one; `detail` then names what it is of. */
   'switch.changed': {
     readonly cluster: string
-    readonly switch: 'read_only' | 'allow_stale'
+    readonly switch: 'read_only' | 'allow_stale' | 'ban' | 'drain' | 'pause' | 'disable'
     readonly on: boolean
     readonly detail: string
     readonly by: string
   }
   /** One read that may use the result cache. `shared`: an identical read was under way and its result was taken. */
   'cache.read': { readonly database: string; readonly cluster: string; readonly outcome: 'hit' | 'shared' | 'miss' | 'unfit' }
+  /** The connection that listens for clients was lost: what is notified from here on may be missing. */
+  'bus.lost': { readonly cluster: string; readonly node: string; readonly listeners: number; readonly reason: string }
+  /** It listens (again). `from`, `to`: ISO times between which notifications may be missing; from null, 0 seconds: none are. */
+  'bus.listening': {
+    readonly cluster: string
+    readonly node: string
+    readonly channels: number
+    readonly missedSeconds: number
+    readonly from: string | null
+    readonly to: string
+  }
+  /** A notification was read; `told`: how many clients hear its channel. */
+  'bus.notification': { readonly cluster: string; readonly told: number }
+  /** A client did not take its notifications, and is closed. */
+  'bus.slow': { readonly database: string; readonly user: string; readonly bytes: number }
   /** A failure made on purpose. */
   chaos: { readonly what: 'kill' | 'delay' | 'pause'; readonly cluster: string; readonly node: string }
   'pool.wait': {
@@ -80,6 +95,14 @@ export interface Events {
     readonly outcome: 'applied' | 'unchanged' | 'refused'
     readonly generation: number
     readonly problems: readonly string[]
+  }
+  /** A command of the console that changes something, whatever became of it. `sqlstate` null: it was done. */
+  'console.command': {
+    readonly user: string
+    readonly address: string
+    /** Its words, without texts in quotes. */
+    readonly command: string
+    readonly sqlstate: string | null
   }
   /** What has no event of its own; never a secret, never a parameter value. */
   log: { readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }

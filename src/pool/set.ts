@@ -3,8 +3,8 @@
 import { PointsmanError } from '../errors/error.js'
 import type { ClusterConfig, Config, NodeConfig } from '../config/config.js'
 import type { Observer } from '../observe/events.js'
-import type { Connect, Identity, PooledConnection } from './contract.js'
-import { Pool, type PoolCounts, type PoolSettings } from './pool.js'
+import type { Connect, Identity, PermitsFor, PooledConnection } from './contract.js'
+import { Pool, type PoolCounts, type PooledState, type PoolSettings } from './pool.js'
 
 export interface PoolSetParts<C extends PooledConnection> {
   /** How to open connections to nodes of this cluster (its TLS settings). */
@@ -13,14 +13,21 @@ export interface PoolSetParts<C extends PooledConnection> {
   readonly now: () => number
   readonly random: () => number
   readonly onFailure: (node: string, error: unknown) => void
+  /** Where several processes share `pool.max`. */
+  readonly permits?: PermitsFor | null
 }
 
-export interface SetPoolCounts extends PoolCounts {
+/** Node and login of a pool. */
+export interface PoolName {
   readonly cluster: string
   readonly node: string
   readonly user: string
   readonly dbname: string
 }
+
+export interface SetPoolCounts extends PoolCounts, PoolName {}
+
+export interface SetPoolConnection<C> extends PooledState<C>, PoolName {}
 
 interface Member<C extends PooledConnection> {
   readonly pool: Pool<C>
@@ -105,6 +112,23 @@ export class PoolSet<C extends PooledConnection> {
     return [...this.#members.values(), ...this.#leaving]
   }
 
+  /** Every connection that is open, with the pool that it is of. */
+  connections(): readonly SetPoolConnection<C>[] {
+    return this.#all().flatMap(({ pool, node }) =>
+      pool
+        .connections()
+        .map((state) => ({ ...state, cluster: pool.identity.cluster, node, user: pool.identity.user, dbname: pool.identity.dbname })),
+    )
+  }
+
+  /** Closes what is open now in the pools for which `test` holds: idle connections at once, lent ones when they come back. */
+  renew(test: (pool: PoolName) => boolean, reason: string): void {
+    for (const { pool, node } of this.#all()) {
+      const { cluster, user, dbname } = pool.identity
+      if (test({ cluster, node, user, dbname })) pool.renew(reason)
+    }
+  }
+
   counts(): readonly SetPoolCounts[] {
     return this.#all().map(({ pool, node }) => ({
       cluster: pool.identity.cluster,
@@ -123,7 +147,7 @@ export class PoolSet<C extends PooledConnection> {
   }
 
   #create(cluster: ClusterConfig, node: NodeConfig, identity: Identity, key: string, source: string): Member<C> {
-    const { connect, observer, now, random, onFailure } = this.#parts
+    const { connect, observer, now, random, onFailure, permits = null } = this.#parts
     const pool = new Pool<C>({
       node,
       identity,
@@ -133,6 +157,7 @@ export class PoolSet<C extends PooledConnection> {
       now,
       random,
       onFailure,
+      permits,
       onEmpty: () => {
         const member = this.#members.get(key)
         if (member?.pool === pool) this.#retire(key, member, Infinity)

@@ -57,6 +57,8 @@ export interface Bind extends BindHead {
   /** The value of `$n` (from 1) as a slice of the frame; null: NULL; undefined: the Bind has no such parameter. */
   parameter(number: number): BoundValue | null | undefined
   readonly parameters: number
+  /** Formats asked for the columns of the result: none, one for all, or one for each. */
+  readonly results: readonly number[]
 }
 
 export interface BoundValue {
@@ -75,12 +77,13 @@ export function decodeBind(frame: Uint8Array, encoding: TextEncoding = 'utf8'): 
     throw violation(`Bind has ${String(formats.length)} formats for ${String(count)} parameters`)
   const values: (Uint8Array | null)[] = []
   for (let index = 0; index < count; index++) values.push(body.value())
-  readFormats(body)
+  const results = readFormats(body)
   body.end()
   return {
     portal,
     statement,
     parameters: count,
+    results,
     parameter(number): BoundValue | null | undefined {
       const bytes = values[number - 1]
       if (bytes === undefined || bytes === null) return bytes

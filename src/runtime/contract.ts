@@ -106,6 +106,8 @@ export interface Runtime<C extends PooledConnection> {
   connections(): readonly SetPoolConnection<C>[]
   /** Closes what is open now in these pools: idle connections at once, lent ones when they come back. */
   renew(test: (pool: PoolName) => boolean, reason: string): void
+  /** What is under way on a node beside its leases: requests that share one connection. */
+  countShared(inFlight: (node: string) => number): void
   /** How far the cluster's replicas are behind, measured more closely from here on; null: there is no such cluster. */
   lag(cluster: string): ClusterLag | null
   /** No new leases; waits up to `graceMs` for those that are out, then closes what is left. */

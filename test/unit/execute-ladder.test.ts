@@ -10,6 +10,7 @@ import { createExecutor, type ExecutorParts } from '../../src/execute/create-exe
 import type { Executor } from '../../src/execute/executor.js'
 import { Load } from '../../src/execute/load.js'
 import { objection } from '../../src/execute/objection.js'
+import { Bans } from '../../src/execute/bans.js'
 import { Switches } from '../../src/execute/switches.js'
 import type { Monitor } from '../../src/monitor/contract.js'
 import { createObserver } from '../../src/observe/observer.js'
@@ -37,6 +38,7 @@ interface Change {
 class Bench {
   now = 1_000
   readonly switches: Switches
+  readonly bans: Bans
   readonly unmet: string[] = []
   readonly asked: string[] = []
   /** Leases in the order in which they were asked for. */
@@ -58,6 +60,7 @@ class Bench {
     observer.on('read.unmet', ({ step }) => this.unmet.push(step))
     this.switches = new Switches(observer, () => this.now)
     t.teardown(() => this.switches.close())
+    this.bans = new Bans(observer, () => this.now)
     this.#topology = topology(change)
     const input = {
       version: 1,
@@ -82,6 +85,7 @@ class Bench {
       } as unknown as ExecutorParts<Connection>['pools'],
       load: this.load,
       switches: this.switches,
+      bans: this.bans,
       observer,
       now: () => this.now,
       random: () => 0,

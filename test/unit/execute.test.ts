@@ -7,6 +7,7 @@ import type { Grant } from '../../src/execute/contract.js'
 import { readPolicy } from '../../src/consistency/policy.js'
 import { createExecutor, type ExecutorParts } from '../../src/execute/create-executor.js'
 import { Load } from '../../src/execute/load.js'
+import { Bans } from '../../src/execute/bans.js'
 import { Switches } from '../../src/execute/switches.js'
 import { createObserver } from '../../src/observe/observer.js'
 import type { Evidence, PooledConnection } from '../../src/pool/contract.js'
@@ -73,6 +74,7 @@ async function read(
     pools: { pool: (_cluster: unknown, { id }: { id: string }) => pool(id) } as unknown as ExecutorParts<PooledConnection>['pools'],
     load: new Load(),
     switches: new Switches(createObserver(), () => sampledAt),
+    bans: new Bans(createObserver(), () => sampledAt),
     observer: createObserver(),
     now: () => sampledAt,
     random: () => 0,

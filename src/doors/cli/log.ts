@@ -26,6 +26,10 @@ const levels: LevelOf = {
   'replicas.usable': (event) => (event.usable === 0 && event.of > 0 ? 'warn' : 'info'),
   'switch.changed': 'warn',
   'cache.read': null,
+  'bus.lost': 'warn',
+  'bus.listening': (event) => (event.from === null ? 'debug' : 'warn'),
+  'bus.notification': null,
+  'bus.slow': 'warn',
   chaos: 'info',
   'pool.wait': (event) => (event.outcome === 'ok' || event.outcome === 'canceled' ? 'debug' : 'warn'),
   'pool.opened': 'debug',
@@ -33,15 +37,22 @@ const levels: LevelOf = {
   'client.opened': 'debug',
   'client.closed': 'debug',
   'client.refused': 'info',
+  'console.command': 'warn',
   'catalog.loaded': 'info',
   'config.reloaded': (event) => (event.outcome === 'refused' ? 'error' : 'info'),
   log: (event) => event.level,
 }
 
-/** Writes to `destination` (stderr for `serve`) until closed. */
-export function startLog(observer: Observer, level: LogConfig['level'], destination: DestinationStream): Log {
+/** Writes to `destination` (stderr for `serve`) until closed. `worker`: which of several processes says it. */
+export function startLog(observer: Observer, level: LogConfig['level'], destination: DestinationStream, worker: number | null = null): Log {
   const logger = pino(
-    { level, base: null, timestamp: stdTimeFunctions.isoTime, messageKey: 'event', formatters: { level: (label) => ({ level: label }) } },
+    {
+      level,
+      base: worker === null ? null : { worker },
+      timestamp: stdTimeFunctions.isoTime,
+      messageKey: 'event',
+      formatters: { level: (label) => ({ level: label }) },
+    },
     destination,
   )
 

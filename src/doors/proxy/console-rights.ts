@@ -1,7 +1,6 @@
-// doors/proxy/console-rights.ts — who may use the console: auth.admins everything, auth.viewers only SHOW.
+// doors/proxy/console-rights.ts — who may use the console: auth.admins everything, auth.viewers only what changes nothing.
 import type { AuthConfig } from '../../config/config.js'
 import { PointsmanError } from '../../errors/error.js'
-import type { ConsoleCommand } from './console-command.js'
 
 /** No configuration may have a database of this name. */
 export const consoleDatabase = 'pointsman'
@@ -12,10 +11,11 @@ function consoleRights({ admins, viewers }: Pick<AuthConfig, 'admins' | 'viewers
   return viewers.includes(user) ? 'show' : null
 }
 
-export function requireConsoleRights(auth: AuthConfig, user: string, command: ConsoleCommand['kind']): void {
+/** `changes`: the command changes something. Throws 42501. */
+export function requireConsoleRights(auth: Pick<AuthConfig, 'admins' | 'viewers'>, user: string, changes: boolean): void {
   const rights = consoleRights(auth, user)
-  if (rights === 'all' || (rights === 'show' && command === 'show')) return
-  const what = rights === null ? `user "${user}" may not use the console` : `user "${user}" may only SHOW`
+  if (rights === 'all' || (rights === 'show' && !changes)) return
+  const what = rights === null ? `user "${user}" may not use the console` : `user "${user}" may only SHOW and EXPLAIN ROUTE`
   throw new PointsmanError('insufficient_privilege', {
     values: { what },
     hint: 'auth.admins and auth.viewers of the configuration say who may.',

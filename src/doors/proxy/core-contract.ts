@@ -2,7 +2,7 @@
 import type { PlanInput } from '../../routing/input.js'
 import type { Plan } from '../../routing/plan.js'
 import type { RouteTaken } from '../../execute/contract.js'
-import type { Understood } from '../../sql/statement.js'
+import type { Shape, Understood } from '../../sql/statement.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
 
 export interface Core {
@@ -14,6 +14,8 @@ export interface Core {
   /** The same of a statement that is over. */
   printTaken(plan: Plan, route: RouteTaken | null): string
   stats(): UnderstandingStats
+  /** Those at hand, most recently used first. */
+  shapes(): IterableIterator<Shape>
 }
 
 /** A statement and its parameters. */

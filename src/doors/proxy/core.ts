@@ -16,5 +16,6 @@ export async function loadCore({ limits }: Config): Promise<Core> {
     printRoute,
     printTaken,
     stats: () => understanding.stats(),
+    shapes: () => understanding.shapes(),
   }
 }
