@@ -48,6 +48,13 @@ export interface RouteTaken {
   readonly why: readonly Why[]
 }
 
+/** Who waits for a grant. One of the two is called, once; neither may throw. */
+export interface GrantWaiter<C extends PooledConnection> {
+  granted(grant: Grant<C>): void
+  /** With what acquire() would have rejected with. */
+  failed(error: unknown): void
+}
+
 export interface Grant<C extends PooledConnection> {
   readonly lease: Lease<C>
   readonly route: RouteTaken

@@ -5,14 +5,15 @@
 //             none ─▶ ladder.ts: the rungs of on_unmet, in order
 //
 // Every round looks at the newest topology and asks the requirement anew, so that choosing again is the only retry.
-import type { PooledConnection } from '../pool/contract.js'
-import type { AcquireRequest, Grant } from './contract.js'
+import type { Lease, PooledConnection } from '../pool/contract.js'
+import type { AcquireRequest, Grant, GrantWaiter } from './contract.js'
 import type { Executor } from './executor.js'
 import { climb } from './ladder.js'
 import type { ExecutorParts } from './parts.js'
-import { primaryAtOnce, primaryOrFail } from './primary.js'
+import { place } from './place.js'
+import { primaryAtOnce, primaryOf, primaryOrFail } from './primary.js'
 import { readOnlyRefusal } from './read-only.js'
-import { meets, onlyPrimaries, replica, replicaAtOnce } from './replicas.js'
+import { admittedNow, meets, onlyPrimaries, replica, replicaAtOnce } from './replicas.js'
 import { Search } from './search.js'
 import type { Topology } from '../topology/topology.js'
 import { WaitingLines } from './waiting-line.js'
@@ -35,6 +36,13 @@ export function createExecutor<C extends PooledConnection>(parts: ExecutorParts<
     },
     // One look for the whole decision: cheaper, and nothing in it may change under way.
     tryAcquire: (request) => atOnce(search(request, parts.monitor.current())),
+    take: (request, waiter) => {
+      const searched = search(request, parts.monitor.current())
+      const grant = request.signal.aborted ? null : atOnce(searched)
+      if (grant === null) soon(searched, waiter)
+      return grant
+    },
+    place: (request) => place(search(request, parts.monitor.current())),
     meets: (request, lease) => meets(search(request, parts.monitor.current()), lease),
     refusal: (plan) => (plan.writes ? readOnlyRefusal(parts.config.clusters.get(plan.cluster), parts.switches) : null),
   }
@@ -45,7 +53,7 @@ const lookMs = 1_000
 
 async function run<C extends PooledConnection>(search: Search<C>): Promise<Grant<C>> {
   if (search.request.plan.role === 'primary' || search.asked().kind === 'primary') return primaryOrFail(search, 'first')
-  tellWanted(search)
+  search.tellWanted()
   const grant = await replica(search, 'first')
   if (grant !== null) return grant
   await lookAround(search)
@@ -72,12 +80,38 @@ function atOnce<C extends PooledConnection>(search: Search<C>): Grant<C> | null 
   if (search.request.plan.role === 'primary') return primaryAtOnce(search)
   const asked = search.asked()
   if (asked.kind === 'primary') return primaryAtOnce(search)
-  tellWanted(search)
+  search.tellWanted()
   if (!onlyPrimaries(search)) return replicaAtOnce(search, asked)
   return asked.kind === 'unmet' && asked.elsewhere ? null : primaryAtOnce(search)
 }
 
-/** Reads that need fresh samples are coming. */
-function tellWanted<C extends PooledConnection>({ request: { plan }, parts, cluster }: Search<C>): void {
-  if (plan.policy.consistency !== 'any' || plan.policy.maxStalenessMs !== null) parts.monitor.wanted(cluster.id)
+/** After atOnce() gave nothing: waits for the one pool that it would have taken a connection of; where it was not that, all of run(). */
+function soon<C extends PooledConnection>(search: Search<C>, waiter: GrantWaiter<C>): void {
+  const { full, request } = search
+  search.waits()
+  if (full === null || request.signal.aborted) {
+    later(search, waiter)
+    return
+  }
+  const { node, fits } = full
+  const leased = (lease: Lease<C>): void => {
+    // Asked again, of what is known now: it may have waited for long.
+    const grant = node.role === 'primary' ? primaryOf(search, lease) : admittedNow(search, lease)
+    if (grant === null) later(search, waiter)
+    else waiter.granted(grant)
+  }
+  search.leaseSoon(node, fits, leased, (error) => {
+    if (error === null) later(search, waiter)
+    else waiter.failed(error)
+  })
+}
+
+function later<C extends PooledConnection>(search: Search<C>, waiter: GrantWaiter<C>): void {
+  const { signal } = search.request
+  if (signal.aborted) waiter.failed(signal.reason)
+  else
+    void run(search).then(
+      (grant) => waiter.granted(grant),
+      (error: unknown) => waiter.failed(error),
+    )
 }

@@ -3,7 +3,8 @@
 import type { PointsmanError } from '../errors/error.js'
 import type { Lease, PooledConnection } from '../pool/contract.js'
 import type { OnePlan } from '../routing/plan.js'
-import type { AcquireRequest, Grant } from './contract.js'
+import type { AcquireRequest, Grant, GrantWaiter } from './contract.js'
+import type { Place } from './place.js'
 
 export interface Executor<C extends PooledConnection> {
   /**
@@ -19,10 +20,23 @@ export interface Executor<C extends PooledConnection> {
   acquire(request: AcquireRequest<C>): Promise<Grant<C>>
 
   /**
+   * What acquire() would grant within the call, or null: then `waiter` has the grant, or the reason why there is none, later, or within the
+   * call where that is known. The usual wait, for a connection of one pool to come free, takes no promise. Throws RangeError
+   * where the plan names no cluster of the configuration.
+   */
+  take(request: AcquireRequest<C>, waiter: GrantWaiter<C>): Grant<C> | null
+
+  /**
    * What acquire() would grant without waiting for anything, within the call: the same choice and the same two checks.
    * null: only acquire() can tell. Throws RangeError where the plan names no cluster of the configuration.
    */
   tryAcquire(request: AcquireRequest<C>): Grant<C> | null
+
+  /**
+   * Where the read would go now, for a connection that it shares with others (fitsPlace() is the second check). null: only
+   * acquire() can tell.
+   */
+  place(request: AcquireRequest<C>): Place<C> | null
 
   /**
    * Whether a connection to a replica that was granted for an earlier read is good for this one too: what acquire() asks of a

@@ -4,7 +4,7 @@
 //   lost ─────────── failover.wait ───────────▶│
 //          write ────── waits in its turn ─────▶│ refused        ▲ a later write is refused as it comes
 import { PointsmanError } from '../errors/error.js'
-import type { PooledConnection } from '../pool/contract.js'
+import type { Lease, PooledConnection } from '../pool/contract.js'
 import type { NodeSnapshot } from '../topology/topology.js'
 import type { Grant } from './contract.js'
 import { serverIsFull, type Search, type Step } from './search.js'
@@ -16,11 +16,21 @@ const askMs = 1_000
 export function primaryAtOnce<C extends PooledConnection>(search: Search<C>): Grant<C> | null {
   const { primary, timeline } = search.snapshot
   if (primary === null || search.lines.waits(search.request.identity.key) || !search.believed(primary)) return null
-  const fits = (it: C): boolean => isPrimary(it, timeline)
+  const fits = ({ evidence }: C): boolean => isPrimary(evidence, timeline)
   const lease = search.leaseAtOnce(primary, fits)
   if (lease === null) return null
   if (fits(lease.connection)) return search.grant(lease, 'primary', 'first')
   lease.destroy('opened while its server had another role')
+  return null
+}
+
+/** A connection that was waited for, if its server is still the proved primary and was that when it was opened; null: it was given back or ended. */
+export function primaryOf<C extends PooledConnection>(search: Search<C>, lease: Lease<C>): Grant<C> | null {
+  const { primary, timeline } = search.snapshot
+  if (primary?.id !== lease.node) lease.destroy('its server is not the primary any more')
+  else if (!isPrimary(lease.connection.evidence, timeline)) lease.destroy('opened while its server had another role')
+  else if (!search.believed(primary)) lease.release(null)
+  else return search.grant(lease, 'primary', 'first')
   return null
 }
 
@@ -35,7 +45,7 @@ export async function primary<C extends PooledConnection>(
     const node = found === null || search.believed(found) ? found : await askedAgain(search, found)
     if (node === null) return null
     const { timeline } = search.snapshot
-    const fits = (it: C): boolean => isPrimary(it, timeline)
+    const fits = ({ evidence }: C): boolean => isPrimary(evidence, timeline)
     const lease = await search.lease(node, fits)
     if (lease === null) return null
     if (search.snapshot.primary?.id !== node.id) {
@@ -102,6 +112,7 @@ function seconds(ms: number): string {
   return `${(ms / 1_000).toFixed(1)} s`
 }
 
-function isPrimary({ evidence }: PooledConnection, timeline: number | null): boolean {
+/** It was opened on a server that was the primary of this timeline, or of a newer one. */
+export function isPrimary(evidence: PooledConnection['evidence'], timeline: number | null): boolean {
   return !evidence.inRecovery && (timeline === null || evidence.timeline === null || evidence.timeline >= timeline)
 }

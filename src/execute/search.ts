@@ -26,7 +26,9 @@ export class Search<C extends PooledConnection> {
   /** Nodes that could not be reached, or were lost by the caller. */
   lost: ReadonlySet<string>
   lastError: unknown = null
-  readonly #still: Topology | null
+  /** The node that would do, if only one of its connections were free. */
+  full: { readonly node: NodeSnapshot; readonly fits: (connection: C) => boolean } | null = null
+  #still: Topology | null
 
   /** `still`: what is known, for a search that ends within the call; null: it waits, and looks anew each time. */
   constructor(
@@ -42,6 +44,11 @@ export class Search<C extends PooledConnection> {
     this.request = request
     this.#still = still
     this.lost = request.avoid ?? nowhere
+  }
+
+  /** From here on it waits: what is known is looked at anew each time. */
+  waits(): void {
+    this.#still = null
   }
 
   // ---- what is known now
@@ -76,6 +83,12 @@ export class Search<C extends PooledConnection> {
     return requirement(plan.policy, floors, this.snapshot, invokedAt)
   }
 
+  /** Reads that need fresh samples are coming. */
+  tellWanted(): void {
+    const { policy } = this.request.plan
+    if (policy.consistency !== 'any' || policy.maxStalenessMs !== null) this.parts.monitor.wanted(this.cluster.id)
+  }
+
   // ---- leases
 
   /** Null where the node could not be reached: the pool has reported that, and it is not tried again. */
@@ -91,9 +104,8 @@ export class Search<C extends PooledConnection> {
     } catch (error) {
       end()
       signal.throwIfAborted()
-      if (isFinal(error)) throw error
-      this.lastError = error
-      this.lost = new Set(this.lost).add(node.id)
+      const final = this.#lostTo(node, error)
+      if (final !== null) throw final
       return null
     }
   }
@@ -102,8 +114,46 @@ export class Search<C extends PooledConnection> {
   leaseAtOnce(node: NodeSnapshot, fits: (connection: C) => boolean): Lease<C> | null {
     const { load, pools } = this.parts
     const config = this.config(node)
-    const lease = config === undefined ? null : pools.pool(this.cluster, config, this.request.identity).tryLease(this.#score(fits))
-    return lease === null ? null : countedLease(lease, [load.begin(node.id)])
+    if (config === undefined) return null
+    const lease = pools.pool(this.cluster, config, this.request.identity).tryLease(this.#score(fits))
+    if (lease !== null) return countedLease(lease, [load.begin(node.id)])
+    this.full = { node, fits }
+    return null
+  }
+
+  /** lease() without a promise. `failed`: with what ends the request; or with null, where another node may do (`lost`). */
+  leaseSoon(
+    node: NodeSnapshot,
+    fits: (connection: C) => boolean,
+    granted: (lease: Lease<C>) => void,
+    failed: (error: unknown) => void,
+  ): void {
+    const { load, pools } = this.parts
+    const { identity, signal } = this.request
+    const config = this.config(node)
+    if (config === undefined) {
+      failed(null)
+      return
+    }
+    const end = load.begin(node.id)
+    pools.pool(this.cluster, config, identity).wait(
+      { prefer: this.#score(fits), signal },
+      {
+        granted: (lease) => granted(countedLease(lease, [end])),
+        failed: (error) => {
+          end()
+          failed(signal.aborted ? signal.reason : this.#lostTo(node, error))
+        },
+      },
+    )
+  }
+
+  /** What ends the request; null: the node could not be reached, and is not tried again. */
+  #lostTo(node: NodeSnapshot, error: unknown): unknown {
+    if (isFinal(error)) return error
+    this.lastError = error
+    this.lost = new Set(this.lost).add(node.id)
+    return null
   }
 
   #score(fits: (connection: C) => boolean): (connection: C) => number {
@@ -158,7 +208,8 @@ export class Search<C extends PooledConnection> {
 
 /** Another server, or the same one later, would say the same: the pool's own limits, a login that is refused. */
 function isFinal(error: unknown): boolean {
-  if (error instanceof PointsmanError) return error.key === 'too_many_connections' || error.key === 'shutting_down'
+  if (error instanceof PointsmanError)
+    return error.key === 'too_many_connections' || error.key === 'shutting_down' || error.code.startsWith('28')
   return !speaksOfNode(error) && !serverIsFull(error)
 }
 

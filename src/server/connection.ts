@@ -234,6 +234,7 @@ export class Connection implements ServerConnection {
       }
       this.#frames.push(chunk)
       this.#replies.flush()
+      this.#sink?.chunkRead?.()
     } catch (error) {
       this.#lose(reason(error))
     }

@@ -31,6 +31,8 @@ export interface ExpectReply {
   readonly prepares?: string
   /** Of a `close`: the server-side statement name it closes. If the Close is skipped, `statements` hands the name out again. */
   readonly closes?: string
+  /** Its ReadyForQuery is read and told in ready(), and not given: whoever waits for it gets one of ours. */
+  readonly readyHeld?: true
   /** For the sink alone: told back in error() and ready(). */
   readonly label?: string
 }
@@ -70,9 +72,9 @@ export interface ReplySink {
   /**
    * An ErrorResponse, before its frame is given. `forward` gives the frame (also for a swallowed entry); `withhold`
    * drops it, the acknowledgements held, and everything up to and including the ReadyForQuery that ends its group:
-   * ready() is still called. `expect` is the entry that failed.
+   * ready() is still called. `expect` is the entry that failed. Another `frame` in place of the one that came is given instead.
    */
-  error(fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold'
+  error(fields: ErrorFields, expect: ExpectReply, frame: Uint8Array): 'forward' | 'withhold' | Uint8Array
   /** The tag of a CommandComplete, as soon as it is read: its bytes, where forwarded, may be given a little later. */
   commandComplete?(tag: string, expect: ExpectReply): void
   /** Never part of bytes(): what the client is told is the sink's business. */
@@ -84,6 +86,8 @@ export interface ReplySink {
   /** Parameter types of a statement, from a `describe-statement` that is forwarded or swallowed. */
   parameterDescription?(oids: readonly number[], expect: ExpectReply): void
   copyStarted?(direction: 'in' | 'out' | 'both', expect: ExpectReply): void
+  /** All that the socket gave has been read: whoever hears the end of a group here may use the connection, or give it back. */
+  chunkRead?(): void
   /** The socket took what was written: send() or write() had returned false. */
   drain?(): void
   /** The connection is gone; nothing is called after this. */
@@ -111,6 +115,25 @@ export interface Exchange {
   end(): void
 }
 
+/** The one consumer of a connection that reads its bytes itself (a lane). Called synchronously; what data() throws ends the connection. */
+export interface RawSink {
+  /** What the socket gave; never changed afterwards. */
+  data(chunk: Uint8Array): void
+  /** The connection is gone; nothing is called after this. */
+  closed(loss: Loss): void
+}
+
+export interface RawWire {
+  /** Written at once: whoever has several pieces joins them. */
+  write(bytes: Uint8Array): void
+  pause(): void
+  resume(): void
+  /** A FATAL or PANIC was read: the reason of the close that follows. */
+  fatal(fields: ErrorFields): void
+  /** Detaches the sink. Nothing may be owed any more. */
+  end(): void
+}
+
 export interface SimpleResult {
   readonly columns: readonly string[]
   /** Values as text; rows of the last statement that returned any. */
@@ -126,8 +149,14 @@ export interface PreparedNames {
   get(key: string): string | undefined
   /** Names a statement about to be parsed. `close`: names whose Close must be sent (swallowed) before or with it. */
   add(key: string): { readonly name: string; readonly close: readonly string[] }
+  /** A name for a statement that is prepared without add(); see adopt(). */
+  reserve(): string
+  /** What was prepared under a reserved name: kept for the key, or closed with the next add() where that cannot be. */
+  adopt(key: string, name: string): void
   /** Takes the key out without closing it on the server (its Close is the caller's own, or its Parse failed). */
   forget(key: string): void
+  /** Takes the key out; it is closed on the server with the next add(). */
+  discard(key: string): void
   /** Everything forgotten, as after DISCARD ALL or DEALLOCATE ALL (the connection itself does this when it sees their tags). */
   clear(): void
 }
@@ -155,6 +184,11 @@ export interface ServerConnection extends PooledConnection {
   readonly secure: boolean
   /** Attaches the one consumer. Throws if another is attached or the connection is not usable. */
   exchange(sink: ReplySink): Exchange
+  /**
+   * Hands over the bytes themselves: no ledger is kept, and whoever takes them counts the replies. Throws if there is another
+   * consumer, or if the connection is not idle.
+   */
+  raw(sink: RawSink): RawWire
   /**
    * A simple query of our own, in its turn behind what was sent before, also while an exchange is attached (which sees
    * neither its rows nor its error). Not inside a group of extended messages whose Sync has not been sent. Rejects with ServerError (the server's own fields) or PointsmanError.

@@ -6,13 +6,13 @@ import { encodeSync } from '../../protocol/extended.js'
 import { Frontend } from '../../protocol/message-types.js'
 import { encodeCopyFail } from '../../protocol/query.js'
 import { violation } from '../../protocol/violation.js'
-import type { ExpectReply } from '../../server/contract.js'
 import { Batch } from './batch.js'
 import type { ClientFrame } from './client-input.js'
 import type { Conversation } from './conversation.js'
 import { errorFields } from './error-reply.js'
 import { runFunctionCall } from './function-call.js'
 import type { Hold } from './hold.js'
+import { parked, type Parked } from './parked.js'
 import { runQuery } from './simple-query.js'
 
 export class Client {
@@ -31,6 +31,9 @@ export class Client {
     this.#waiting = false
     this.#advance()
   }
+  readonly #goOn = (pending: Promise<void> | null): void => (pending === null ? this.#next() : void pending.then(this.#next, this.#failed))
+  /** A parked request has ended, or `pending` is still waited for. */
+  #onUnparked = this.#goOn
   readonly #failed = (error: unknown): void => {
     this.#dispatching = false
     this.#finish(this.#sendAway(error))
@@ -42,6 +45,7 @@ export class Client {
     conversation.onCopyIn = (hold): void => {
       if (this.#dispatching) void this.#pump(hold)
     }
+    conversation.onUnparked = (pending): void => this.#onUnparked(pending)
     conversation.onEnding = (): void => conversation.input.nudge()
   }
 
@@ -64,6 +68,7 @@ export class Client {
       for (;;) {
         const step = this.#step()
         if (step === undefined) break
+        if (step === parked) return
         if (typeof step === 'string') return this.#finish(step)
         if (step !== null) return void step.then(this.#next, this.#failed)
       }
@@ -74,8 +79,10 @@ export class Client {
   }
 
   /** null: go on at once; undefined: there is nothing to do; a text: why this is the end. */
-  #step(): Promise<void> | string | null | undefined {
+  #step(): Promise<void> | Parked | string | null | undefined {
     const { input, output, inspecting } = this.#conversation
+    const owed = this.#conversation.payReady()
+    if (owed !== null) return owed
     const end = this.#ending()
     if (end !== null) return end
     // Nothing new is begun for a client that does not read what it asked for before.
@@ -100,6 +107,14 @@ export class Client {
     this.#conversation.input.nudge()
   }
 
+  /** Cut off at once, whatever runs. In the middle of a result no error could be understood: then the end of the connection tells. */
+  kill(why: PointsmanError): void {
+    if (this.#done === null) return
+    if (this.#conversation.answering) this.#conversation.output.silence()
+    this.#conversation.endWith(why)
+    this.#finish(this.#sendAway(why))
+  }
+
   cancel(): void {
     this.#conversation.cancel()
   }
@@ -121,7 +136,7 @@ export class Client {
     return fields.message
   }
 
-  #dispatch(frame: ClientFrame): Promise<void> | null {
+  #dispatch(frame: ClientFrame): Promise<void> | Parked | null {
     this.#dispatching = true
     this.#turn += 1
     const pending = this.#handle(frame)
@@ -129,7 +144,7 @@ export class Client {
     return pending
   }
 
-  #handle(frame: ClientFrame): Promise<void> | null {
+  #handle(frame: ClientFrame): Promise<void> | Parked | null {
     const { type, bytes } = frame
     switch (type) {
       case Frontend.Query:
@@ -159,7 +174,20 @@ export class Client {
   /** A Query or FunctionCall before the Sync of a batch. */
   async #interrupt(type: number, bytes: Uint8Array): Promise<void> {
     if (!(await this.#batch.interrupted())) return
-    await (type === Frontend.Query ? runQuery(this.#conversation, bytes) : runFunctionCall(this.#conversation, bytes))
+    const pending = type === Frontend.Query ? runQuery(this.#conversation, bytes) : runFunctionCall(this.#conversation, bytes)
+    if (pending === parked) await this.#unparked()
+    else await pending
+  }
+
+  /** Resolves when the parked request has ended. */
+  #unparked(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#onUnparked = (pending): void => {
+        this.#onUnparked = this.#goOn
+        if (pending === null) resolve()
+        else pending.then(resolve, reject)
+      }
+    })
   }
 
   async #copy(hold: Hold | null, { type, bytes, rest }: ClientFrame): Promise<void> {
@@ -214,7 +242,7 @@ export class Client {
   }
 
   #sync(hold: Hold): void {
-    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+    const expect = this.#conversation.expectEnd('sync')
     void hold.end(expect)
     hold.send([encodeSync()], [expect])
   }

@@ -11,8 +11,10 @@ import type { ResultCache } from '../../cache/result-cache.js'
 import type { SessionFloors } from '../../consistency/floors.js'
 import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
+import type { Traffic } from '../../observe/traffic.js'
 import { encodeReadyForQuery } from '../../protocol/backend-messages.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
+import { notificationHead, withNotifier } from '../../protocol/notification.js'
 import type { PlanInput } from '../../routing/input.js'
 import { one } from '../../routing/make.js'
 import type { OnePlan, Plan } from '../../routing/plan.js'
@@ -23,10 +25,12 @@ import type { Generation } from '../../runtime/contract.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { asynchronousCommit } from '../../session/asynchronous-commit.js'
+import type { Signal } from '../../session/client-pids.js'
 import { settle } from '../../session/settings.js'
 import { fail, poison, readyByte } from '../../session/transaction.js'
 import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
+import { clientReport, type ClientReport, type ReportedClient } from './client-report.js'
 import { ClientState, type ConversationParts } from './client-state.js'
 import type { Core, Planned } from './core-contract.js'
 import { Departure } from './departure.js'
@@ -34,7 +38,8 @@ import { completed } from './effects.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Generations } from './generations.js'
 import type { End, Hold, HoldOwner } from './hold.js'
-import { Holds } from './holds.js'
+import { Holds, type HoldWaiter } from './holds.js'
+import { LaneSeat } from './lane-seat.js'
 import { databaseOf } from './login.js'
 import { Presence } from './presence.js'
 import type { Proof, ProvedStatements } from './proved-statements.js'
@@ -48,6 +53,10 @@ const readyFrames: Readonly<Record<TransactionStatus, Uint8Array>> = {
   T: encodeReadyForQuery('T'),
   E: encodeReadyForQuery('E'),
 }
+
+/** Expectations are never changed, so one of each is enough; the ends of two requests of one client are never owed at once. */
+const forwardQuery: ExpectReply = { act: 'forward', reply: 'query' }
+const forwardSync: ExpectReply = { act: 'forward', reply: 'sync' }
 
 export class Conversation implements HoldOwner {
   readonly session: Session
@@ -65,8 +74,10 @@ export class Conversation implements HoldOwner {
   lastRoute: { readonly plan: Plan; readonly route: RouteTaken | null } | null = null
   /** Pumps CopyData to the server; set by the client's loop. */
   onCopyIn: ((hold: Hold) => void) | null = null
-  /** Called when `ending` was set while no request runs. */
-  onEnding: (() => void) | null = null
+  /** The shared connections that this client's requests may go to; null: there are none. */
+  readonly lane: LaneSeat | null
+  /** A request that was parked has ended, or is waited for. */
+  onUnparked: ((pending: Promise<void> | null) => void) | null = null
   readonly #state: ClientState
   readonly #generations: Generations
   readonly #presence = new Presence()
@@ -84,6 +95,10 @@ export class Conversation implements HoldOwner {
     this.#generations = generations
     this.#holds = holds
     this.#departure = new Departure(state, presence, holds)
+    const { lanes } = parts
+    const ready = (): void => this.ready()
+    const onEnd = (pending: Promise<void> | null): void => this.onUnparked?.(pending)
+    this.lane = lanes === null ? null : new LaneSeat({ ...lanes, state, generations, holds, presence, told, ready, onEnd })
     this.#settling = new Settling({ state, generations, presence, holds, departure: this.#departure })
     this.told = told
     this.core = parts.core
@@ -101,7 +116,9 @@ export class Conversation implements HoldOwner {
 
   begin(): Request {
     this.#generations.enter()
-    return (this.#state.request = new Request(this.now()))
+    const now = this.now()
+    this.#state.requested(now)
+    return (this.#state.request = new Request(now))
   }
 
   finish(request: Request): void {
@@ -109,7 +126,9 @@ export class Conversation implements HoldOwner {
     request.recording?.close()
     const { plan, route } = request
     if (plan !== null && plan.kind !== 'answer') this.lastRoute = { plan, route }
-    this.#report(request)
+    const now = this.now()
+    this.#state.answered(request, now)
+    this.#report(request, now)
     if (this.#holds.size === 0 && this.session.transaction.kind !== 'open') this.#generations.leave()
   }
 
@@ -126,7 +145,7 @@ export class Conversation implements HoldOwner {
     return this.#generations.current
   }
 
-  #report(request: Request): void {
+  #report(request: Request, now: number): void {
     const { plan, route, shape, outcome } = request
     this.observer.emit('query.end', {
       door: 'proxy',
@@ -137,13 +156,30 @@ export class Conversation implements HoldOwner {
       role: route?.role ?? 'none',
       owner: plan?.owner ?? null,
       outcome,
-      seconds: (this.now() - request.startedAt) / 1000,
+      seconds: (now - request.startedAt) / 1000,
       why: plan?.why ?? [],
       shape,
       policy: policyName(plan),
       step: route?.step ?? null,
       boundSeconds: boundSeconds(plan, route),
     })
+  }
+
+  // ---- for those who watch
+
+  get traffic(): Traffic {
+    return this.#state.traffic
+  }
+
+  /** As SHOW CLIENTS tells it. */
+  report(client: ReportedClient, clock: Parameters<typeof clientReport>[3]): ClientReport {
+    return clientReport(client, this.#state, this.#holds, clock)
+  }
+
+  /** A part of a reply has reached the client, and the rest has not. */
+  get answering(): boolean {
+    for (const hold of this.#holds.all()) if (hold.owed && hold.forwarded) return true
+    return false
   }
 
   // ---- planning
@@ -199,6 +235,30 @@ export class Conversation implements HoldOwner {
     return this.proved.proof({ generation, cluster, catalog, database, user, settings: settings.values }, statement.key)
   }
 
+  /** Called when `ending` was set while no request runs. */
+  set onEnding(listener: () => void) {
+    this.#state.onEnding = listener
+  }
+
+  /** Who does to other clients what this one asks for; false: there is no such client. Throws 42501. */
+  onSignal: ((signal: Signal) => boolean) | null = null
+
+  /** See onSignal. */
+  signal(signal: Signal): boolean {
+    return this.onSignal?.(signal) ?? false
+  }
+
+  /** The PID that this client was told. */
+  set pid(pid: number) {
+    this.#state.pid = pid
+    this.session.pid = pid
+  }
+
+  /** Somebody has begun to listen: whom the server processes work for is to be known from here on. */
+  tellOwners(): void {
+    this.#holds.tellOwners()
+  }
+
   // ---- telling the client
 
   get ending(): ErrorFields | null {
@@ -206,7 +266,26 @@ export class Conversation implements HoldOwner {
   }
 
   ready(): void {
-    if (this.ending === null) this.output.write(readyFrames[readyByte(this.session.transaction)])
+    const { bus } = this.#state
+    if (bus !== null) bus.owe()
+    else if (this.ending === null) this.output.write(readyFrames[readyByte(this.session.transaction)])
+  }
+
+  /** What a Query or Sync of the client is owed. */
+  expectEnd(reply: 'query' | 'sync'): ExpectReply {
+    const { bus, request } = this.#state
+    if (bus === null || request === null) return reply === 'query' ? forwardQuery : forwardSync
+    request.readyHeld = true
+    return { act: 'forward', reply, readyHeld: true }
+  }
+
+  /** Before the client's next message is looked at: resolves when it has been told what it is still owed; null: it has. */
+  payReady(): Promise<void> | null {
+    const { bus } = this.#state
+    if (bus === null) return null
+    return bus.pay(() => {
+      if (this.ending === null) this.output.write(readyFrames[readyByte(this.session.transaction)])
+    })
   }
 
   /** The client is told `error` and closed when the present request returns. */
@@ -265,6 +344,11 @@ export class Conversation implements HoldOwner {
     return this.#holds.take(plan, request)
   }
 
+  /** See Holds.takeSoon. */
+  holdSoon(plan: OnePlan, request: Request, waiter: HoldWaiter): Hold | null {
+    return this.#holds.takeSoon(plan, request, waiter)
+  }
+
   requireAllowed(plan: OnePlan, held: Hold | null): void {
     this.#holds.requireAllowed(plan, held)
   }
@@ -285,8 +369,8 @@ export class Conversation implements HoldOwner {
 
   // ---- what a Hold asks of its owner
 
-  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold' {
-    return this.#settling.failed(hold, fields, expect)
+  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply, frame: Uint8Array): 'forward' | 'withhold' | Uint8Array {
+    return this.#settling.failed(hold, fields, expect, frame)
   }
 
   completed(hold: Hold, tag: string, expect: ExpectReply): void {
@@ -306,8 +390,16 @@ export class Conversation implements HoldOwner {
     this.onCopyIn?.(hold)
   }
 
+  notified(hold: Hold, frame: Uint8Array): void {
+    const { pid, channel } = notificationHead(frame)
+    const { bus, notifications, pid: own } = this.#state
+    if (bus?.hears(hold.cluster, channel) === true) return
+    const sender = pid === hold.connection.backend.pid ? own : notifications.owners.of(hold.route.node, pid)
+    this.output.write(withNotifier(frame, sender))
+  }
+
   lostIdle(hold: Hold, loss: Loss): void {
-    if (this.#settling.lostIdle(hold, loss)) this.onEnding?.()
+    if (this.#settling.lostIdle(hold, loss)) this.#state.onEnding?.()
   }
 
   // ---- cancel and leave
@@ -324,18 +416,21 @@ export class Conversation implements HoldOwner {
 
   /** As a CancelRequest asks: whatever runs or waits ends with 57014. */
   cancel(): void {
+    this.lane?.cancel()
     this.#departure.cancel()
   }
 
   /** The client is gone: nothing of its must stay behind on any server connection. */
   leave(): void {
     this.#departure.leave()
+    this.lane?.leave()
     if (!this.busy) this.#generations.leave()
   }
 
   /** The client's loop has ended, if need be in the middle of a batch. */
   close(): void {
     this.#departure.leave()
+    this.lane?.leave()
     this.#state.request = null
     this.#generations.leave()
   }

@@ -2,6 +2,7 @@
 // the session is pinned. It is the connection's only reply sink: bytes go straight to the client, and whoever sent a
 // group waits for its end here. What to make of errors, tags and changed parameters is the owner's business.
 import type { Grant, RouteTaken } from '../../execute/contract.js'
+import type { Traffic } from '../../observe/traffic.js'
 import type { Lease } from '../../pool/contract.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
 import type { OnePlan } from '../../routing/plan.js'
@@ -18,13 +19,16 @@ export type End =
 
 export interface HoldOwner {
   readonly output: ClientOutput
+  readonly traffic: Traffic
   /** Decides about an ErrorResponse before its frame is given (see ReplySink.error). */
-  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold'
+  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply, frame: Uint8Array): 'forward' | 'withhold' | Uint8Array
   completed(hold: Hold, tag: string, expect: ExpectReply): void
   parametersDescribed(oids: readonly number[], expect: ExpectReply): void
   parameterChanged(hold: Hold, name: string, value: string): void
   /** The server waits for the client's CopyData. */
   copyIn(hold: Hold): void
+  /** A NotificationResponse came on the connection itself. */
+  notified(hold: Hold, frame: Uint8Array): void
   /** The connection was lost while nothing was owed. */
   lostIdle(hold: Hold, loss: Loss): void
 }
@@ -35,6 +39,14 @@ const filler = Buffer.alloc(256 * 1024)
 interface Waiter {
   readonly expect: ExpectReply
   readonly resolve: (end: End) => void
+  /** It is told by a call, when all that came with the end has been read. */
+  readonly called: boolean
+}
+
+/** Told by a call: how it ended. */
+interface Over {
+  readonly listener: (end: End) => void
+  readonly end: End
 }
 
 export class Hold implements ReplySink {
@@ -63,6 +75,10 @@ export class Hold implements ReplySink {
   copying = false
   /** A cancel was sent for something that ran here. */
   canceled = false
+  /** What ran here may have notified: the connection is given back when that has arrived. */
+  notifies = false
+  /** Of the replies that the client was given, since somebody last set it to 0. */
+  bytesGiven = 0
   /** A write was sent whose transaction has not ended. */
   writing = false
   /** The session's floor waits for the end of that transaction: one of its writes was sticky. */
@@ -79,6 +95,7 @@ export class Hold implements ReplySink {
   #error: ErrorFields | null = null
   #withheld = false
   #lost: Loss | null = null
+  #over: Over[] | null = null
   #drained: (() => void)[] = []
   #ended = false
   /** What the server still waits for of the CopyData frame that it was given the beginning of. */
@@ -93,6 +110,10 @@ export class Hold implements ReplySink {
     this.settings = connectionSettings(new Map(this.connection.settings))
     this.#owner = owner
     this.#exchange = this.connection.exchange(this)
+  }
+
+  get traffic(): Traffic {
+    return this.#owner.traffic
   }
 
   get cluster(): string {
@@ -138,7 +159,14 @@ export class Hold implements ReplySink {
   end(expect: ExpectReply): Promise<End> {
     const lost = this.#lost
     if (lost !== null) return Promise.resolve({ kind: 'lost', loss: lost })
-    return new Promise((resolve) => this.#waiters.push({ expect, resolve }))
+    return new Promise((resolve) => this.#waiters.push({ expect, resolve, called: false }))
+  }
+
+  /** end(), without a promise. `listener` is called once, never within this call; it must not throw. */
+  whenEnded(expect: ExpectReply, listener: (end: End) => void): void {
+    const loss = this.#lost
+    if (loss === null) this.#waiters.push({ expect, resolve: listener, called: true })
+    else queueMicrotask(() => listener({ kind: 'lost', loss }))
   }
 
   /** Lets go of the connection's replies. Must be called once, before the lease ends. */
@@ -157,6 +185,7 @@ export class Hold implements ReplySink {
   }
 
   bytes(chunk: Uint8Array): boolean {
+    this.bytesGiven += chunk.length
     const held = this.recording?.bytes(chunk) ?? false
     if (this.#owner.output.write(chunk) || held) return true
     this.#owner.output.onDrain = () => {
@@ -171,13 +200,31 @@ export class Hold implements ReplySink {
     this.#error = null
     this.#withheld = false
     this.copying = false
+    const first = this.#waiters[0]
+    if (first?.expect === expect && this.#waiters.length === 1) {
+      this.#waiters.length = 0
+      this.#end(first, end)
+      return
+    }
     const at = this.#waiters.findIndex((waiter) => waiter.expect === expect)
     // A Sync that the server ignored in copy-in mode ends with the one that it did not.
-    for (const waiter of this.#waiters.splice(0, at + 1)) waiter.resolve(end)
+    for (const waiter of this.#waiters.splice(0, at + 1)) this.#end(waiter, end)
   }
 
-  error(fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold' {
-    const verdict = this.#owner.failed(this, fields, expect)
+  #end({ resolve, called }: Waiter, end: End): void {
+    if (called) (this.#over ??= []).push({ listener: resolve, end })
+    else resolve(end)
+  }
+
+  chunkRead(): void {
+    const over = this.#over
+    if (over === null) return
+    this.#over = null
+    for (const { listener, end } of over) listener(end)
+  }
+
+  error(fields: ErrorFields, expect: ExpectReply, frame: Uint8Array): 'forward' | 'withhold' | Uint8Array {
+    const verdict = this.#owner.failed(this, fields, expect, frame)
     this.#error = fields
     this.copying = false
     this.#completeCopyData()
@@ -204,7 +251,7 @@ export class Hold implements ReplySink {
   }
 
   notification(frame: Uint8Array): void {
-    this.#owner.output.write(frame)
+    this.#owner.notified(this, frame)
   }
 
   notice(frame: Uint8Array): void {
@@ -238,7 +285,12 @@ export class Hold implements ReplySink {
     this.copying = false
     const waiting = this.#waiters
     this.#waiters = []
-    for (const waiter of waiting) waiter.resolve({ kind: 'lost', loss })
+    // Whoever ends the hold is in the middle of something.
+    if (this.#over !== null) queueMicrotask(() => this.chunkRead())
+    for (const { resolve, called } of waiting) {
+      if (called) queueMicrotask(() => resolve({ kind: 'lost', loss }))
+      else resolve({ kind: 'lost', loss })
+    }
     this.drain()
   }
 }

@@ -1,15 +1,16 @@
 // doors/proxy/holds.ts — the server connections that a client has at the moment, one per cluster: leased, brought to where the
 // client believes to be, kept while a transaction or a pin stands on them, and given back.
-import type { AcquireRequest, Grant, RouteTaken } from '../../execute/contract.js'
+import type { AcquireRequest, Grant, GrantWaiter, RouteTaken } from '../../execute/contract.js'
 import { forgive, maxAttempts } from '../../execute/again.js'
 import { objection } from '../../execute/objection.js'
 import { writeEnds } from '../../execute/write-marks.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ServerConnection, TransactionStatus } from '../../server/contract.js'
-import { lastingReasons } from '../../session/pin-reasons.js'
+import { quoted } from '../../session/quote.js'
+import { lastingReasons, sessionMode } from '../../session/pin-reasons.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
-import { afterReady, modeOf } from '../../session/transaction.js'
+import { afterReady, modeOf, type Deferred } from '../../session/transaction.js'
 import type { ClientState } from './client-state.js'
 import type { Generations } from './generations.js'
 import { Hold, type HoldOwner } from './hold.js'
@@ -17,6 +18,12 @@ import { Inspector } from './inspector.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
+
+/** Who waits for a server connection. One of the two is called, once; neither may throw. */
+export interface HoldWaiter {
+  held(hold: Hold): void
+  notHeld(error: unknown): void
+}
 
 export interface HoldsParts {
   readonly state: ClientState
@@ -77,12 +84,36 @@ export class Holds {
     const kept = this.#held.get(plan.cluster)
     this.requireAllowed(plan, kept ?? null)
     const hold = kept ?? this.#acquireAtOnce(plan, request)
-    if (hold?.inspecting !== null || !this.#isPrepared(hold))
+    if (hold === null || hold.inspecting !== null || plan.asksListening || !this.#isPrepared(hold))
       return this.#takeLater(plan, request, kept === undefined ? hold : null)
     request.attempts += 1
     request.before ??= this.#state.session.settings
     request.route = routeOf(hold, plan)
     this.#told.comesTo(hold)
+    return hold
+  }
+
+  /** take(), without a promise where only a connection to come free is waited for. null: `waiter` is told. Throws as take() does. */
+  takeSoon(plan: OnePlan, request: Request, waiter: HoldWaiter): Hold | null {
+    const kept = this.#held.get(plan.cluster)
+    if (kept !== undefined || !this.#state.runtime.gate.open) return waitFor(this.take(plan, request), waiter)
+    this.requireAllowed(plan, null)
+    this.#presence.require()
+    const acquisition = new Acquisition(this.#state, this.#presence, waiter, (grant) =>
+      this.#prepared(this.#taken(grant), plan, request, waiter),
+    )
+    const grant = this.#generations.current.executor.take(this.#acquireRequest(plan, request), acquisition)
+    if (grant !== null) return this.#prepared(this.#taken(grant), plan, request, waiter)
+    acquisition.begin()
+    return null
+  }
+
+  /** null: it must be prepared by what takes waiting. */
+  #prepared(hold: Hold, plan: OnePlan, request: Request, waiter: HoldWaiter): Hold | null {
+    if (!this.#prepareAtOnce(hold, plan)) return waitFor(this.#takeLater(plan, request, hold), waiter)
+    request.attempts += 1
+    request.before ??= this.#state.session.settings
+    request.route = routeOf(hold, plan)
     return hold
   }
 
@@ -109,7 +140,7 @@ export class Holds {
       acquired = null
       request.route = routeOf(hold, plan)
       try {
-        await this.#prepare(hold)
+        await this.#prepare(hold, plan)
         return hold
       } catch (error) {
         this.#unprepared(hold, error, kept !== undefined)
@@ -129,17 +160,39 @@ export class Holds {
   }
 
   #acquire(plan: OnePlan, request: Request): Promise<Hold> {
-    return this.#presence.waiting(async () => {
-      const grant = await this.#generations.current.executor.acquire(this.#acquireRequest(plan, request))
-      if (this.#presence.gone) grant.lease.release(null)
-      this.#presence.require()
-      return this.#taken(grant)
-    })
+    const state = this.#state
+    state.waitingSince = state.now()
+    return this.#presence
+      .waiting(async () => {
+        if (!state.runtime.gate.open) await this.#passGate(plan)
+        const grant = await this.#generations.current.executor.acquire(this.#acquireRequest(plan, request))
+        if (this.#presence.gone) grant.lease.release(null)
+        this.#presence.require()
+        return this.#taken(grant)
+      })
+      .finally(() => {
+        state.traffic.waitMs += state.now() - (state.waitingSince ?? state.now())
+        state.waitingSince = null
+      })
+  }
+
+  /** Waits while its database or cluster is paused. What was changed meanwhile, a new primary or login, holds for what waited. */
+  async #passGate({ cluster }: OnePlan): Promise<void> {
+    const state = this.#state
+    state.paused = true
+    try {
+      await state.runtime.gate.pass(cluster, state.session.database, this.#presence.signal)
+    } finally {
+      state.paused = false
+    }
+    if (this.#held.size === 0) this.#generations.renew()
   }
 
   /** null: it takes waiting. */
   #acquireAtOnce(plan: OnePlan, request: Request): Hold | null {
     this.#presence.require()
+    const { gate } = this.#state.runtime
+    if (!gate.open && gate.holds(plan.cluster, this.#state.session.database)) return null
     const grant = this.#generations.current.executor.tryAcquire(this.#acquireRequest(plan, request))
     return grant === null ? null : this.#taken(grant)
   }
@@ -159,7 +212,19 @@ export class Holds {
   #taken(grant: Grant<ServerConnection>): Hold {
     const hold = new Hold(grant, this.#owner, this.#state.now())
     this.#held.set(hold.cluster, hold)
+    if (this.#state.notifications.active) this.#owns(hold)
+    if (this.#state.kept.has(hold.cluster) && hold.route.role === 'primary') this.pin(hold, sessionMode)
+    this.#state.traffic.assignments += 1
     return hold
+  }
+
+  tellOwners(): void {
+    for (const hold of this.#held.values()) this.#owns(hold)
+  }
+
+  #owns({ route, connection }: Hold): void {
+    const { notifications, pid } = this.#state
+    notifications.owners.serves(route.node, connection.backend.pid, pid)
   }
 
   // ---- preparing
@@ -170,9 +235,34 @@ export class Holds {
     return transaction.kind !== 'deferred' && replayChanges(settings.values, hold.settings.values).length === 0
   }
 
-  /** Brings the connection to where the client believes to be. */
-  async #prepare(hold: Hold): Promise<void> {
+  /** #prepare() where nothing of it must be waited for; false: something must, and nothing was done. */
+  #prepareAtOnce(hold: Hold, plan: OnePlan): boolean {
     const { transaction, settings } = this.#state.session
+    if (hold.inspecting !== null || plan.asksListening || hold.settings.undo.length > 0) return false
+    const deferred = transaction.kind === 'deferred' ? transaction : null
+    const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
+    if (replayChanges(wanted, hold.settings.values).length > 0) return false
+    if (deferred !== null) {
+      if (!deferred.waiting.every(({ plain }) => plain)) return false
+      this.#begin(hold, deferred.waiting, settings)
+    }
+    this.#told.comesTo(hold)
+    return true
+  }
+
+  /** Sends what was deferred. */
+  #begin(hold: Hold, waiting: readonly Deferred[], settings: SettingsState): Promise<void> {
+    const begun = this.#own(hold, waiting.map(({ text }) => text).join(';\n'))
+    hold.settings = mirrored(settings)
+    // A plain BEGIN cannot fail but with its connection, and then what follows it fails too: no need to wait.
+    begun.catch(() => undefined)
+    return begun
+  }
+
+  /** Brings the connection to where the client believes to be. */
+  async #prepare(hold: Hold, plan: OnePlan): Promise<void> {
+    const { transaction, settings } = this.#state.session
+    if (plan.asksListening && hold.connection.transaction === 'I') await this.#listens(hold)
     const deferred = transaction.kind === 'deferred' && hold.settings.undo.length === 0 ? transaction : null
     // What was set since a BEGIN that is still deferred comes with its texts.
     const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
@@ -183,13 +273,16 @@ export class Holds {
         hold.settings = settle(hold.settings, { kind: 'change', change: { name, local: false, value } })
     }
     if (deferred !== null) {
-      const begun = this.#own(hold, deferred.waiting.map(({ text }) => text).join(';\n'))
-      hold.settings = mirrored(settings)
-      // A plain BEGIN cannot fail but with its connection, and then what follows it fails too: no need to wait.
-      if (deferred.waiting.every(({ plain }) => plain)) begun.catch(() => undefined)
-      else await this.#begun(hold, begun)
+      const begun = this.#begin(hold, deferred.waiting, settings)
+      if (!deferred.waiting.every(({ plain }) => plain)) await this.#begun(hold, begun)
     }
     this.#told.comesTo(hold)
+  }
+
+  /** It is asked what it listens to, and must say what the client believes. */
+  async #listens(hold: Hold): Promise<void> {
+    const channels = this.#state.bus?.channelsOn(hold.cluster) ?? []
+    if (channels.length > 0) await this.#own(hold, channels.map((channel) => `LISTEN ${quoted(channel)}`).join(';'))
   }
 
   /** The deferred statements had their turn; if one failed, the client hears it as the error of the statement at hand. */
@@ -252,14 +345,32 @@ export class Holds {
       for (const [name, value] of hold.settings.values) connection.settings.set(name, value)
     }
     if (closes !== null) lease.destroy(`not to be lent again: ${closes}`)
-    else if (!hold.canceled) lease.release(taint)
-    else {
-      void connection.quiesce().then(
-        () => lease.release(taint),
-        () => lease.destroy('a cancel could not be awaited'),
-      )
-    }
+    else this.giveBack(hold, taint)
     if (hold.pins.size > 0) this.#showPins()
+  }
+
+  /** Ends its lease, once nothing that was done here can touch or be taken for the next client's. */
+  giveBack(hold: Hold, taint: string | null): void {
+    const { connection, lease } = hold
+    const arriving = this.#arriving(hold, taint)
+    if (!hold.canceled && arriving === null) {
+      lease.release(taint)
+      return
+    }
+    void Promise.all([hold.canceled ? connection.quiesce() : null, arriving]).then(
+      () => lease.release(taint),
+      () => lease.destroy('a cancel could not be awaited'),
+    )
+  }
+
+  /** What may have been notified here is on its way to listeners, who are to be told by whom. null: nobody listens, or it was not. */
+  #arriving({ route, cluster, connection, notifies }: Hold, taint: string | null): Promise<void> | null {
+    const { notifications, pid } = this.#state
+    if (!notifications.active) return null
+    const forget = (): void => notifications.owners.letsGo(route.node, connection.backend.pid, pid)
+    const arriving = notifies || taint !== null ? notifications.arrived(cluster) : null
+    if (arriving === null) forget()
+    return arriving?.then(forget) ?? null
   }
 
   drop(hold: Hold, reason: string): void {
@@ -294,6 +405,7 @@ export class Holds {
   unpin(hold: Hold, reason: string): void {
     if (reason === 'all' || reason === 'DISCARD ALL') {
       hold.pins.clear()
+      if (this.#state.kept.has(hold.cluster)) hold.pins.add(sessionMode)
       hold.taint = null
       hold.asks = null
     } else hold.pins.delete(reason)
@@ -301,13 +413,70 @@ export class Holds {
   }
 
   #showPins(): void {
-    const pins = new Map<string, string>()
+    const pins = new Map(this.#state.kept)
     for (const hold of this.#held.values()) {
       const [reason] = hold.pins
       if (reason !== undefined) pins.set(hold.cluster, reason)
     }
     this.#state.session.pins = pins
   }
+}
+
+/** One wait for a connection. */
+class Acquisition implements GrantWaiter<ServerConnection> {
+  readonly #state: ClientState
+  readonly #presence: Presence
+  readonly #waiter: HoldWaiter
+  readonly #take: (grant: Grant<ServerConnection>) => Hold | null
+  #over = false
+
+  constructor(state: ClientState, presence: Presence, waiter: HoldWaiter, take: (grant: Grant<ServerConnection>) => Hold | null) {
+    this.#state = state
+    this.#presence = presence
+    this.#waiter = waiter
+    this.#take = take
+  }
+
+  begin(): void {
+    if (this.#over) return
+    this.#presence.begin()
+    this.#state.waitingSince = this.#state.now()
+  }
+
+  granted(grant: Grant<ServerConnection>): void {
+    this.#end()
+    try {
+      if (this.#presence.gone) grant.lease.release(null)
+      this.#presence.require()
+      const hold = this.#take(grant)
+      if (hold !== null) this.#waiter.held(hold)
+    } catch (error) {
+      this.#waiter.notHeld(error)
+    }
+  }
+
+  failed(error: unknown): void {
+    this.#end()
+    this.#waiter.notHeld(error)
+  }
+
+  #end(): void {
+    const { now, traffic, waitingSince } = this.#state
+    this.#over = true
+    this.#presence.over()
+    this.#state.waitingSince = null
+    if (waitingSince !== null) traffic.waitMs += now() - waitingSince
+  }
+}
+
+/** null: the waiter is told. */
+function waitFor(held: Hold | Promise<Hold>, waiter: HoldWaiter): Hold | null {
+  if (!(held instanceof Promise)) return held
+  void held.then(
+    (hold) => waiter.held(hold),
+    (error: unknown) => waiter.notHeld(error),
+  )
+  return null
 }
 
 /** There is but one primary: a lost connection to it is simply opened again. */

@@ -38,6 +38,15 @@ export class Presence {
     }
   }
 
+  /** waiting(), for what is told by a call: to be ended by over(). */
+  begin(): void {
+    this.#waiting = true
+  }
+
+  over(): void {
+    this.#waiting = false
+  }
+
   stopWaiting(): void {
     if (!this.#waiting) return
     this.#abort.abort(new PointsmanError('canceled'))

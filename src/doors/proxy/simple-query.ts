@@ -3,21 +3,26 @@ import { PointsmanError } from '../../errors/error.js'
 import { decodeQuery } from '../../protocol/query.js'
 import { asWrite } from '../../execute/again.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
-import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import type { ParameterText } from '../../session/settings.js'
 import type { Understood } from '../../sql/statement.js'
-import { answer, answerable, describeFrames, executeFrames, type Answer } from './answer.js'
+import { answer, answerable } from './answer.js'
 import { fromCache } from './cached-read.js'
 import type { Conversation } from './conversation.js'
 import type { End, Hold } from './hold.js'
+import type { HoldWaiter } from './holds.js'
+import type { LaneWork } from './lane-seat.js'
+import { parked, type Parked } from './parked.js'
+import { runNamedQuery } from './named-query.js'
+import { ownQuery } from './own-calls.js'
 import type { Request, Running } from './request.js'
+import { reply } from './simple-reply.js'
 import { takeTokens } from './tokens.js'
 
 const noParameter: ParameterText = () => undefined
 
-/** Runs one Query to its ReadyForQuery; null: it is there already. Throws or rejects with 08P01 only. */
-export function runQuery(conversation: Conversation, frame: Uint8Array): Promise<void> | null {
+/** Runs one Query to its ReadyForQuery; null: it is there already; `parked`: Conversation.onUnparked tells. Throws or rejects with 08P01 only. */
+export function runQuery(conversation: Conversation, frame: Uint8Array): Promise<void> | Parked | null {
   const text = decodeQuery(frame, conversation.session.decoder)
   const request = conversation.begin()
   try {
@@ -25,11 +30,15 @@ export function runQuery(conversation: Conversation, frame: Uint8Array): Promise
       conversation.finish(request)
       return null
     }
-    const understood = conversation.core.understand(text)
+    const given = conversation.core.understand(text)
+    const own = ownQuery(conversation, given)
+    const understood = own === null ? given : conversation.core.understand(own.text)
     request.shape = understood.shape.id
+    request.uses = understood.shape.uses
     // The protocol says so: a simple query destroys the unnamed statement.
     conversation.session.prepared.delete('')
-    return new SimpleQuery(conversation, request, understood, frame).run()
+    if (understood.shape.names) return runNamedQuery(conversation, request, understood)
+    return new SimpleQuery(conversation, request, understood, own?.frame ?? frame).run()
   } catch (error) {
     return refused(conversation, request, error)
   }
@@ -45,11 +54,14 @@ async function refused(conversation: Conversation, request: Request, error: unkn
 }
 
 /** One Query on its way. The usual one waits for a single thing, its end on the server. */
-class SimpleQuery {
+class SimpleQuery implements LaneWork, HoldWaiter {
   readonly #conversation: Conversation
   readonly #request: Request
   readonly #understood: Understood
   readonly #frame: Uint8Array
+  #plan: OnePlan | null = null
+  /** Told when nothing is waited for any more, or what still is. */
+  #over: (pending: Promise<void> | null) => void = (pending) => this.#conversation.onUnparked?.(pending)
 
   constructor(conversation: Conversation, request: Request, understood: Understood, frame: Uint8Array) {
     this.#conversation = conversation
@@ -58,7 +70,7 @@ class SimpleQuery {
     this.#frame = frame
   }
 
-  run(): Promise<void> | null {
+  run(): Promise<void> | Parked | null {
     const conversation = this.#conversation
     const request = this.#request
     const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood: this.#understood, parameters: null }])
@@ -70,12 +82,45 @@ class SimpleQuery {
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'one':
         if (plan.settings.length > 0) takeTokens(conversation, this.#understood, noParameter)
+        if (plan.lane && conversation.lane?.take(this, plan, request) === true) return parked
         return plan.keptOn === null ? this.#runOn(plan) : this.#cached(plan)
     }
   }
 
+  // ---- on a lane
+
+  readonly head = null
+
+  compile(_names: unknown, _slot: unknown, frames: Uint8Array[]): void {
+    frames.push(this.#frame)
+  }
+
+  /** Nothing of a Query outlives its failure. */
+  failed(): void {
+    return undefined
+  }
+
+  end(): void {
+    this.#conversation.finish(this.#request)
+  }
+
+  again(writes: boolean): Promise<void> | null {
+    const conversation = this.#conversation
+    const request = this.#request
+    try {
+      const plan = conversation.plan([{ understood: this.#understood, parameters: null }])
+      if (plan.kind !== 'one') throw new Error('a statement on a lane has another kind of plan now')
+      request.plan = writes ? asWrite(plan) : plan
+      return this.#awaited(request.plan)
+    } catch (error) {
+      return refused(conversation, request, error)
+    }
+  }
+
+  // ---- on a connection of its own
+
   /** From the cache, or else on a server. */
-  #cached(plan: OnePlan): Promise<void> | null {
+  #cached(plan: OnePlan): Promise<void> | Parked | null {
     const read = { understood: this.#understood, form: ['query'], statement: null, parses: false, notBefore: -Infinity }
     const given = fromCache(this.#conversation, this.#request, plan, read)
     if (given instanceof Promise) return this.#cachedLater(plan, given)
@@ -87,7 +132,7 @@ class SimpleQuery {
   async #cachedLater(plan: OnePlan, given: Promise<boolean>): Promise<void> {
     try {
       if (!(await given)) {
-        await this.#runOn(plan)
+        await this.#awaited(plan)
         return
       }
     } catch (error) {
@@ -119,57 +164,72 @@ class SimpleQuery {
     conversation.finish(this.#request)
   }
 
-  #runOn(plan: OnePlan): Promise<void> {
-    const hold = this.#conversation.holdFor(plan, this.#request)
-    return hold instanceof Promise ? this.#runLater(plan, hold) : this.#send(plan, hold).then((end) => this.#ended(plan, hold, end))
+  #runOn(plan: OnePlan): Parked {
+    this.#start(plan)
+    return parked
   }
 
-  async #runLater(plan: OnePlan, held: Promise<Hold>): Promise<void> {
+  #awaited(plan: OnePlan): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#over = (pending): void => (pending === null ? resolve() : void pending.then(resolve, reject))
+      try {
+        this.#start(plan)
+      } catch (error) {
+        this.notHeld(error)
+      }
+    })
+  }
+
+  #start(plan: OnePlan): void {
+    this.#plan = plan
+    const hold = this.#conversation.holdSoon(plan, this.#request, this)
+    if (hold !== null) this.#send(plan, hold)
+  }
+
+  held(hold: Hold): void {
     try {
-      const hold = await held
-      return await this.#ended(plan, hold, await this.#send(plan, hold))
+      this.#send(this.#plan as OnePlan, hold)
     } catch (error) {
-      await refused(this.#conversation, this.#request, error)
+      this.notHeld(error)
     }
   }
 
+  notHeld(error: unknown): void {
+    this.#over(refused(this.#conversation, this.#request, error))
+  }
+
   /** Sends the frame as it came. */
-  #send(plan: OnePlan, hold: Hold): Promise<End> {
+  #send(plan: OnePlan, hold: Hold): void {
     const request = this.#request
     this.#conversation.starting(hold, plan, request)
     request.complete = true
     request.running = counted(this.#understood)
     request.commits = mayCommit(this.#understood)
     hold.unnamed = null
-    const expect: ExpectReply = { act: 'forward', reply: 'query' }
-    const ended = hold.end(expect)
+    const expect = this.#conversation.expectEnd('query')
+    hold.whenEnded(expect, (end) => this.#ended(plan, hold, end))
     hold.send([this.#frame], [expect])
-    return ended
   }
 
   /** Done, or sent again elsewhere while that is allowed. Never throws: what goes wrong is told to the client. */
-  #ended(plan: OnePlan, hold: Hold, end: End): Promise<void> | undefined {
+  #ended(plan: OnePlan, hold: Hold, end: End): void {
     const conversation = this.#conversation
     const request = this.#request
     try {
       if (conversation.settle(hold, plan, request, end)) {
         const next = request.rerun === 'primary' ? asWrite(plan) : plan
         request.plan = next
-        return this.#runOn(next)
+        this.#start(next)
+        return
       }
       if (end.kind === 'lost' || end.withheld) conversation.ready()
     } catch (error) {
-      return refused(conversation, request, error)
+      this.notHeld(error)
+      return
     }
     conversation.finish(request)
-    return undefined
+    this.#over(null)
   }
-}
-
-function reply(conversation: Conversation, given: Answer): void {
-  const { output } = conversation
-  if (given.columns !== null) output.write(describeFrames(given.columns))
-  for (const frame of executeFrames(given)) output.write(frame)
 }
 
 /** Every statement of a Query ends with one CommandComplete, in order. */
@@ -178,6 +238,6 @@ function counted(understood: Understood): () => Running | null {
   let index = 0
   return () => {
     const statement = statements[index++]
-    return statement === undefined ? null : { statement, parameter: noParameter }
+    return statement === undefined ? null : { statement, parameter: noParameter, hints: understood.hints }
   }
 }
