@@ -90,6 +90,17 @@ export class WireClient {
     this.#socket.destroy()
   }
 
+  /** The next `count` bytes, before messages are spoken. */
+  async rawAnswer(count: number): Promise<Buffer> {
+    this.#socket.removeAllListeners('data')
+    let answer = Buffer.alloc(0)
+    while (answer.length < count) {
+      const more = await new Promise<Buffer>((resolve) => this.#socket.once('data', resolve))
+      answer = Buffer.concat([answer, more])
+    }
+    return answer
+  }
+
   /** SSLRequest, and TLS if it is granted; resolves with the answer's byte. */
   async encrypt(): Promise<string> {
     this.#socket.removeAllListeners('data')

@@ -6,11 +6,12 @@ import { parseAddress } from '../../config/address-range.js'
 import type { Config, DatabaseConfig } from '../../config/config.js'
 import { PointsmanError } from '../../errors/error.js'
 import { encodeAuthentication } from '../../protocol/authentication.js'
-import { encodeNegotiateProtocolVersion, needsNegotiation, type StartupMessage } from '../../protocol/startup.js'
+import { encodeNegotiateProtocolVersion, needsNegotiation, newestMinor, type StartupMessage } from '../../protocol/startup.js'
 import { violation } from '../../protocol/violation.js'
 import { parseStartupOptions } from '../../session/startup-options.js'
 import { isOwn } from '../../session/replay.js'
 import { routeSettingProblem, tokenSetting } from '../../session/route-settings.js'
+import { parseSwitch } from '../../sql/switch.js'
 import type { Settings } from '../../session/settings.js'
 import type { Generation } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
@@ -54,6 +55,10 @@ export interface Login {
   readonly settings: Settings
   /** From the startup packet; null: none. */
   readonly token: string | null
+  /** It asks for replication: of the whole server, or of one database; null: it does not. */
+  readonly replication: 'true' | 'database' | null
+  /** Of the protocol that is spoken: 3.`minor`. */
+  readonly minor: number
 }
 
 export interface CancelCall {
@@ -125,6 +130,8 @@ export class LoginAttempt {
     const { tls, socket } = this.#parts
     const hello = this.#input.takeHandshake()
     if (tls === null || this.#encrypted) return false
+    // A socket that flows would give it away before TLS has looked.
+    socket.pause()
     socket.unshift(hello)
     // As in PostgreSQL: a client that was not told who we are must have said whom it means.
     if (!(await this.#speakTls(tls))) throw violation('received direct SSL connection request without ALPN protocol negotiation extension')
@@ -146,23 +153,36 @@ export class LoginAttempt {
     const { generation, tls, local } = this.#parts
     const { config } = generation
     if (config.listen.tls?.mode === 'require' && tls !== null && !this.#encrypted && !local) throw new PointsmanError('tls_required')
-    if (needsNegotiation(packet)) this.#output.write(encodeNegotiateProtocolVersion(0, packet.extensions))
+    if (needsNegotiation(packet)) this.#output.write(encodeNegotiateProtocolVersion(Math.min(packet.minor, newestMinor), packet.extensions))
     const user = packet.parameters.get('user') ?? ''
     if (user === '') throw new PointsmanError('protocol_violation', { values: { what: 'no user name in the startup packet' } })
     const database = packet.parameters.get('database') ?? user
-    refuseReplication(packet.parameters.get('replication'))
+    const replication = replicationOf(packet.parameters.get('replication'))
     const { settings, token } = startupSettings(packet.parameters)
-    const proof = await this.#prove(user, database, false)
+    const proof = await this.#prove(user, database, replication === 'true')
     this.#parts.admit()
     // Only who has proved himself learns which databases there are.
-    if (database === consoleDatabase) requireConsoleRights(config.auth, user, 'show')
+    if (database === consoleDatabase) requireConsoleRights(config.auth, user, false)
+    else if (replication !== null) requireReplication(config, user)
     else if (databaseOf(config, database) === undefined) throw new PointsmanError('unknown_database', { values: { database } })
     this.#output.write(encodeAuthentication({ kind: 'ok' }))
     this.#input.maxMessageBytes = config.limits.maxMessageBytes
     // Last, so that nothing can fail between holding them and somebody who lets go of them.
     const keys = passesOn(config) && proof.secret !== null ? this.#parts.secrets.hold(user, proof.secret) : null
     const { password } = proof
-    return { socket: this.#socket, input: this.#input, output: this.#output, user, database, password, keys, settings, token }
+    return {
+      socket: this.#socket,
+      input: this.#input,
+      output: this.#output,
+      user,
+      database,
+      password,
+      keys,
+      settings,
+      token,
+      replication,
+      minor: Math.min(packet.minor, newestMinor),
+    }
   }
 
   async #prove(user: string, database: string, replication: boolean): Promise<Proof> {
@@ -210,13 +230,22 @@ export function databaseOf(config: Config, name: string): DatabaseConfig | undef
   return config.databases.get(name) ?? config.databases.get('*')
 }
 
-function refuseReplication(value: string | undefined): void {
-  if (value === undefined || ['false', 'off', 'no', '0'].includes(value.toLowerCase())) return
-  throw notYet('replication connections are not supported', 'Connect to the server itself.')
+/** As PostgreSQL reads the parameter: the name, or a Boolean. */
+function replicationOf(value: string | undefined): Login['replication'] {
+  if (value === undefined) return null
+  if (value === 'database') return value
+  const on = parseSwitch(value)
+  if (on === null) throw new PointsmanError('invalid_parameter_value', { values: { what: `invalid value for parameter "replication": "${value}"` } })
+  return on ? 'true' : null
 }
 
-function notYet(what: string, hint: string): PointsmanError {
-  return new PointsmanError('feature_not_supported', { values: { what }, hint })
+/** A server's own right to replicate says nothing: its login may be the cluster's, which is for everybody. */
+function requireReplication(config: Config, user: string): void {
+  if (config.auth.replication.includes(user)) return
+  throw new PointsmanError('insufficient_privilege', {
+    values: { what: 'permission denied to start a replication connection' },
+    hint: 'Add the user to auth.replication.',
+  })
 }
 
 const named: ReadonlySet<string> = new Set(['user', 'database', 'replication', 'options'])
