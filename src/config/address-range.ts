@@ -58,20 +58,20 @@ function parseV4(text: string): readonly number[] | null {
 function parseV6(text: string): readonly number[] | null {
   const halves = text.split('::')
   if (halves.length > 2) return null
-  const [head, tail] = [groups(halves[0] ?? ''), groups(halves[1] ?? '')]
+  const [head, tail] = [groups(halves[0] ?? '', halves.length === 1), groups(halves[1] ?? '', true)]
   if (head === null || tail === null) return null
   const missing = 16 - head.length - tail.length
   if (halves.length === 1 ? missing !== 0 : missing < 2) return null
   return [...head, ...Array.from({ length: missing }, () => 0), ...tail]
 }
 
-/** `1:2:…`, the last one perhaps as IPv4. */
-function groups(text: string): readonly number[] | null {
+/** `1:2:…`; where they are the end of the address the last one perhaps as IPv4. */
+function groups(text: string, end: boolean): readonly number[] | null {
   if (text === '') return []
   const parts = text.split(':')
   const bytes: number[] = []
   for (const [index, part] of parts.entries()) {
-    const v4 = part.includes('.') && index === parts.length - 1 ? parseV4(part) : null
+    const v4 = end && part.includes('.') && index === parts.length - 1 ? parseV4(part) : null
     if (v4 !== null) bytes.push(...v4)
     else if (/^[0-9A-Fa-f]{1,4}$/.test(part)) bytes.push(Number.parseInt(part, 16) >> 8, Number.parseInt(part, 16) & 0xff)
     else return null

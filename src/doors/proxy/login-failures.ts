@@ -1,7 +1,7 @@
 // doors/proxy/login-failures.ts — slows down who guesses. A failed login is told late, and the next failure of the same user
 // from the same address later still; while there are such failures its successes are told as late, so that many guesses at
 // once tell nothing earlier. Others are not held back: a delay is a timer, and takes nobody's place.
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 
 /** Users of addresses that are remembered, the latest ones. */
@@ -21,10 +21,12 @@ interface Failures {
 export class LoginFailures {
   readonly #failures = new LRUCache<string, Failures>({ max: maxRemembered })
   readonly #now: () => number
+  readonly #sleep: (ms: number) => Promise<unknown>
   #held = 0
 
-  constructor(now: () => number) {
+  constructor(now: () => number, sleep: (ms: number) => Promise<unknown> = pause) {
     this.#now = now
+    this.#sleep = sleep
   }
 
   /** Logins whose outcome is being held back. */
@@ -62,7 +64,7 @@ export class LoginFailures {
     if (this.#held >= maxHeld) return false
     this.#held += 1
     try {
-      await sleep(Math.min(delayMs * Math.min(2 ** (count - 1), maxFactor), maxDelayMs))
+      await this.#sleep(Math.min(delayMs * Math.min(2 ** (count - 1), maxFactor), maxDelayMs))
       return true
     } finally {
       this.#held -= 1
