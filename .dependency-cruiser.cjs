@@ -19,6 +19,7 @@ const later = [
   'server',
   'pool',
   'monitor',
+  'bus',
   'execute',
   'runtime',
   'metrics',

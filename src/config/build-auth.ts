@@ -69,7 +69,8 @@ function buildRules(context: Context, input: Partly<AuthInput> | undefined, meth
   if (input?.rules === undefined) {
     const rule: AuthRule = { address: null, users: null, databases: null, tls: null, method, clientCert: null }
     checkCertificateRule(context, ['auth', 'method'], rule, listen)
-    return [rule]
+    const users = names(input?.replication)
+    return users.length === 0 ? [rule] : [{ ...rule, users, databases: ['replication'] }, rule]
   }
   return input.rules.flatMap((rule, index) =>
     rule === undefined ? [] : [buildRule(context, ['auth', 'rules', index], rule, method, listen)],

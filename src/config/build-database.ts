@@ -51,6 +51,8 @@ export function buildDatabase(context: Context, name: string, input: Partly<Data
     homes: addReference(context, path, input, homes),
     twoPhase: false,
     unparsed: input.unparsed ?? 'primary',
+    poolMode: input.pool_mode ?? 'transaction',
+    bus: input.bus ?? 'own',
     functions: buildFunctions(context, path, input.functions),
     reads: buildReads(context, [...path, 'reads'], input.reads),
   }

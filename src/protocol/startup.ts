@@ -11,8 +11,13 @@ export const MAX_STARTUP_LENGTH = 10_000
 const CANCEL = 80877102
 const SSL = 80877103
 const GSSENC = 80877104
-/** Minor version 9999 asks for the grease of protocol 3.2 clients; any minor version is answered by negotiation. */
 export const PROTOCOL_3_0 = 0x30000
+/** What we speak at most: 3.2, whose cancel keys may be long. Newer ones (9999 is the grease of PostgreSQL 19 clients) are negotiated down. */
+export const newestMinor = 2
+/** Length of the secrets that a client of 3.`minor` is given, as PostgreSQL gives them. */
+export function secretBytesOf(minor: number): number {
+  return minor >= 2 ? 32 : 4
+}
 
 export type StartupPacket =
   | { readonly kind: 'ssl' }
@@ -101,7 +106,7 @@ export function encodeNegotiateProtocolVersion(minor: number, extensions: readon
   return frame.end()
 }
 
-/** True where the startup message must be answered with NegotiateProtocolVersion (3.0, its extensions) before authentication. */
+/** True where the startup message must be answered with NegotiateProtocolVersion (the newest that is spoken, its extensions) before authentication. */
 export function needsNegotiation(message: StartupMessage): boolean {
-  return message.minor > 0 || message.extensions.length > 0
+  return message.minor > newestMinor || message.extensions.length > 0
 }

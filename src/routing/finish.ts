@@ -45,7 +45,9 @@ function compose(
   const writes = (facts.effect === 'write' && runs && !onReplica) || !context.session.understood
   // A table that enforces its policy promises that its writers see what they wrote.
   const sticky = !writes || policy.enforced || stickyWrites(context)
-  const taints = facts.taints ?? hidden ?? (context.session.understood ? null : 'text that the server may have read differently')
+  const asksListening = context.session.bus && calls(statement, 'pg_listening_channels')
+  const unseen = context.session.understood ? null : 'text that the server may have read differently'
+  const taints = facts.taints ?? hidden ?? unseen ?? (asksListening ? 'LISTEN' : null)
   const made = {
     cluster: to.cluster,
     shard: to.shard,
@@ -54,7 +56,7 @@ function compose(
     policy,
     taints,
     pins,
-    unpins: statement.functions.some((use) => use.name.name === 'pg_advisory_unlock_all') ? 'advisory lock' : null,
+    unpins: unpinsOf(statement),
     settings,
   }
   return one({
@@ -65,6 +67,8 @@ function compose(
     tables: facts.tables,
     writes,
     sticky,
+    notifies: calls(statement, 'pg_notify'),
+    asksListening,
     ownTransaction: statement.ownTransaction,
     lane:
       !to.provisional &&
@@ -81,6 +85,11 @@ function compose(
     keptOn: keptOn(context, routed, facts, made),
     changes: writes ? changedBy(context, routed, to.cluster, taints) : [],
   })
+}
+
+/** Also behind a schema or a dot, and where a function of another schema is meant: once too often does no harm. */
+function calls(statement: Statement, name: string): boolean {
+  return statement.functions.some((use) => use.name.name === name) || statement.attributes.includes(name)
 }
 
 /** A built-in function that the statement calls to change its server. */
@@ -130,10 +139,24 @@ function pinsOf(context: Context, routed: Routed): string | null {
   if (routed.createsTemporary) return 'temporary table'
   const makesTemporary = routed.touched.some((one) => one.access === 'define' && one.home.kind === 'temporary')
   if (makesTemporary && ![...context.session.pins.values()].includes('temporary table')) return 'temporary table'
-  if (statement.cursorsOrLocks === 'session-advisory-lock') return 'advisory lock'
+  if (statement.cursorsOrLocks === 'session-advisory-lock') return pinReasons.lock
+  if (calls(statement, 'pg_backup_start')) return 'backup'
+  if (statement.functions.some(makesSlot)) return 'replication slot'
   const setsByRule = routed.touched.some((one) => one.access === 'write' && one.key === 'pg_catalog.pg_settings')
   if (statement.hiddenSettings || outer.hiddenSettings || setsByRule) return 'set_config'
   return null
+}
+
+/** All are let go of, whatever there was. */
+function unpinsOf(statement: Statement): string | null {
+  if (calls(statement, 'pg_advisory_unlock_all')) return pinReasons.lock
+  return calls(statement, 'pg_backup_stop') ? 'backup' : null
+}
+
+/** A third argument may say that the slot is temporary: it belongs to the connection then. */
+function makesSlot({ name, args }: Statement['functions'][number]): boolean {
+  const makes = name.name === 'pg_create_logical_replication_slot' || name.name === 'pg_create_physical_replication_slot'
+  return makes && (args === null || args > 2)
 }
 
 /** Whatever makes or ends what pins is asked for, since its text tells neither whether it did nor what is left. */

@@ -25,6 +25,9 @@ export function one(parts: OneParts): OnePlan {
     unpins: null,
     // What writes and taints may have left anything.
     asks: parts.writes === true && (parts.taints ?? null) !== null ? 'state' : null,
+    listens: false,
+    notifies: false,
+    asksListening: false,
     settings: none,
     ownTransaction: false,
     lane: false,

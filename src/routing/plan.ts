@@ -42,6 +42,12 @@ export interface OnePlan extends PlanBase {
    * known before the connection is given back; `pins`: that, and whether what pins still stands. null: all is known.
    */
   readonly asks: Asks | null
+  /** LISTEN or UNLISTEN, of which the door's bus is told when the transaction has committed (SessionView.bus). */
+  readonly listens: boolean
+  /** It notifies by what its text says: nobody else gets the connection before the notification is on its way. */
+  readonly notifies: boolean
+  /** It asks what the session listens to, which the connection must therefore listen to as well. */
+  readonly asksListening: boolean
   /** Changes of session settings that hold if the statement succeeds. */
   readonly settings: readonly SettingChange[]
   /** Cannot run inside a transaction block, so settings must be replayed in a group of their own. */

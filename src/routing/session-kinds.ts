@@ -1,5 +1,6 @@
 // routing/session-kinds.ts — statements about the session rather than about data: transaction control, SET and SHOW,
 // cursors, LISTEN, DISCARD. BEGIN and what follows it wait until a statement shows where the transaction belongs.
+import { pinReasons } from '../session/pin-reasons.js'
 import type { SettingChange, SettingValue, Statement, TransactionFacts } from '../sql/statement.js'
 import { suppliedCluster, type Context } from './context.js'
 import { answer, one, refuse } from './make.js'
@@ -35,15 +36,17 @@ export function sessionKind(context: Context, statement: Statement): SessionKind
     case 'discard':
       return discardKind(context, detail.what)
     case 'listen':
-      return stateful(context, 'listen', 'LISTEN', { pins: 'listen' })
     case 'unlisten':
-      return stateful(context, 'listen', 'UNLISTEN', { unpins: detail.channel === null ? 'listen' : null })
+      return listenKind(context, detail)
     case 'notify':
-      return onPrimary(context, 'write', 'NOTIFY', { writes: true, changes: [] })
+      return onPrimary(context, 'write', 'NOTIFY', { writes: true, changes: [], notifies: true })
     case 'fetch':
       return stateful(context, 'cursor', 'FETCH', { readsData: true })
     case 'close':
-      return stateful(context, 'cursor', 'CLOSE', { unpins: detail.name === null ? 'cursor' : null })
+      return stateful(context, 'cursor', 'CLOSE', {
+        unpins: detail.name === null ? pinReasons.cursor : null,
+        asks: [...context.session.pins.values()].includes(pinReasons.cursor) ? 'pins' : null,
+      })
     case 'load':
       return stateful(context, 'load', 'LOAD', { pins: 'load', taints: 'LOAD' })
     case 'select': {
@@ -77,14 +80,32 @@ export function sessionKind(context: Context, statement: Statement): SessionKind
   }
 }
 
+/** Where the door listens for its clients, the statement is sent for PostgreSQL's own answer, and leaves nothing on its connection. */
+function listenKind(context: Context, detail: Extract<Statement['detail'], { kind: 'listen' | 'unlisten' }>): SessionKind {
+  const { bus, pooling } = context.session
+  const word = detail.kind === 'listen' ? 'LISTEN' : 'UNLISTEN'
+  if (bus && pooling !== 'session') return stateful(context, null, word, { listens: true, taints: detail.kind === 'listen' ? word : null })
+  if (detail.kind === 'listen') return stateful(context, 'listen', word, { pins: 'listen' })
+  return stateful(context, 'listen', word, { unpins: detail.channel === null ? 'listen' : null })
+}
+
 function decided(plan: Plan): SessionKind {
   return { kind: 'plan', plan }
 }
 
 function transactionKind(context: Context, facts: TransactionFacts): SessionKind {
+  if (facts.op === 'begin' && context.session.pooling === 'statement') return decided(noTransactions())
   const { status, home } = context.session.transaction
   if (status === 'idle' || home !== null || context.inBatch || !context.session.understood) return sentControl(context, facts)
   return status === 'failed' ? failedControl(facts) : deferredControl(context, facts)
+}
+
+/** In the words that PgBouncer has for it. */
+function noTransactions(): RefusePlan {
+  return refuse('transaction-control', {
+    message: 'transaction blocks not allowed in statement pooling mode',
+    hint: 'Use a database or a user with pool_mode: transaction.',
+  })
 }
 
 /** Control that a server answers. */

@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly timeoutMs?: number
   /** Further startup parameters; user, database and client_encoding are set here. A pool's have no application_name: it is its clients' to say. */
   readonly startup?: Readonly<Record<string, string>>
+  /** Asked for: 3.`minor`. A server may answer with an older one. Default: 0. */
+  readonly minor?: number
   /** Prepared statements kept on the server per connection. */
   readonly maxStatements?: number
   /** The socket does not keep the process alive. */
@@ -71,7 +73,8 @@ export function createConnect(
     if (cluster === undefined) {
       throw new PointsmanError('cluster_unreachable', { values: { cluster: identity.cluster, why: 'the configuration does not have it' } })
     }
-    return connectServer(node, cluster.tls, identity, { ...options, positions: cluster }, signal)
+    const minor = cluster.protocol === '3.2' ? 2 : 0
+    return connectServer(node, cluster.tls, identity, { ...options, minor, positions: cluster }, signal)
   }
 }
 
@@ -112,6 +115,7 @@ function startupMessage(node: NodeConfig, identity: Identity, options: ServerOpt
       database: identity.dbname,
       client_encoding: 'UTF8',
     }),
+    options.minor ?? 0,
   )
 }
 

@@ -209,22 +209,24 @@ export class ReplyReader implements FrameHandler {
     // Owed by nobody: a server that ends an idle connection says why.
     if (head === undefined || head.act === 'synthesize') return
     if (head.act === 'collect') head.collector.failed(fields)
-    else if (!this.#withholding && this.#forwardsError(fields, head)) {
-      this.#holding = false
-      this.#append(chunk, start, end)
-      if (cut) this.#rest = 'give'
-    }
+    else if (!this.#withholding) this.#serverError(fields, head, chunk.subarray(start, end), cut)
     if (endsGroup(head)) this.#ledger.copyEnded()
     else this.#ledger.fail()
   }
 
-  /** Asks the sink; a withheld error takes the acknowledgements held with it. */
-  #forwardsError(fields: ErrorFields, head: ExpectReply): boolean {
+  /** Asks the sink; a withheld error takes the acknowledgements held with it. One that was cut is not replaced. */
+  #serverError(fields: ErrorFields, head: ExpectReply, frame: Uint8Array, cut: boolean): void {
     this.#giveUnlessHeld()
-    if (this.#context.sink()?.error(fields, head) === 'forward') return true
-    this.#withholding = true
-    this.drop()
-    return false
+    const verdict = this.#context.sink()?.error(fields, head, frame) ?? 'withhold'
+    if (verdict === 'withhold') {
+      this.#withholding = true
+      this.drop()
+      return
+    }
+    this.#holding = false
+    const given = verdict === 'forward' || cut ? frame : verdict
+    this.#append(given, 0, given.length)
+    if (cut) this.#rest = 'give'
   }
 
   #ready(chunk: Uint8Array, start: number, end: number): void {
@@ -233,7 +235,7 @@ export class ReplyReader implements FrameHandler {
     const owed = head ?? this.#ledger.strayReady()
     if (owed === null || owed.act === 'synthesize' || !endsGroup(owed)) throw this.#unexpected(Backend.ReadyForQuery)
     this.#context.status(status)
-    if (!this.#withholding) this.#forward(owed, chunk, start, end)
+    if (!this.#withholding && (owed.act === 'collect' || owed.readyHeld !== true)) this.#forward(owed, chunk, start, end)
     if (head !== undefined) this.#ledger.shift()
     this.#give()
     this.#beginGroup()

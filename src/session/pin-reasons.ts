@@ -9,5 +9,8 @@ export const pinReasons = {
   settings: 'set_config',
 } as const
 
+/** Not what a statement did, but `pool_mode: session`. */
+export const sessionMode = 'pool_mode: session'
+
 /** What DISCARD ALL does not undo: a connection that was ever pinned for it is closed, and never lent again. */
 export const lastingReasons: ReadonlySet<string> = new Set(['load', 'backup', 'replication slot'])

@@ -1,6 +1,7 @@
 // session/session.ts — one client's life as far as routing must know it: settings, transaction, prepared names, pins.
 // Holds values and makes the SessionView that plan() reads; it sends nothing and waits for nothing.
 import type { SettingChange, Statement, Understood } from '../sql/statement.js'
+import type { OwnText } from './client-pids.js'
 import { decoderFor, plainlyOn, safeEncoding } from './lexing.js'
 import { routeOverrides, tokenSetting } from './route-settings.js'
 import { resolveSearchPath } from './search-path.js'
@@ -15,7 +16,7 @@ import {
   type SettingsState,
 } from './settings.js'
 import { idle, transactionView, type TransactionState } from './transaction.js'
-import type { SessionView } from './view.js'
+import type { Pooling, SessionView } from './view.js'
 
 /** What a server connection reports before a client has set anything beyond its startup settings. */
 export interface Greeting {
@@ -28,17 +29,23 @@ export interface Greeting {
   readonly readOnly: boolean
 }
 
-/** A statement a client has prepared, under its own name for it ('' is the unnamed one). */
+/** A statement a client has prepared, under its own name for it ('' is the unnamed one), by Parse or by PREPARE. */
 export interface ClientStatement {
   readonly name: string
+  /** Of a PREPARE: all of it. */
   readonly text: string
   /** Parameter type oids as given in Parse. */
   readonly types: readonly number[]
   /** Text and oids: what a server connection knows it by. */
   readonly key: string
-  /** The Parse frame as it came. */
+  /** The Parse frame as it came; of a PREPARE one that would prepare it. */
   readonly frame: Uint8Array
+  /** Of a PREPARE: the statement in it. */
   readonly understood: Understood
+  /** What is sent in the place of a text about the client's own process number. */
+  readonly own?: OwnText
+  /** Where a PREPARE's text has the name; null: it came as a Parse. */
+  readonly named: { readonly start: number; readonly end: number } | null
 }
 
 export interface SessionStart {
@@ -46,6 +53,10 @@ export interface SessionStart {
   readonly user: string
   readonly settings: Settings
   readonly greeting: Greeting
+  /** Default: transaction. */
+  readonly pooling?: Pooling
+  /** See SessionView. Default: false. */
+  readonly bus?: boolean
 }
 
 /** What search_path comes to depends on these. */
@@ -54,8 +65,12 @@ const pathSettings = ['search_path', 'role', 'session_authorization'] as const
 export class Session {
   readonly database: string
   readonly user: string
+  readonly pooling: Pooling
+  readonly #bus: boolean
   /** By the client's own name. */
   readonly prepared: Map<string, ClientStatement> = new Map()
+  /** The process number that the client was given; 0: none. */
+  pid = 0
   #greeting: Greeting
   #settings: SettingsState
   #transaction: TransactionState = idle
@@ -66,6 +81,8 @@ export class Session {
   constructor(start: SessionStart) {
     this.database = start.database
     this.user = start.user
+    this.pooling = start.pooling ?? 'transaction'
+    this.#bus = start.bus ?? false
     this.#greeting = start.greeting
     this.#settings = startSettings(start.settings)
   }
@@ -117,6 +134,11 @@ export class Session {
     return decoderFor(this.#setting('client_encoding', 'client_encoding', 'UTF8'))
   }
 
+  /** Tells apart the same characters that stand for other text; '' in UTF-8. */
+  get encodingKey(): string {
+    return this.decoder === 'utf8' ? '' : `${this.#setting('client_encoding', 'client_encoding', 'UTF8')}\0`
+  }
+
   /** What plan() reads; the same object until something in it changes. */
   get view(): SessionView {
     this.#view ??= this.#makeView()
@@ -127,11 +149,13 @@ export class Session {
     return {
       database: this.database,
       user: this.user,
+      pooling: this.pooling,
+      bus: this.#bus,
       transaction: transactionView(this.#transaction, {
         readOnly: this.#flag('default_transaction_read_only', this.#greeting.readOnly),
         isolation: (effective(this.#settings, 'default_transaction_isolation') ?? this.#greeting.isolation).toLowerCase(),
       }),
-      searchPath: resolveSearchPath(effective(this.#settings, 'search_path') ?? this.#greeting.searchPath, this.#role()),
+      searchPath: resolveSearchPath(effective(this.#settings, 'search_path') ?? this.#greeting.searchPath, this.role),
       searchPathSettled: this.#searchPathSettled(),
       understood:
         plainlyOn(this.#setting('standard_conforming_strings', 'standard_conforming_strings', 'on')) &&
@@ -149,7 +173,8 @@ export class Session {
     return start === undefined || pathSettings.every((name) => effective(this.#settings, name) === start.values.get(name))
   }
 
-  #role(): string | null {
+  /** As whom the session acts at the moment; null: not known. */
+  get role(): string | null {
     const role = effective(this.#settings, 'role')
     if (role !== undefined && role !== 'none' && role !== '') return role
     return effective(this.#settings, 'session_authorization') ?? this.#greeting.role

@@ -16,9 +16,16 @@ export interface TransactionView {
   readonly overrides: PolicyOverride
 }
 
+/** `transaction`: until the transaction ends. `session`: until the client leaves. `statement`: as transaction, and BEGIN is refused. */
+export type Pooling = 'transaction' | 'session' | 'statement'
+
 export interface SessionView {
   readonly database: string
   readonly user: string
+  /** How long the client keeps a server connection. */
+  readonly pooling: Pooling
+  /** The door listens for its clients: LISTEN is told to the bus and pins nothing. */
+  readonly bus: boolean
   readonly transaction: TransactionView
   /** Schemas in order, `$user` resolved; null where it cannot be known. */
   readonly searchPath: readonly string[] | null

@@ -313,6 +313,8 @@ export function givenSession(given: GivenSession = {}): SessionView {
   return {
     database: 'app',
     user: given.user ?? 'app',
+    pooling: 'transaction',
+    bus: false,
     transaction: {
       status: transaction === undefined ? 'idle' : transaction === 'failed' || transaction === 'broken' ? 'failed' : 'open',
       home: at === undefined ? null : { cluster: at.cluster, node: '10.0.0.1:5432', role: at.role },

@@ -40,6 +40,7 @@ function clusterConfig(running: RunningTopology, cluster: EmbeddedCluster): Clus
     lsnSource: 'insert',
     position: { kind: 'wal' },
     readOnly: null,
+    protocol: '3.0',
   }
 }
 

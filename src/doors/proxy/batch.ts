@@ -2,6 +2,7 @@
 // and sent to one server under names of ours (sending.ts).
 import { PointsmanError } from '../../errors/error.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
+import { Frontend } from '../../protocol/message-types.js'
 import { encodeFlush, encodeParse, encodeSync } from '../../protocol/extended.js'
 import { asWrite } from '../../execute/again.js'
 import type { OnePlan } from '../../routing/plan.js'
@@ -18,6 +19,8 @@ import { elsewhere, fits, joined } from './join-plans.js'
 import { errorOf } from './message-problems.js'
 import { MessageReader, rememberTypes, type Message } from './messages.js'
 import type { Request, Running } from './request.js'
+import { batchError } from './named-errors.js'
+import { runningNaming } from './naming-replies.js'
 import { labelOf, Sending } from './sending.js'
 import { StepPlanner } from './step-planner.js'
 import { asksToken, tokenSampled } from './tokens.js'
@@ -38,6 +41,8 @@ export class Batch {
   #fresh: Message[] = []
   #freshBytes = 0
   #count = 0
+  /** So many of its messages have been answered here or sent. */
+  #handled = 0
   readonly #undo: { readonly index: number; readonly undo: () => void }[] = []
   /** Until Sync everything is skipped: something failed here. */
   #failed = false
@@ -58,6 +63,8 @@ export class Batch {
   add(type: number, frame: Uint8Array): Promise<void> | null {
     if (this.#failed) return null
     const { message, undo } = this.#reader.read(type, frame, this.#count++)
+    if (type === Frontend.Bind) this.#conversation.traffic.binds += 1
+    else if (type === Frontend.Parse) this.#conversation.traffic.clientParses += 1
     if (undo !== null) this.#undo.push({ index: message.index, undo })
     this.#fresh.push(message)
     this.#freshBytes += frame.length
@@ -200,6 +207,7 @@ export class Batch {
     this.#fresh = []
     this.#freshBytes = 0
     this.#count = 0
+    this.#handled = 0
     this.#undo.length = 0
     this.#failed = false
     this.#labels.clear()
@@ -217,6 +225,7 @@ export class Batch {
     const request = this.#conversation.begin()
     request.running = (label) => this.#running(label)
     request.onFailed = (label) => this.#undoFrom(label)
+    request.renamed = this.#renamed
     request.onStalePlan = () => this.#stalePlan()
     request.onDescribed = (oids, label) => this.#described(oids, label)
     return request
@@ -234,9 +243,9 @@ export class Batch {
       if (this.#conversation.ending !== null) return
       const problem = messages.map((message, at) => this.#planner.problemOf(message, at)).find((found) => found !== null)
       const sound = problem === undefined ? messages : messages.slice(0, problem.at)
-      const runs = sound.some((message) => message.kind === 'execute')
       if (sound.some(tokenAsked)) await this.#tokenResolved()
-      if (problem === undefined || runs) await this.#take(sound, request, last && problem === undefined)
+      // What came before stands as far as PostgreSQL lets it stand: what was prepared does.
+      if (problem === undefined || sound.length > 0) await this.#take(sound, request, last && problem === undefined)
       if (problem !== undefined) throw problem.error
     } catch (error) {
       if (last) throw error
@@ -268,11 +277,13 @@ export class Batch {
   }
 
   #answerHere({ messages, replies }: Step, last: boolean): void {
+    this.#handled += messages.length
     for (const message of messages) for (const frame of replies.get(message) ?? []) this.#conversation.output.write(frame)
     if (last) this.#endLocal()
   }
 
   #enter(step: Step): void {
+    this.#handled += step.messages.length
     this.#at.onlyDescribed &&= !step.runs
     this.#at.steps.push(step)
     for (const message of step.messages) this.#at.sentBytes += message.frame.length
@@ -323,7 +334,7 @@ export class Batch {
   }
 
   #sendToSync(hold: Hold, steps: readonly Step[]): Promise<End> {
-    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+    const expect = this.#conversation.expectEnd('sync')
     const ended = hold.end(expect)
     this.#compileAndSend(hold, steps, expect)
     return ended
@@ -331,7 +342,7 @@ export class Batch {
 
   /** A Sync for what was sent in earlier steps. */
   async #finish(hold: Hold, request: Request): Promise<void> {
-    const expect: ExpectReply = { act: 'forward', reply: 'sync' }
+    const expect = this.#conversation.expectEnd('sync')
     const ended = hold.end(expect)
     hold.send([syncFrame], [expect])
     if (!this.#ended(hold, request, await ended)) return
@@ -376,7 +387,7 @@ export class Batch {
   }
 
   #compileAndSend(hold: Hold, steps: readonly Step[], sync: ExpectReply | null): boolean {
-    const sending = new Sending(hold)
+    const sending = new Sending(hold, this.#conversation.session)
     for (const step of steps) for (const message of step.messages) sending.add(message, step.replies.get(message))
     if (sync !== null) {
       sending.put([syncFrame], sync)
@@ -398,7 +409,10 @@ export class Batch {
 
   #forgetPrepared(hold: Hold): void {
     for (const step of this.#at.steps) {
-      for (const message of step.messages) if (message.statement !== null) hold.connection.statements.forget(message.statement.key)
+      for (const { statement, naming } of step.messages) {
+        if (statement !== null) hold.connection.statements.forget(statement.key)
+        if (naming?.kind === 'execute' && naming.definition !== null) hold.connection.statements.forget(naming.definition.key)
+      }
     }
   }
 
@@ -409,11 +423,19 @@ export class Batch {
 
   // ---- effects and failures
 
+  /** Errors speak of the client's names, and of places in its texts. */
+  readonly #renamed = (frame: Uint8Array, label: string | undefined, hold: Hold): Uint8Array | null => {
+    const message = label === undefined ? undefined : this.#labels.get(label)
+    return message === undefined ? null : batchError(frame, message, hold, this.#conversation.session.decoder)
+  }
+
   #running(label: string | undefined): Running | null {
     const message = label === undefined ? undefined : this.#labels.get(label)
     if (message?.kind !== 'execute') return null
+    if (message.naming !== null) return runningNaming(message)
     const [statement] = message.statement?.understood.shape.statements ?? []
-    return statement === undefined ? null : { statement, parameter: (number) => message.portal?.text(number) }
+    const hints = message.statement?.understood.hints ?? null
+    return statement === undefined ? null : { statement, parameter: (number) => message.portal?.text(number), hints }
   }
 
   #described(oids: readonly number[], label: string | undefined): void {
@@ -433,8 +455,7 @@ export class Batch {
     const conversation = this.#conversation
     const request = this.#at.request as Request
     this.#failed = true
-    const sent = this.#at.steps.reduce((sum, step) => sum + step.messages.length, 0)
-    for (const entry of this.#undo.toReversed()) if (entry.index >= sent) entry.undo()
+    for (const entry of this.#undo.toReversed()) if (entry.index >= this.#handled) entry.undo()
     const hold = this.#at.hold
     if (hold === null || hold.lost) {
       await conversation.refuse(request, error)
@@ -442,9 +463,7 @@ export class Batch {
     }
     request.outcome = 'refused'
     request.repeatable = false
-    request.onPoisoned = () => {
-      conversation.output.write(encodeErrorResponse(errorFields(error)))
-    }
+    request.onPoisoned = () => encodeErrorResponse(errorFields(error))
     hold.unnamed = null
     hold.send([encodeParse('', poison), flushFrame], [{ act: 'swallow', reply: 'parse', label: poison }])
   }

@@ -29,6 +29,11 @@ export class ClientOutput {
     return this.#socket.write(bytes)
   }
 
+  /** Ends the connection though what was written has not been read. */
+  cutOff(): void {
+    this.#socket.destroy()
+  }
+
   /** What was written ends within a message that nobody can complete: anything after it would be taken for its rest. */
   silence(): void {
     this.#silent = true

@@ -2,6 +2,7 @@
 // (generations, told, holds, settling, departure) keeps its own state to itself; what two of them need stands here.
 import type { Bus } from '../../bus/bus.js'
 import type { ResultCache } from '../../cache/result-cache.js'
+import { clustersOf } from '../../config/clusters-of.js'
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
 import type { PolicyOverride } from '../../consistency/policy.js'
 import type { Observer } from '../../observe/events.js'
@@ -9,6 +10,7 @@ import type { Traffic } from '../../observe/traffic.js'
 import { encodeErrorResponse, type ErrorFields } from '../../protocol/error-fields.js'
 import type { ClientLogin, Runtime } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
+import { sessionMode } from '../../session/pin-reasons.js'
 import { Session, type Greeting } from '../../session/session.js'
 import type { TransactionMode } from '../../session/transaction.js'
 import { ClientBus } from './client-bus.js'
@@ -16,6 +18,7 @@ import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
 import type { Core } from './core-contract.js'
 import { errorFields } from './error-reply.js'
+import type { LaneParts } from './lane-seat.js'
 import { databaseOf, type Login } from './login.js'
 import type { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
@@ -36,6 +39,8 @@ export interface ConversationParts {
   readonly notifications: Bus
   /** Of all clients of this user in this database. */
   readonly traffic: Traffic
+  /** null: every request has a server connection of its own. */
+  readonly lanes: LaneParts | null
   readonly now: () => number
 }
 
@@ -48,6 +53,7 @@ export class ClientState {
   readonly proved: ProvedStatements
   readonly cache: ResultCache<Reply>
   readonly observer: Observer
+  readonly lanes: LaneParts | null
   readonly now: () => number
   readonly floors: SessionFloors = createFloors()
   readonly traffic: Traffic
@@ -66,15 +72,14 @@ export class ClientState {
   /** Set once: the client is told and closed when the request at hand returns. */
   ending: ErrorFields | null = null
   readonly notifications: Bus
+  /** Clusters on whose primary this client keeps its server connection from the first statement to its end, with the reason. */
+  readonly kept: ReadonlyMap<string, string>
   /** As the client was told it; 0: not yet. */
   pid = 0
   /** What it listens to; null: it has never sent LISTEN. */
   bus: ClientBus | null = null
   /** Called when `ending` was set while no request runs. */
   onEnding: (() => void) | null = null
-
-  /** A server is being asked what this client has left on it: nothing new is begun before it has said. */
-  inspecting: Promise<void> | null = null
 
   /** A server is being asked what this client has left on it: nothing new is begun before it has said. */
   inspecting: Promise<void> | null = null
@@ -90,11 +95,15 @@ export class ClientState {
     this.notifications = parts.notifications
     this.observer = parts.observer
     this.traffic = parts.traffic
+    this.lanes = parts.lanes
     this.now = parts.now
     const { config } = parts.runtime.current()
     const database = databaseOf(config, login.database)
     const pooling = config.auth.users.get(login.user)?.poolMode ?? database?.poolMode ?? 'transaction'
     this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting, pooling, bus: true })
+    const kept = pooling === 'session' && database !== undefined ? clustersOf(database) : []
+    this.kept = new Map(kept.map((cluster) => [cluster, sessionMode]))
+    this.session.pins = this.kept
   }
 
   /** LISTEN or UNLISTEN is about to be sent. */

@@ -190,6 +190,7 @@ export class Conversation implements HoldOwner {
       statements.length === 1
         ? this.core.plan(this.#planInput(statements[0], view))
         : this.core.planBatch(statements.map((each) => this.#planInput(each, view)))
+    if (plan.kind === 'one' && plan.asks !== null) for (const each of statements) this.#holds.mentions(each)
     if (plan.kind === 'one' && this.generation.commitsWatched(plan.cluster)) this.#watchCommit(plan.cluster, statements)
     return plan
   }

@@ -37,6 +37,7 @@ export class Departure {
   /** The client is gone. */
   leave(): void {
     this.#presence.end()
+    this.#state.bus?.leave()
     for (const hold of this.#holds.all()) this.#abandon(hold)
   }
 
@@ -100,7 +101,7 @@ export class Departure {
     this.#finishing = null
     this.#holds.endWrite(hold, this.#state.now())
     hold.detach()
-    if (end.kind === 'ready' && end.status === 'I') hold.lease.release(leftBusy)
+    if (end.kind === 'ready' && end.status === 'I') this.#holds.giveBack(hold, leftBusy)
     else hold.lease.destroy(leftBusy)
   }
 }

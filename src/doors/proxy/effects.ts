@@ -9,7 +9,8 @@ import type { Hold } from './hold.js'
 import type { Running } from './request.js'
 
 /** A CommandComplete with `tag` came for `running`. */
-export function completed(state: ClientState, hold: Hold, tag: string, { statement, parameter }: Running): void {
+export function completed(state: ClientState, hold: Hold, tag: string, { statement, parameter, hints }: Running): void {
+  if (state.bus !== null) state.bus.completed(statement, tag, hints)
   if (!touchesSession(statement)) return
   const { session } = state
   hold.settings = effectOf(hold.settings, statement, tag, parameter)

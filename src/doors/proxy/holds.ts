@@ -12,6 +12,7 @@ import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
 import { afterReady, modeOf, type Deferred } from '../../session/transaction.js'
 import type { ClientState } from './client-state.js'
+import type { Planned } from './core-contract.js'
 import type { Generations } from './generations.js'
 import { Hold, type HoldOwner } from './hold.js'
 import { Inspector } from './inspector.js'
@@ -55,6 +56,11 @@ export class Holds {
     })
   }
 
+  /** See Inspector.mentions. */
+  mentions(planned: Planned): void {
+    this.#inspector.mentions(planned)
+  }
+
   get size(): number {
     return this.#held.size
   }
@@ -84,7 +90,7 @@ export class Holds {
     const kept = this.#held.get(plan.cluster)
     this.requireAllowed(plan, kept ?? null)
     const hold = kept ?? this.#acquireAtOnce(plan, request)
-    if (hold === null || hold.inspecting !== null || plan.asksListening || !this.#isPrepared(hold))
+    if (hold?.inspecting !== null || plan.asksListening || !this.#isPrepared(hold))
       return this.#takeLater(plan, request, kept === undefined ? hold : null)
     request.attempts += 1
     request.before ??= this.#state.session.settings
@@ -244,7 +250,7 @@ export class Holds {
     if (replayChanges(wanted, hold.settings.values).length > 0) return false
     if (deferred !== null) {
       if (!deferred.waiting.every(({ plain }) => plain)) return false
-      this.#begin(hold, deferred.waiting, settings)
+      void this.#begin(hold, deferred.waiting, settings)
     }
     this.#told.comesTo(hold)
     return true

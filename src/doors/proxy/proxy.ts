@@ -9,29 +9,37 @@ import { PointsmanError } from '../../errors/error.js'
 import type { Observer } from '../../observe/events.js'
 import { encodeBackendKeyData, encodeParameterStatus, encodeReadyForQuery } from '../../protocol/backend-messages.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
+import { secretBytesOf } from '../../protocol/startup.js'
 import type { Runtime } from '../../runtime/contract.js'
+import type { ProcessControl } from '../../runtime/control.js'
 import { createLoneFleet, type Fleet } from '../../runtime/fleet.js'
 import type { ServerConnection } from '../../server/contract.js'
+import type { Signal } from '../../session/client-pids.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
 import { createBus } from './bus.js'
 import { Client } from './client.js'
 import { ConsoleClient } from './console.js'
+import { Desk } from './console/desk.js'
 import { consoleDatabase } from './console-rights.js'
 import { Conversation } from './conversation.js'
 import type { Core } from './core-contract.js'
-import { createBackendKey, sameSecret } from './backend-keys.js'
+import { createBackendKey, sameSecret, workerOfKey, type BackendKey } from './backend-keys.js'
 import { Listeners, type ListenerAddress } from './listeners.js'
 import { bringToken } from './tokens.js'
 import { loadCore } from './core.js'
+import type { LaneParts } from './lane-seat.js'
+import { Lanes, type LanesReport } from '../../pool/lanes.js'
+import { ShapeBook } from '../../pool/shape-book.js'
 import { bytesOf } from './client-report.js'
 import { TrafficBook } from './traffic-book.js'
 import { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
+import { Replications } from './replications.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Greetings } from './greetings.js'
 import { ClientTlsContexts } from './client-tls.js'
 import { LoginFailures } from './login-failures.js'
-import { LoginAttempt, LoginDropped, type CancelCall, type Login } from './login.js'
+import { databaseOf, LoginAttempt, LoginDropped, type CancelCall, type Login } from './login.js'
 import { Secrets } from './secrets.js'
 
 export interface ProxyParts {
@@ -43,6 +51,8 @@ export interface ProxyParts {
   readonly version?: string
   /** The processes that serve this configuration. Default: this one alone. */
   readonly fleet?: Fleet
+  /** What the console may ask of the processes as a whole. */
+  readonly control?: ProcessControl | null
   /** false: it listens nowhere, and gets its clients by accept(). Default: true. */
   readonly listen?: boolean
   /** A cancel whose PID is of another process: resolves when it has been passed on. */
@@ -69,6 +79,8 @@ export interface Proxy {
   clients(): readonly ClientSnapshot[]
   /** Hits and size of the shape cache. */
   shapes(): UnderstandingStats
+  /** The shared server connections, and what they have done since the start. */
+  lanes(): LanesReport
   /** No new clients; idle ones are told 57P01, busy ones after their transaction; past `graceMs` all are cut off. */
   close(options: { readonly graceMs: number }): Promise<void>
   /** Another process takes the new clients: serves those that it has for `drainMs`, then sends each away once nothing of its is open. Resolves when all have left. */
@@ -95,6 +107,23 @@ interface Entry {
   readonly done: Promise<void>
 }
 
+/** A signal from one client to another, which another process may have. */
+interface Order extends Signal {
+  /** Who sends it, as the server would see it. */
+  readonly role: string | null
+  readonly superuser: boolean
+}
+
+const signalTopic = 'signal'
+
+function notAllowed(kind: Signal['kind']): PointsmanError {
+  const what = kind === 'cancel' ? 'permission denied to cancel query' : 'permission denied to terminate process'
+  return new PointsmanError('insufficient_privilege', {
+    values: { what },
+    detail: 'Only the same role or a superuser may do this to a client of Pointsman.',
+  })
+}
+
 /** Sockets that have not logged in yet are few, or somebody is playing games. */
 const maxLoggingIn = 1000
 /** Between two looks at how old the clients are. */
@@ -107,8 +136,10 @@ class RunningProxy implements Proxy {
   readonly #greetings = new Greetings()
   readonly #proved = new ProvedStatements()
   readonly #cache = new ResultCache<Reply>()
+  readonly #lanes: LaneParts
   readonly #traffic: TrafficBook
   readonly #bus: Bus
+  readonly #replications: Replications
   #listeners: Listeners | null = null
   readonly #clients = new Map<number, Entry>()
   readonly #consoles = new Map<ConsoleClient, Promise<string>>()
@@ -117,6 +148,7 @@ class RunningProxy implements Proxy {
   readonly #secrets: Secrets
   readonly #failures: LoginFailures
   readonly #fleet: Fleet
+  readonly #desk: Desk
   #loggingIn = 0
   #admitted = 0
   #closing: Promise<void> | null = null
@@ -129,14 +161,66 @@ class RunningProxy implements Proxy {
     this.#parts = parts
     this.#core = core
     this.#fleet = parts.fleet ?? createLoneFleet()
+    this.#fleet.answer(signalTopic, (body) => this.#obey(body as unknown as Order))
     this.#now = parts.now ?? ((): number => performance.now())
+    this.#lanes = { lanes: new Lanes(this.#config.lanes, { now: this.#now }), book: new ShapeBook() }
+    parts.runtime.countShared((node) => this.#lanes.lanes.inFlight(node))
+    parts.observer.on('config.reloaded', () => this.#lanes.lanes.configure(this.#config.lanes))
     this.#secrets = new Secrets(parts.observer, this.#now)
     this.#failures = new LoginFailures(this.#now)
     this.#traffic = new TrafficBook(this.#now)
+    this.#desk = this.#openDesk()
     this.#aging = setInterval(() => this.#endOld(), agingMs).unref()
+    this.#replications = new Replications({ ...parts, now: this.#now, key: (login) => this.#keyFor(login) })
     this.#bus = createBus(parts, this.#now, () => {
       for (const { conversation } of this.#clients.values()) conversation.tellOwners()
     })
+  }
+
+  #openDesk(): Desk {
+    const { runtime, observer, version = 'unknown', control = null } = this.#parts
+    const clients = this.#clients
+    return new Desk({
+      runtime,
+      observer,
+      version,
+      control,
+      core: this.#core,
+      greetings: this.#greetings,
+      traffic: this.#traffic,
+      fleet: this.#fleet,
+      clients: () => clients.values(),
+      counts: () => ({ clients: clients.size, loggingIn: this.#loggingIn, consoles: this.#consoles.size }),
+      kill: (test) => this.#kill(test),
+      now: this.#now,
+    })
+  }
+
+  /** As pg_cancel_backend() and pg_terminate_backend() of the PID that a client was given. False: nobody has it. Throws 42501. */
+  #signal(signal: Signal, by: Conversation): boolean {
+    const superuser = by.told.get('is_superuser') === 'on'
+    const order: Order = { ...signal, role: by.session.role, superuser }
+    const worker = workerOfKey(signal.pid)
+    if (worker === this.#fleet.worker) return this.#obey(order)
+    if (worker > this.#fleet.workers) return false
+    // Whether it was there is known to its own process only.
+    void this.#fleet.ask(signalTopic, { ...order }).catch(() => undefined)
+    return true
+  }
+
+  #obey({ kind, pid, role, superuser }: Order): boolean {
+    const entry = this.#clients.get(pid)
+    if (entry === undefined) return false
+    if (!superuser && role !== entry.login.user) throw notAllowed(kind)
+    if (kind === 'cancel') entry.client.cancel()
+    else entry.client.kill(new PointsmanError('client_killed'))
+    return true
+  }
+
+  #kill(test: (client: { readonly pid: number; readonly database: string }) => boolean): number {
+    const killed = [...this.#clients.values()].filter(({ pid, login: { database } }) => test({ pid, database }))
+    for (const { client } of killed) client.kill(new PointsmanError('client_killed'))
+    return killed.length
   }
 
   get addresses(): readonly ListenerAddress[] {
@@ -161,6 +245,14 @@ class RunningProxy implements Proxy {
       age: (this.#now() - since) / 1000,
       state: conversation.busy ? 'active' : conversation.settled ? 'idle' : 'transaction',
     }))
+  }
+
+  lanes(): LanesReport {
+    const { lanes, book } = this.#lanes
+    const now = this.#now()
+    let barred = 0
+    for (const record of book.all()) if (record.barred !== null && now < record.barredUntil) barred += 1
+    return { lanes: lanes.snapshot(), counts: { ...lanes.counts }, barred }
   }
 
   shapes(): UnderstandingStats {
@@ -202,6 +294,7 @@ class RunningProxy implements Proxy {
     this.#leaving = why
     for (const { client } of this.#clients.values()) client.drain(why)
     for (const client of this.#consoles.keys()) client.drain()
+    this.#replications.close(why.message)
   }
 
   #forget({ pid, login, conversation: { traffic } }: Entry): void {
@@ -250,7 +343,8 @@ class RunningProxy implements Proxy {
     const address = socket.remoteAddress === undefined ? 'unix' : `${socket.remoteAddress}:${String(socket.remotePort)}`
     const login = await this.#login(socket, local, address)
     if (login === null) return
-    await (login.database === consoleDatabase ? this.#console(login, address) : this.#serve(login, address))
+    if (login.database === consoleDatabase) await this.#console(login, address)
+    else await (login.replication === null ? this.#serve(login, address) : this.#replicate(login, address))
   }
 
   /** null: nobody to serve; the socket is being closed. */
@@ -325,11 +419,26 @@ class RunningProxy implements Proxy {
     }
   }
 
+  /** One that passes through to a server of its own. */
+  async #replicate(login: Login, address: string): Promise<void> {
+    await this.#replications.serve(login, address)
+    this.#admitted -= 1
+    login.keys?.release()
+    this.#left()
+    endSocket(login.socket)
+  }
+
+  #keyFor({ minor }: Login): BackendKey {
+    const isTaken = (pid: number): boolean => this.#clients.has(pid) || this.#replications.has(pid) || this.#consoleOf(pid) !== null
+    return createBackendKey(this.#fleet.worker, isTaken, secretBytesOf(minor))
+  }
+
   /** An operator: nothing of this one ever reaches a server. */
   async #console(login: Login, address: string): Promise<void> {
-    const { runtime, observer, version = 'unknown' } = this.#parts
+    const { observer, version = 'unknown' } = this.#parts
     const { user, database } = login
-    const client = new ConsoleClient({ login, runtime, observer, version, fleet: this.#fleet, now: this.#now })
+    const key = this.#keyFor(login)
+    const client = new ConsoleClient({ login, address, desk: this.#desk, key, observer, version })
     const since = this.#now()
     observer.emit('client.opened', { database, user, address })
     if (this.#closing !== null) client.drain()
@@ -346,13 +455,23 @@ class RunningProxy implements Proxy {
 
   async #converse(login: Login): Promise<Conversation> {
     const { runtime, observer } = this.#parts
-    const generation = runtime.current()
     const { user, database, password, keys, settings } = login
     const gone = new AbortController()
     login.input.onGone = (): void => gone.abort(new PointsmanError('canceled'))
+    await this.#passGate(database, gone.signal)
+    const generation = runtime.current()
     generation.enter()
     try {
-      const greeting = await this.#greetings.get({ generation, database, user, password, keys, settings, signal: gone.signal, now: this.#now() })
+      const greeting = await this.#greetings.get({
+        generation,
+        database,
+        user,
+        password,
+        keys,
+        settings,
+        signal: gone.signal,
+        now: this.#now(),
+      })
       const conversation = new Conversation({
         login,
         password,
@@ -362,6 +481,7 @@ class RunningProxy implements Proxy {
         core: this.#core,
         proved: this.#proved,
         cache: this.#cache,
+        lanes: this.#lanes,
         notifications: this.#bus,
         traffic: this.#traffic.of(database, user),
         now: this.#now,
@@ -373,12 +493,20 @@ class RunningProxy implements Proxy {
     }
   }
 
+  /** Nothing is asked of the servers of a database that is paused, and nobody comes to one that is disabled. */
+  async #passGate(database: string, signal: AbortSignal): Promise<void> {
+    const { gate } = this.#parts.runtime
+    gate.requireEnabled(database)
+    if (!gate.open) await gate.pass(databaseOf(this.#config, database)?.default ?? '', database, signal)
+  }
+
   #enter(login: Login, conversation: Conversation, address: string): Entry {
     const { user, database } = login
-    const { pid, secret } = createBackendKey(this.#fleet.worker, (taken) => this.#clients.has(taken))
+    const { pid, secret } = this.#keyFor(login)
     const client = new Client(conversation)
     const since = this.#now()
     conversation.pid = pid
+    conversation.onSignal = (signal) => this.#signal(signal, conversation)
     this.#greet(login, conversation, pid, secret)
     this.#parts.observer.emit('client.opened', { database, user, address })
     const done = client.run().then((reason) => {
@@ -398,10 +526,17 @@ class RunningProxy implements Proxy {
 
   cancel({ pid, secret }: CancelCall): boolean {
     const entry = this.#clients.get(pid)
+    const { client, secret: own } = entry ?? this.#consoleOf(pid) ?? { client: null, secret: null }
     // Who does not know the secret is told nothing, as a server would.
-    if (entry === undefined || !sameSecret(secret, entry.secret)) return false
-    entry.client.cancel()
+    if (client === null) return this.#replications.cancel({ pid, secret })
+    if (!sameSecret(secret, own)) return false
+    client.cancel()
     return true
+  }
+
+  #consoleOf(pid: number): { readonly client: ConsoleClient; readonly secret: Uint8Array } | null {
+    for (const client of this.#consoles.keys()) if (client.key.pid === pid) return { client, secret: client.key.secret }
+    return null
   }
 
   #log(level: 'warn' | 'error', message: string, fields: Readonly<Record<string, unknown>>): void {

@@ -5,8 +5,9 @@ import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { endedByServer, lossError } from '../../execute/loss-error.js'
 import { readEnd } from '../../execute/read-end.js'
 import { writeBegins } from '../../execute/write-marks.js'
-import type { PointsmanError } from '../../errors/error.js'
+import { PointsmanError } from '../../errors/error.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
+import { measure } from '../../pool/shape-book.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ExpectReply, Loss, TransactionStatus } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
@@ -54,10 +55,16 @@ export class Settling {
     }
     request.rerun = null
     request.hold = hold
+    if (plan.lane && state.lanes !== null) {
+      request.sentAt = state.now()
+      hold.bytesGiven = 0
+    }
     if (transaction.kind !== 'open') hold.begunAt = request.startedAt
     const alone = transaction.kind === 'idle' && hold.pins.size === 0
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
+    if (plan.listens) state.listens()
+    if (plan.notifies) hold.notifies = true
     if (plan.pins !== null) this.#holds.pin(hold, plan.pins)
     if (plan.asks !== null && hold.asks !== 'pins') hold.asks = plan.asks
     if (plan.writes) writeBegins(hold, plan, state.cache, state.floors)
@@ -82,6 +89,7 @@ export class Settling {
     }
     this.#settleFloors(hold, plan, request, end.status)
     const again = request.rerun !== null && end.withheld
+    if (plan.lane && end.error === null) this.#learn(hold, plan, request)
     if (end.error !== null && !again) request.outcome = end.error.code === '57014' ? 'canceled' : 'error'
     if (plan.unpins !== null && end.error === null) this.#holds.unpin(hold, plan.unpins)
     if (plan.changesCatalog && end.error === null) hold.definedSomething = true
@@ -91,8 +99,25 @@ export class Settling {
       this.#generations.current.catalogChanged(hold.cluster)
     }
     this.#holds.atReady(hold, end.status, end.error !== null)
+    if (end.status !== 'I' && this.#state.session.pooling === 'statement') this.#refuseTransaction(hold)
     if (again && request.rerun !== 'prepare') avoid(request, hold)
+    if (!again) this.#state.bus?.settled(end.status === 'I', end.error !== null, request.readyHeld)
     return again
+  }
+
+  /** How long it took, and how much it answered: what lanes may take is learned on connections of its own. */
+  #learn({ bytesGiven }: Hold, { cluster }: OnePlan, { shape, sentAt }: Request): void {
+    const { lanes, now } = this.#state
+    if (lanes === null || shape === null) return
+    measure(lanes.book.of(cluster, shape), now() - sentAt, bytesGiven)
+  }
+
+  /** A transaction that its text did not tell. It ends with its client, as it does with PgBouncer. */
+  #refuseTransaction(hold: Hold): void {
+    this.#state.endWith(
+      new PointsmanError('feature_not_supported', { values: { what: 'transaction blocks not allowed in statement pooling mode' } }),
+    )
+    this.#holds.drop(hold, 'a transaction in statement pooling mode')
   }
 
   #settleFloors(hold: Hold, plan: OnePlan, request: Request, status: TransactionStatus): void {
@@ -143,23 +168,20 @@ export class Settling {
 
   // ---- errors of the server
 
-  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply): 'forward' | 'withhold' {
+  failed(hold: Hold, fields: ErrorFields, expect: ExpectReply, frame: Uint8Array): 'forward' | 'withhold' | Uint8Array {
     // The connection is about to close; what the client is told is decided then.
     if (fields.severity === 'FATAL' || fields.severity === 'PANIC') return 'withhold'
     const { request } = this.#state
-    if (expect.label === poison) {
-      request?.onPoisoned?.()
-      return 'withhold'
-    }
+    if (expect.label === poison) return request?.onPoisoned?.() ?? 'withhold'
     if (request === null) return 'forward'
     if (request.complete && !hold.forwarded && this.#sendAgain(hold, fields, expect, request)) return 'withhold'
     request.onFailed?.(expect.label)
-    return 'forward'
+    return request.renamed?.(frame, expect.label, hold) ?? 'forward'
   }
 
   #sendAgain(hold: Hold, fields: ErrorFields, expect: ExpectReply, request: Request): boolean {
     const { session, observer } = this.#state
-    const rerun = rerunFor(fields.code, hold.route.role) ?? prepareAgain(fields, expect)
+    const rerun = rerunFor(fields.code, hold.route.role) ?? prepareAgain(fields, expect, request)
     if (rerun === 'prepare' && fields.code !== '26000' && request.onStalePlan?.() === false) return false
     const allowed = rerun === 'prepare' ? session.transaction.kind === 'idle' && request.attempts < maxAttempts : request.repeatable
     if (rerun === null || !allowed) return false
@@ -196,8 +218,9 @@ function lostError(hold: Hold, { error }: Loss, unknown = false): PointsmanError
 }
 
 /** The plan of a statement that we prepared for somebody, somewhere, earlier: the client never saw that. */
-function prepareAgain(fields: ErrorFields, expect: ExpectReply): 'prepare' | null {
-  const prepared = expect.reply === 'bind' || expect.reply === 'execute' || expect.reply === 'describe-statement'
+function prepareAgain(fields: ErrorFields, expect: ExpectReply, request: Request): 'prepare' | null {
+  const { reply } = expect
+  const prepared = reply === 'bind' || reply === 'execute' || reply === 'describe-statement' || (reply === 'query' && request.executes)
   if (prepared && (fields.code === '26000' || (fields.code === '0A000' && fields.message.includes('cached plan')))) return 'prepare'
   return null
 }
