@@ -38,13 +38,29 @@ export class PreparedStatements implements PreparedNames {
       close.push(name)
       this.#names.delete(oldest)
     }
-    const name = `pointsman_${String(this.#next++)}`
+    const name = this.reserve()
     this.#names.set(key, name)
     return { name, close }
   }
 
+  reserve(): string {
+    return `pointsman_${String(this.#next++)}`
+  }
+
+  adopt(key: string, name: string): void {
+    if (this.#names.has(key) || this.#names.size >= this.#limit) this.#orphans.push(name)
+    else this.#names.set(key, name)
+  }
+
   forget(key: string): void {
     this.#names.delete(key)
+  }
+
+  discard(key: string): void {
+    const name = this.#names.get(key)
+    if (name === undefined) return
+    this.#names.delete(key)
+    this.#orphans.push(name)
   }
 
   clear(): void {

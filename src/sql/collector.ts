@@ -66,7 +66,7 @@ export class Collector {
   }
 
   /** The facts, frozen, but for what only the kind of statement tells. */
-  facts(): Omit<Statement, 'detail' | 'node' | 'ownTransaction' | 'hiddenSettings'> {
+  facts(): Omit<Statement, 'detail' | 'executes' | 'node' | 'ownTransaction' | 'hiddenSettings'> {
     return {
       writes: this.writes,
       locks: this.locks,

@@ -1,9 +1,10 @@
 // sql/facts.ts — one statement's parse tree → Statement. One function per kind of statement; a tag that none of them
 // knows throws, and then the whole text is not understood: never silently a read.
-import { operand } from './operands.js'
+import { castType, operand } from './operands.js'
 import type { LiteralIndex } from './literal-index.js'
+import { ownCall } from './own-call.js'
 import { selectSettings, setChange, settingRead } from './settings.js'
-import type { AssignFacts, Detail, InsertFacts, Name, Operand, Statement } from './statement.js'
+import type { AssignFacts, Detail, Execution, InsertFacts, Name, Operand, Statement } from './statement.js'
 import { setTransaction, transactionFacts } from './transactions.js'
 import { type Fields, type Node, as, fields, integer, list, rangeName, stringNode, strings, text, unwrap } from './tree.js'
 import { type Utility, isHeld, listedRelations, namedTemporary, utilities } from './utility.js'
@@ -17,6 +18,7 @@ interface Told {
   readonly writes?: boolean
   /** set_config() calls are all in `detail.settings`. */
   readonly followed?: boolean
+  readonly executes?: Execution
 }
 
 type Teller = (fields: Fields, walk: Walk) => Told
@@ -36,6 +38,7 @@ function statement(tag: string, told: Told, walk: Walk): Statement {
   return Object.freeze({
     ...facts,
     detail: Object.freeze(told.detail),
+    executes: told.executes ?? null,
     node: tag,
     writes: told.writes ?? facts.writes,
     hiddenSettings: walk.facts.settingCalls > 0 && told.followed !== true,
@@ -61,7 +64,8 @@ const wholes: Readonly<Record<string, ((node: Node, literals: LiteralIndex) => S
   },
   PrepareStmt(node, literals) {
     const inner = innerFacts(node.fields['query'], literals)
-    const detail: Detail = Object.freeze({ kind: 'prepare', name: text(node.fields['name']) ?? '', inner })
+    const types = list(node.fields['argtypes']).map((type) => castType({ typeName: as('TypeName', type) }))
+    const detail: Detail = Object.freeze({ kind: 'prepare', name: text(node.fields['name']) ?? '', types: Object.freeze(types), inner })
     return Object.freeze({ ...inner, detail, node: node.tag, hiddenSettings: false, ownTransaction: false })
   },
   DeclareCursorStmt(node, literals) {
@@ -101,7 +105,9 @@ const tellers: Readonly<Record<string, Teller | undefined>> = {
     walk.select(select, null)
     const settings = selectSettings(select, walk.facts.settingCalls, walk.literals)
     const reads = settingRead(select, walk.literals)
-    return { detail: { kind: 'select', into: into(select), settings, reads }, followed: settings !== null }
+    const own = ownCall(select, walk.literals)
+    const detail: Detail = { kind: 'select', into: into(select), settings, reads, ...(own === null ? {} : { own }) }
+    return { detail, followed: settings !== null }
   },
   InsertStmt(insert, walk) {
     walk.insert(insert, null)
@@ -135,7 +141,7 @@ const tellers: Readonly<Record<string, Teller | undefined>> = {
   // What it runs is known to the session, not to the text.
   ExecuteStmt(execute, walk) {
     walk.any(execute['params'], null)
-    return { detail: { kind: 'execute', name: text(execute['name']) ?? '' }, writes: true }
+    return { detail: { kind: 'execute', name: text(execute['name']) ?? '' }, writes: true, executes: execution(execute, walk.literals) }
   },
   DeallocateStmt: (statement) => ({ detail: { kind: 'deallocate', name: text(statement['name']) } }),
   DiscardStmt(discard) {
@@ -188,6 +194,11 @@ function tellCopy(copy: Fields, walk: Walk): Told {
   return { detail, writes: walk.facts.writes || direction === 'from' || end !== 'client' }
 }
 
+function execution(execute: Fields, literals: LiteralIndex): Execution {
+  const args = list(execute['params']).map((value) => operand(value, literals))
+  return Object.freeze({ name: text(execute['name']) ?? '', args: Object.freeze(args) })
+}
+
 function tellUtility(node: Node, utility: Utility, walk: Walk): Told {
   const what = typeof utility.what === 'string' ? utility.what : utility.what(node.fields)
   const ownTransaction = utility.ownTransaction?.(node.fields) ?? false
@@ -197,7 +208,9 @@ function tellUtility(node: Node, utility: Utility, walk: Walk): Told {
     walk.facts.relation({ schema: parts.at(-2) ?? null, name: parts.at(-1) ?? '' }, access)
   if (utility.kind === 'utility') return { detail: { kind: 'utility', what, ownTransaction }, writes: true, ownTransaction }
   const temporary = utility.creates === true && (walk.facts.temporary || namedTemporary(node.fields))
-  return { detail: { kind: 'ddl', what, temporary, ownTransaction }, writes: true, ownTransaction }
+  const execute = as('ExecuteStmt', node.fields['query'])
+  const executes = execute === null ? {} : { executes: execution(execute, walk.literals) }
+  return { detail: { kind: 'ddl', what, temporary, ownTransaction }, writes: true, ownTransaction, ...executes }
 }
 
 // ---- details of DML

@@ -22,6 +22,14 @@ export interface Normalised {
   readonly problem: string | null
 }
 
+/** A key word or a name, as half-open offsets into the text. */
+export interface WordSpan {
+  readonly start: number
+  readonly end: number
+  /** Of the parentheses around it. */
+  readonly depth: number
+}
+
 /** Parentheses deeper than this are not understood: the parser's own stack is not endless. */
 const maxDepth = 250
 
@@ -107,6 +115,8 @@ let semicolons: number[] | null = null
 let hints: string[] | null = null
 let problem: string | null = null
 let kept: boolean[] | null = null
+/** Receives every name and key word of the text; null: nobody asked. */
+let spans: WordSpan[] | null = null
 
 /**
  * Normalises one text. `whole`, where given, receives for each literal whether it stayed whole in the key; facts may
@@ -126,6 +136,18 @@ export function normalise(sql: string, whole: boolean[] | null = null): Normalis
   text = ''
   if (out.length > 1 << 20) out = Buffer.allocUnsafe(1 << 16)
   return done
+}
+
+/** All key words and names of a text, in order. */
+export function wordSpans(sql: string): readonly WordSpan[] {
+  const found: WordSpan[] = []
+  spans = found
+  try {
+    normalise(sql)
+  } finally {
+    spans = null
+  }
+  return found
 }
 
 function start(sql: string, whole: boolean[] | null): void {
@@ -253,6 +275,7 @@ function scanWord(first: number): void {
   const begin = size
   const hash = copyFolded()
   const code = word.wordCode(out, begin, size, hash)
+  spans?.push({ start: from, end: pos, depth })
   // Behind a dot every word is a name: `t.true`, `t.limit`.
   if (last === word.DOT) wordSeen(code === word.NAMING ? code : word.PLAIN)
   else if (code === word.TRUTH) truth(from, begin)
@@ -347,6 +370,7 @@ function scanQuotedName(from: number): void {
   copy(from, end + 1)
   const inner = size - (end - from)
   pos = end + 1
+  spans?.push({ start: from, end: plain ? pos : unicodeEscapeEnd(pos), depth })
   // An escaped name could be any function's, so nothing is taken out from here on.
   if (!plain) return unicodeName()
   const code = word.wordCode(out, inner, size - 1, hashOf(inner, size - 1))

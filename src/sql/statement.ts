@@ -2,6 +2,8 @@
 // A Statement is frozen, belongs to a Shape and is shared by every text of that shape: literals appear as indexes into
 // the literals of the text at hand (Understood.literals), parameters by their number.
 
+import type { ShapeUses } from './shape-uses.js'
+
 /** A possibly qualified name, folded as PostgreSQL folds it (unquoted → lower case). */
 export interface Name {
   readonly schema: string | null
@@ -107,6 +109,11 @@ export interface SettingChange {
 }
 export type SettingValue = { readonly kind: 'text'; readonly text: string } | { readonly kind: 'param'; readonly number: number }
 
+/** `pg_backend_pid()`, or a signal to the process of that number; `column` is what the answer's column is called. */
+export type OwnCall =
+  | { readonly kind: 'pid'; readonly column: string }
+  | { readonly kind: 'cancel' | 'terminate'; readonly column: string; readonly pid: Operand }
+
 /** What only some kinds of statement have. `kind` of the Statement is the discriminant. */
 export type Detail =
   /**
@@ -118,6 +125,8 @@ export type Detail =
       readonly into: { readonly name: Name; readonly temporary: boolean } | null
       readonly settings: readonly SettingChange[] | null
       readonly reads: { readonly name: string; readonly column: string } | null
+      /** It is one call about a process number, and nothing else. */
+      readonly own?: OwnCall
     }
   | { readonly kind: 'insert'; readonly insert: InsertFacts }
   | { readonly kind: 'update'; readonly assigns: AssignFacts }
@@ -135,7 +144,8 @@ export type Detail =
   | { readonly kind: 'transaction'; readonly transaction: TransactionFacts }
   | { readonly kind: 'set'; readonly change: SettingChange }
   | { readonly kind: 'show'; readonly name: string }
-  | { readonly kind: 'prepare'; readonly name: string; readonly inner: Statement }
+  /** `types`: the declared ones as `int8`, `schema.type`, `int4[]`; null for one that is written in another way. */
+  | { readonly kind: 'prepare'; readonly name: string; readonly types: readonly (string | null)[]; readonly inner: Statement }
   | { readonly kind: 'execute'; readonly name: string }
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'discard'; readonly what: 'all' | 'plans' | 'sequences' | 'temp' }
@@ -154,8 +164,16 @@ export type Detail =
   /** VACUUM, ANALYZE, CLUSTER, REINDEX, CHECKPOINT, ALTER SYSTEM, … */
   | { readonly kind: 'utility'; readonly what: string; readonly ownTransaction: boolean }
 
+/** EXECUTE, alone or in EXPLAIN or CREATE TABLE AS: the prepared statement that it names, and what it is given. */
+export interface Execution {
+  readonly name: string
+  readonly args: readonly Operand[]
+}
+
 export interface Statement {
   readonly detail: Detail
+  /** null: it runs no statement that was prepared with a name. */
+  readonly executes: Execution | null
   /** Node tag of the parse tree, for messages: `SelectStmt`. */
   readonly node: string
   /** The grammar alone says that it changes something: DML anywhere (CTEs too), DDL, locking clauses, SELECT INTO, NOTIFY, … */
@@ -198,6 +216,8 @@ export interface StatementRange {
 
 /** One statement or several, as text; shared by all texts that differ in literals, comments and white space only. */
 export interface Shape {
+  /** How often it was run, and how long that took: counted in place. */
+  readonly uses: ShapeUses
   /** The text with literals replaced by their class and comments removed: the cache key. */
   readonly key: string
   /** Unique within the process, small: for metrics-free logs and SHOW SHAPES. */
@@ -206,6 +226,8 @@ export interface Shape {
   readonly statements: readonly Statement[] | null
   /** Where statement i stands: between which of the text's semicolons (Understood.semicolons). Read it with statementRange(). */
   readonly ranges: readonly StatementRange[]
+  /** One of the statements prepares, executes or deallocates a prepared statement by its name. */
+  readonly names: boolean
   /** Why it is not understood: the parser's message or `longer than max_parse_bytes`. */
   readonly problem: string | null
 }

@@ -7,7 +7,9 @@ import { readHints } from './hints.js'
 import { LiteralIndex, byteOffsets } from './literal-index.js'
 import { type Normalised, normalise } from './normalise.js'
 import { type ParsedStatement, ParserNotReady, parseStatements } from './parser.js'
+import { namesPrepared } from './prepared.js'
 import { shapeBytes } from './shape-bytes.js'
+import { unused } from './shape-uses.js'
 import type { Literal, Shape, StatementRange, Understood } from './statement.js'
 import { TextMemo, textHash } from './text-memo.js'
 
@@ -132,7 +134,8 @@ function parseShape(text: string, key: string): Shape {
   const parsed = key === '' ? [] : parseStatements(text)
   const index = new LiteralIndex(text, literals, whole)
   const statements = Object.freeze(parsed.map(({ node }) => statementFacts(node, index)))
-  return Object.freeze({ key, id: ++lastId, statements, ranges: ranges(text, semicolons, parsed), problem: null })
+  const names = statements.some(namesPrepared)
+  return Object.freeze({ key, id: ++lastId, uses: unused(), statements, ranges: ranges(text, semicolons, parsed), names, problem: null })
 }
 
 function ranges(text: string, semicolons: readonly number[], parsed: readonly ParsedStatement[]): readonly StatementRange[] {
@@ -147,7 +150,7 @@ function ranges(text: string, semicolons: readonly number[], parsed: readonly Pa
 }
 
 function notUnderstood(text: string, problem: string, hints: Understood['hints']): Understood {
-  const shape: Shape = Object.freeze({ key: '', id: ++lastId, statements: null, ranges: Object.freeze([]), problem })
+  const shape: Shape = Object.freeze({ key: '', id: ++lastId, uses: unused(), statements: null, ranges: Object.freeze([]), names: false, problem })
   return Object.freeze({ shape, text, literals: noLiterals, semicolons: noSemicolons, hints })
 }
 

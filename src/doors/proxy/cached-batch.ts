@@ -33,6 +33,8 @@ export function cachedBatch(messages: readonly Message[], now: number): CachedRe
 }
 
 function letterOf(message: Message): string {
+  // What a name stands for is the client's own business.
+  if (message.naming !== null) return '?'
   switch (message.kind) {
     case 'parse':
       return message.duplicate ? '?' : 'P'

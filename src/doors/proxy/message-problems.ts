@@ -1,5 +1,6 @@
 // doors/proxy/message-problems.ts — what PostgreSQL would raise for a message by itself: a name that is taken, or not known.
 import { PointsmanError } from '../../errors/error.js'
+import { duplicateStatement, unknownStatement } from './named.js'
 import type { Message } from './messages.js'
 
 /** What PostgreSQL would raise for a message by itself, and at which of them it stands. */
@@ -11,21 +12,17 @@ export function problemOf(message: Message, at: number): { readonly at: number; 
 export function errorOf(message: Message): PointsmanError | null {
   switch (message.kind) {
     case 'parse':
-      return message.duplicate ? new PointsmanError('duplicate_prepared_statement', { values: { name: message.statement.name } }) : null
+      return message.duplicate ? duplicateStatement(message.statement.name) : null
     case 'bind':
       return message.statement === null ? unknownStatement(message.name) : null
     case 'describe':
       if (message.of === 'portal') return message.portal === null ? unknownPortal(message.name) : null
       return message.statement === null ? unknownStatement(message.name) : null
     case 'execute':
-      return message.portal === null ? unknownPortal(message.name) : null
+      return message.portal === null ? unknownPortal(message.name) : message.problem
     case 'close':
       return null
   }
-}
-
-function unknownStatement(name: string): PointsmanError {
-  return new PointsmanError('undefined_prepared_statement', { values: { name } })
 }
 
 function unknownPortal(name: string): PointsmanError {

@@ -5,7 +5,10 @@ import { Frontend } from '../../protocol/message-types.js'
 import { violation } from '../../protocol/violation.js'
 import type { ParameterSource, ParameterValue } from '../../routing/input.js'
 import type { ClientStatement, Session } from '../../session/session.js'
+import type { PointsmanError } from '../../errors/error.js'
+import { duplicateStatement, namingOf, unknownStatement, type Naming } from './named.js'
 import type { ParameterText } from '../../session/settings.js'
+import { ownParse } from './own-calls.js'
 import type { Understood } from '../../sql/statement.js'
 
 /** A portal that this client has bound: what it runs and with which parameters. */
@@ -15,6 +18,8 @@ export interface Portal {
   readonly text: ParameterText
   /** Of its Bind. */
   readonly bytes: number
+  /** What its statement says of a prepared one by name, as its Bind found it. */
+  readonly naming: Naming | null
 }
 
 interface MessageBase {
@@ -23,20 +28,43 @@ interface MessageBase {
   readonly frame: Uint8Array
 }
 
-/** `statement`, `portal` null: the client names one that does not exist. */
+/**
+ * `statement`, `portal` null: the client names one that does not exist. `naming`: what the statement says of a prepared one by
+ * name (named.ts); null for all others. `problem`: what that raises when it is run.
+ */
 export type Message = MessageBase &
   (
-    | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly duplicate: boolean }
-    | { readonly kind: 'bind'; readonly name: string; readonly portal: Portal | null; readonly statement: ClientStatement | null }
+    | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly duplicate: boolean; readonly naming: Naming | null }
+    | {
+        readonly kind: 'bind'
+        readonly name: string
+        readonly portal: Portal | null
+        readonly statement: ClientStatement | null
+        readonly naming: Naming | null
+      }
     | {
         readonly kind: 'describe'
         readonly of: 'statement' | 'portal'
         readonly name: string
         readonly statement: ClientStatement | null
         readonly portal: Portal | null
+        readonly naming: Naming | null
       }
-    | { readonly kind: 'execute'; readonly name: string; readonly portal: Portal | null; readonly statement: ClientStatement | null }
-    | { readonly kind: 'close'; readonly of: 'statement' | 'portal'; readonly name: string; readonly statement: null }
+    | {
+        readonly kind: 'execute'
+        readonly name: string
+        readonly portal: Portal | null
+        readonly statement: ClientStatement | null
+        readonly naming: Naming | null
+        readonly problem: PointsmanError | null
+      }
+    | {
+        readonly kind: 'close'
+        readonly of: 'statement' | 'portal'
+        readonly name: string
+        readonly statement: null
+        readonly naming: null
+      }
   )
 
 /** Types that a server has told for a statement whose Parse left them open; by statement. */
@@ -75,7 +103,7 @@ export class MessageReader {
       case Frontend.Describe:
         return { message: this.#describe(frame, index), undo: null }
       case Frontend.Execute:
-        return { message: this.#execute(frame, index), undo: null }
+        return this.#execute(frame, index)
       case Frontend.Close:
         return this.#close(frame, index)
       default:
@@ -83,9 +111,13 @@ export class MessageReader {
     }
   }
 
-  #parse(frame: Uint8Array, index: number): { message: Message; undo: () => void } {
+  #parse(sent: Uint8Array, index: number): { message: Message; undo: () => void } {
     const { prepared, decoder } = this.#session
-    const { name, text, types } = decodeParse(frame, decoder)
+    const { name, text: said, types } = decodeParse(sent, decoder)
+    const given = this.#understand(said)
+    const instead = ownParse(this.#session, given, name, types)
+    const frame = instead?.frame ?? sent
+    const text = instead?.own.text ?? said
     const duplicate = name !== '' && prepared.has(name)
     // A copy: what is kept for long must not keep the chunk it came in.
     const kept = Uint8Array.from(frame)
@@ -93,16 +125,19 @@ export class MessageReader {
       name,
       text,
       types,
-      key: `${types.join(',')}\0${text}`,
+      key: `${types.join(',')}\0${decoder === 'utf8' ? '' : this.#session.encodingKey}${text}`,
       frame: kept,
-      understood: this.#understand(text),
+      understood: instead === null ? given : this.#understand(text),
+      named: null,
+      ...(instead === null ? {} : { own: instead.own }),
     }
-    if (duplicate) return { message: { kind: 'parse', index, frame, statement, duplicate }, undo: () => undefined }
+    if (duplicate) return { message: { kind: 'parse', index, frame, statement, duplicate, naming: null }, undo: () => undefined }
+    const naming = namingOf(this.#session, statement.understood)
     prepared.set(name, statement)
     const undo = (): void => {
       if (prepared.get(name) === statement) prepared.delete(name)
     }
-    return { message: { kind: 'parse', index, frame, statement, duplicate }, undo }
+    return { message: { kind: 'parse', index, frame, statement, duplicate, naming }, undo }
   }
 
   #bind(frame: Uint8Array, index: number): { message: Message; undo: () => void } {
@@ -110,7 +145,8 @@ export class MessageReader {
     const head = decodeBindHead(frame, decoder)
     if (head === null) throw violation('Bind is shorter than its fields')
     const statement = prepared.get(head.statement) ?? null
-    const portal = statement === null ? null : makePortal(statement, frame, decoder)
+    const naming = statement === null ? null : namingOf(this.#session, statement.understood)
+    const portal = statement === null ? null : makePortal(statement, naming, frame, decoder)
     const before = this.#portals.get(head.portal)
     if (portal === null) this.#portals.delete(head.portal)
     else this.#portals.set(head.portal, portal)
@@ -118,25 +154,52 @@ export class MessageReader {
       if (before === undefined) this.#portals.delete(head.portal)
       else this.#portals.set(head.portal, before)
     }
-    return { message: { kind: 'bind', index, frame, name: head.statement, portal, statement }, undo }
+    return { message: { kind: 'bind', index, frame, name: head.statement, portal, statement, naming }, undo }
   }
 
   #describe(frame: Uint8Array, index: number): Message {
     const { of, name } = decodeDescribe(frame, this.#session.decoder)
     const portal = of === 'portal' ? (this.#portals.get(name) ?? null) : null
     const statement = of === 'statement' ? (this.#session.prepared.get(name) ?? null) : (portal?.statement ?? null)
-    return { kind: 'describe', index, frame, of, name, statement, portal }
+    const naming = of === 'portal' ? (portal?.naming ?? null) : statement === null ? null : namingOf(this.#session, statement.understood)
+    return { kind: 'describe', index, frame, of, name, statement, portal, naming }
   }
 
-  #execute(frame: Uint8Array, index: number): Message {
+  #execute(frame: Uint8Array, index: number): { message: Message; undo: (() => void) | null } {
     const { portal: name } = decodeExecute(frame, this.#session.decoder)
     const portal = this.#portals.get(name) ?? null
-    return { kind: 'execute', index, frame, name, portal, statement: portal?.statement ?? null }
+    const statement = portal?.statement ?? null
+    const naming = portal?.naming ?? null
+    if (naming === null) return { message: { kind: 'execute', index, frame, name, portal, statement, naming, problem: null }, undo: null }
+    const { problem, undo } = this.#runNaming(naming)
+    return { message: { kind: 'execute', index, frame, name, portal, statement, naming, problem }, undo }
+  }
+
+  /** What PREPARE and DEALLOCATE do to the client's names, and what EXECUTE needs of them. */
+  #runNaming(naming: Naming): { readonly problem: PointsmanError | null; readonly undo: (() => void) | null } {
+    const { prepared } = this.#session
+    switch (naming.kind) {
+      case 'execute':
+        return { problem: naming.definition === null ? unknownStatement(naming.name) : null, undo: null }
+      case 'prepare': {
+        const { definition } = naming
+        if (prepared.has(definition.name)) return { problem: duplicateStatement(definition.name), undo: null }
+        prepared.set(definition.name, definition)
+        return { problem: null, undo: () => prepared.get(definition.name) === definition && prepared.delete(definition.name) }
+      }
+      case 'deallocate': {
+        const gone =
+          naming.name === null ? [...prepared].filter(([key]) => key !== '') : [...prepared].filter(([key]) => key === naming.name)
+        if (naming.name !== null && gone.length === 0) return { problem: unknownStatement(naming.name), undo: null }
+        for (const [key] of gone) prepared.delete(key)
+        return { problem: null, undo: () => gone.forEach(([key, statement]) => prepared.set(key, statement)) }
+      }
+    }
   }
 
   #close(frame: Uint8Array, index: number): { message: Message; undo: (() => void) | null } {
     const { of, name } = decodeClose(frame, this.#session.decoder)
-    const message: Message = { kind: 'close', index, frame, of, name, statement: null }
+    const message: Message = { kind: 'close', index, frame, of, name, statement: null, naming: null }
     if (of === 'portal') return { message, undo: null }
     const { prepared } = this.#session
     const before = prepared.get(name)
@@ -149,7 +212,7 @@ export class MessageReader {
 /** Parameters of which nothing is known: a Parse or Describe without Bind. */
 export const unknownParameters: ParameterSource = { get: () => undefined }
 
-function makePortal(statement: ClientStatement, frame: Uint8Array, decoder: 'utf8' | 'latin1'): Portal {
+function makePortal(statement: ClientStatement, naming: Naming | null, frame: Uint8Array, decoder: 'utf8' | 'latin1'): Portal {
   let bind: Bind | null = null
   const get = (number: number): ParameterValue | null | undefined => {
     bind ??= decodeBind(frame, decoder)
@@ -165,7 +228,7 @@ function makePortal(statement: ClientStatement, frame: Uint8Array, decoder: 'utf
     if (value === undefined || value === null) return value
     return 'text' in value ? value.text : textOf(value.binary, decoder)
   }
-  return { statement, parameters: { get }, text, bytes: frame.length }
+  return { statement, parameters: { get }, text, bytes: frame.length, naming }
 }
 
 function textOf(bytes: Uint8Array, decoder: 'utf8' | 'latin1'): string {

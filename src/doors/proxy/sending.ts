@@ -5,12 +5,15 @@
 //   client   P(a) B(a) D E S          to the server   P(ours) B(ours) D E S      the connection has none of it
 //                                                     ·       B(ours) D E S      it has: ParseComplete comes from us
 //                                     swallowed ──▶   P(ours) B(ours) D E S      only B(a) D E S came: the Parse is ours
-import { emptyMessages } from '../../protocol/backend-messages.js'
+import { emptyMessages, encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { encodeClose, encodeDescribe, renameBind, renameParse } from '../../protocol/extended.js'
 import type { Expect } from '../../server/contract.js'
-import type { ClientStatement } from '../../session/session.js'
+import type { ClientStatement, Session } from '../../session/session.js'
 import type { Hold } from './hold.js'
 import type { Message } from './messages.js'
+import { executing, putPrepare, type Naming } from './named.js'
+
+const prepareComplete = encodeCommandComplete('PREPARE')
 
 const labels: readonly string[] = Array.from({ length: 64 }, (_, index) => String(index))
 
@@ -24,9 +27,11 @@ export class Sending {
   readonly frames: Uint8Array[] = []
   readonly expects: Expect[] = []
   readonly #hold: Hold
+  readonly #session: Session
 
-  constructor(hold: Hold) {
+  constructor(hold: Hold, session: Session) {
     this.#hold = hold
+    this.#session = session
   }
 
   put(frames: readonly Uint8Array[], expect: Expect): void {
@@ -42,12 +47,13 @@ export class Sending {
     const label = labelOf(message.index)
     switch (message.kind) {
       case 'parse':
-        return this.#parse(message.statement, message.frame, label)
+        return this.#parse(message, label)
       case 'bind':
-        return this.#bind(message.statement, message.frame, label)
+        return this.#bind(message.statement, message, label)
       case 'describe':
         return this.#describe(message, label)
       case 'execute':
+        if (message.naming?.kind === 'prepare') return this.#define(message.naming.definition, label)
         return this.put([message.frame], { act: 'forward', reply: 'execute', label })
       case 'close':
         if (message.of === 'portal') this.put([message.frame], { act: 'forward', reply: 'close', label })
@@ -56,20 +62,35 @@ export class Sending {
     }
   }
 
-  #parse(statement: ClientStatement, frame: Uint8Array, label: string): void {
+  #parse(message: Extract<Message, { kind: 'parse' }>, label: string): void {
+    const statement = this.#own(message.statement, message.naming, label)
     if (statement.name === '') {
       this.#hold.unnamed = statement
-      this.put([frame], { act: 'forward', reply: 'parse', label })
+      this.put([statement === message.statement ? message.frame : statement.frame], { act: 'forward', reply: 'parse', label })
     } else if (this.#hold.connection.statements.get(statement.key) !== undefined) {
       this.expects.push({ act: 'synthesize', bytes: emptyMessages.parseComplete })
     } else this.#prepare(statement, 'forward', label)
   }
 
+  /** The statement as it is sent here: where it says EXECUTE it must use the name that this connection has for what it executes. */
+  #own(statement: ClientStatement, naming: Naming | null, label: string): ClientStatement {
+    if (naming?.kind !== 'execute' || naming.definition === null) return statement
+    return executing(statement, naming.span, this.#known(naming.definition, label), this.#session.decoder)
+  }
+
+  /** Runs a PREPARE. */
+  #define(definition: ClientStatement, label: string): void {
+    this.#known(definition, label)
+    this.expects.push({ act: 'synthesize', bytes: prepareComplete })
+  }
+
   /** Parses the statement under a name of ours; what the connection forgets for it is closed. */
   #prepare(statement: ClientStatement, act: 'forward' | 'swallow', label: string): string {
     const { name, close } = this.#hold.connection.statements.add(statement.key)
+    this.#hold.traffic.serverParses += 1
     for (const old of close) this.put([encodeClose({ of: 'statement', name: old })], { act: 'swallow', reply: 'close', closes: old })
-    this.put([renameParse(statement.frame, name)], { act, reply: 'parse', prepares: statement.key, label })
+    if (statement.named === null) this.put([renameParse(statement.frame, name)], { act, reply: 'parse', prepares: statement.key, label })
+    else putPrepare(statement, name, this.#session.decoder, label, (frames, expect) => this.put(frames, expect))
     return name
   }
 
@@ -83,14 +104,14 @@ export class Sending {
     return ''
   }
 
-  #bind(statement: ClientStatement | null, frame: Uint8Array, label: string): void {
-    const name = statement === null ? '' : this.#known(statement, label)
+  #bind(statement: ClientStatement | null, { frame, naming }: Message, label: string): void {
+    const name = statement === null ? '' : this.#known(this.#own(statement, naming, label), label)
     this.put(name === '' ? [frame] : renameBind(frame, name), { act: 'forward', reply: 'bind', label })
   }
 
   #describe(message: Extract<Message, { kind: 'describe' }>, label: string): void {
     if (message.of === 'portal') return this.put([message.frame], { act: 'forward', reply: 'describe-portal', label })
-    const name = message.statement === null ? '' : this.#known(message.statement, label)
+    const name = message.statement === null ? '' : this.#known(this.#own(message.statement, message.naming, label), label)
     this.put([encodeDescribe({ of: 'statement', name })], { act: 'forward', reply: 'describe-statement', label })
   }
 }

@@ -4,6 +4,7 @@ import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { ClientStatement, Session } from '../../session/session.js'
+import { readyByte } from '../../session/transaction.js'
 import { answer, columnsOf, describeFrames, executeFrames } from './answer.js'
 import type { BatchState, Step } from './batch-state.js'
 import type { Conversation } from './conversation.js'
@@ -12,6 +13,8 @@ import type { Hold } from './hold.js'
 import { describing } from './join-plans.js'
 import { problemOf } from './message-problems.js'
 import { unknownParameters, type Message, type Portal } from './messages.js'
+import { answersNaming, namingReplies, plannedNaming } from './naming-replies.js'
+import { giveSignal } from './own-calls.js'
 import type { Request } from './request.js'
 import { takeTokens, tokenParameters } from './tokens.js'
 
@@ -34,25 +37,29 @@ export class StepPlanner {
     const conversation = this.#conversation
     const executed = messages.filter((message) => message.kind === 'execute')
     const [shape] = executed.length > 0 ? executed : messages
-    request.shape = shape?.statement?.understood.shape.id ?? request.shape
+    const { id, uses } = shape?.statement?.understood.shape ?? { id: request.shape, uses: request.uses }
+    request.shape = id
+    request.uses = uses
     const failed = conversation.failedPlan()
+    if (messages.some(({ naming }) => naming !== null) && readyByte(conversation.session.transaction) === 'E') {
+      throw new PointsmanError('in_failed_transaction')
+    }
     if (failed !== null) return { messages, plan: failed, replies: new Map(), runs: true }
-    const known = executed.filter((message) => message.statement !== null)
+    const known = executed.filter((message) => message.statement !== null && !answersNaming(message))
     const [first, ...others] = known.map(plannedExecute)
     if (first === undefined) {
-      if (executed.length === 0) return this.#routeDescriptions(messages, request)
-      return { messages, plan: this.#batch.hold === null ? conversation.homePlan(true) : null, replies: new Map(), runs: true }
+      if (executed.every(answersNaming)) return this.#routeDescriptions(messages, request)
+      const plan = this.#batch.hold === null ? conversation.homePlan(true) : null
+      return { messages, plan, replies: namingReplies(messages), runs: true }
     }
     const plan = conversation.plan([first, ...others], this.#view())
     request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
-    if (plan.kind === 'one' && plan.settings.length > 0) {
-      for (const { statement, portal } of known) {
-        if (statement !== null) takeTokens(conversation, statement.understood, tokenParameters(portal))
-      }
-    }
-    if (plan.kind === 'one') return { messages, plan, replies: this.#strangers(messages, plan), runs: true }
-    return this.#answered(messages, known[0] as Message, plan)
+    if (plan.kind === 'one' && plan.settings.length > 0) for (const message of known) takeTokensOf(conversation, message)
+    for (const message of known) if (message.statement?.own !== undefined) giveSignal(conversation, message)
+    if (plan.kind !== 'one') return this.#answered(messages, known[0] as Message, plan)
+    const runs = !known.every((message) => message.naming?.kind === 'prepare')
+    return { messages, plan: runs ? plan : describing(plan), replies: this.#strangers(messages, plan), runs }
   }
 
   /** Once the batch runs somewhere, what follows in it finds itself in that server's implicit transaction. */
@@ -67,7 +74,7 @@ export class StepPlanner {
   /** The one statement that runs is answered here; what else is in the step goes with it. */
   #answered(messages: readonly Message[], execute: Message, plan: AnswerPlan): Step {
     const { statement, portal } = execute as Extract<Message, { kind: 'execute' }>
-    const replies = new Map<Message, readonly Uint8Array[]>()
+    const replies = namingReplies(messages)
     for (const message of messages) {
       if (message === execute) {
         const given = answer(this.#conversation, plan, (statement as ClientStatement).understood, (number) => portal?.text(number))
@@ -82,10 +89,11 @@ export class StepPlanner {
 
   /** Nothing runs: each statement is described where it would run. */
   #routeDescriptions(messages: readonly Message[], request: Request): Step {
-    const replies = new Map<Message, readonly Uint8Array[]>()
+    const replies = namingReplies(messages)
     let plan: OnePlan | null = null
     const plans = new Map<ClientStatement, Plan>()
     for (const message of messages) {
+      if (replies.has(message)) continue
       if (message.statement === null) {
         if (!this.#needsServer(message)) replies.set(message, [emptyMessages.closeComplete])
         else if (this.#batch.hold === null) plan ??= this.#conversation.homePlan(false)
@@ -108,7 +116,7 @@ export class StepPlanner {
   #accepted(messages: readonly Message[], cluster: string, replies: Map<Message, readonly Uint8Array[]>): boolean {
     if (this.#batch.hold !== null) return false
     const left = messages.filter((message) => !replies.has(message))
-    if (!left.every((message) => message.kind === 'parse' && message.statement.name !== '')) return false
+    if (!left.every((message) => message.kind === 'parse' && message.statement.name !== '' && message.naming === null)) return false
     const proofs = left.map((message) => this.#conversation.proofOf(cluster, message.statement as ClientStatement))
     const { proved } = this.#conversation
     if (!proofs.every((proof) => proof !== null && proved.has(proof))) {
@@ -132,8 +140,8 @@ export class StepPlanner {
 
   /** A Parse that is not used in its step, of a statement that belongs elsewhere, is left until it is. */
   #strangers(messages: readonly Message[], plan: OnePlan): Map<Message, readonly Uint8Array[]> {
-    const replies = new Map<Message, readonly Uint8Array[]>()
-    const parses = messages.filter((message) => message.kind === 'parse')
+    const replies = namingReplies(messages)
+    const parses = messages.filter((message) => message.kind === 'parse').filter((message) => !replies.has(message))
     if (parses.length < 2) return replies
     for (const message of parses) {
       const used = messages.some((other) => other !== message && other.statement === message.statement)
@@ -152,13 +160,25 @@ export class StepPlanner {
 }
 
 function plannedExecute(message: Message): Planned {
-  const { statement, portal } = message as Extract<Message, { kind: 'execute' }>
-  return { understood: (statement as ClientStatement).understood, parameters: (portal as Portal).parameters }
+  const { statement, portal, naming } = message as Extract<Message, { kind: 'execute' }>
+  const { understood } = statement as ClientStatement
+  return plannedNaming(understood, naming) ?? { understood, parameters: (portal as Portal).parameters }
 }
 
 function plannedDescription(statement: ClientStatement, message: Message): Planned {
+  const named = plannedNaming(statement.understood, message.naming)
+  if (named !== null) return named
   const portal = message.kind === 'bind' || message.kind === 'describe' ? message.portal : null
   return { understood: statement.understood, parameters: portal?.parameters ?? unknownParameters }
+}
+
+/** What is asked for may bring tokens. */
+function takeTokensOf(conversation: Conversation, message: Message): void {
+  const { statement, portal, naming } = message as Extract<Message, { kind: 'execute' }>
+  if (statement === null) return
+  if (naming === null) return takeTokens(conversation, statement.understood, tokenParameters(portal))
+  const planned = plannedNaming(statement.understood, naming)
+  if (planned !== null && naming.kind === 'execute') takeTokens(conversation, planned.understood, planned.text)
 }
 
 function localReply(message: Message, plan: AnswerPlan): readonly Uint8Array[] {

@@ -1,0 +1,80 @@
+// doors/proxy/named-errors.ts — an error of a server about statements that it knows by names of ours, as the client would have got
+// it: quoted names are the client's again, and a position is one in the text that the client sent for what failed: the EXECUTE,
+// or the PREPARE that it runs.
+import { decodeErrorFields } from '../../protocol/error-fields.js'
+import { editErrorResponse } from '../../protocol/edit-error.js'
+import type { ClientStatement } from '../../session/session.js'
+import type { Execution } from '../../sql/statement.js'
+import type { Hold } from './hold.js'
+import type { Message } from './messages.js'
+import { characters, positionIn, renameIn, type Renamed } from './renaming.js'
+
+/** A text of the client's, and what has another name on the server: within the text, or (of a Parse) beside it. */
+export interface SentText {
+  readonly text: string
+  readonly renames: readonly Renamed[]
+  readonly beside: Pick<Renamed, 'from' | 'to'> | null
+}
+
+/** `prepared`: the PREPARE of what the text executes, where a position may lie in that; `args`: what the EXECUTE gives. */
+export interface Behind {
+  readonly prepared: SentText
+  readonly args: Execution['args']
+}
+
+type Encoding = 'utf8' | 'latin1'
+
+const ours = '"pointsman_'
+
+/** Of a text. null: it stays as it came. */
+export function renamedError(frame: Uint8Array, encoding: Encoding, sent: SentText, behind: Behind | null): Uint8Array | null {
+  const { code, position, message } = decodeErrorFields(frame)
+  const pairs = message.includes(ours) ? [...pairsOf(sent), ...(behind === null ? [] : pairsOf(behind.prepared))] : []
+  if (pairs.length === 0 && position === undefined) return null
+  const at = position === undefined ? '' : String(placed(Number(position), code, sent, behind))
+  return editErrorResponse(frame, encoding, (letter, value) => {
+    if (letter === 'P') return at
+    return letter === 'M' ? pairs.reduce((text, { from, to }) => text.replaceAll(`"${to}"`, `"${from}"`), value) : value
+  })
+}
+
+function pairsOf({ renames, beside }: SentText): readonly Pick<Renamed, 'from' | 'to'>[] {
+  return beside === null ? renames : [...renames, beside]
+}
+
+function placed(position: number, code: string, sent: SentText, behind: Behind | null): number {
+  const inside = behind !== null && (position > characters(renameIn(sent.text, sent.renames)) || !speaksOfArguments(code, behind.args))
+  const { text, renames } = inside ? behind.prepared : sent
+  return positionIn(text, renames, position)
+}
+
+/** Of arguments that are plain values only their input can fail, or their coercion. */
+function speaksOfArguments(code: string, args: Execution['args']): boolean {
+  return args.some(({ kind }) => kind === 'other') || code.startsWith('22') || code === '42804'
+}
+
+/** Of a message of a batch. null: it stays as it came. */
+export function batchError(frame: Uint8Array, message: Message, hold: Hold, encoding: Encoding): Uint8Array | null {
+  const { statement, naming } = message
+  if (statement === null) return null
+  const known = hold.connection.statements
+  if (naming === null) return renamedError(frame, encoding, textOf(statement, known.get(statement.key)), null)
+  if (naming.kind === 'deallocate' || naming.definition === null) return null
+  const { definition } = naming
+  const prepared = textOf(definition, known.get(definition.key))
+  if (naming.kind === 'prepare') return renamedError(frame, encoding, prepared, null)
+  const to = known.get(definition.key)
+  const renames = to === undefined ? [] : [{ ...naming.span, from: naming.name, to }]
+  return renamedError(frame, encoding, { text: statement.text, renames, beside: null }, { prepared, args: argsOf(statement) })
+}
+
+/** What was sent for a statement that stands on a server under the name `to`. */
+export function textOf({ text, named, name: from }: ClientStatement, to: string | undefined): SentText {
+  if (to === undefined) return { text, renames: [], beside: null }
+  return named === null ? { text, renames: [], beside: { from, to } } : { text, renames: [{ ...named, from, to }], beside: null }
+}
+
+export function argsOf({ understood }: Pick<ClientStatement, 'understood'>): Execution['args'] {
+  const [first] = understood.shape.statements ?? []
+  return first?.executes?.args ?? []
+}

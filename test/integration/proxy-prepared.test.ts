@@ -1,0 +1,264 @@
+// Prepared statements, of the protocol and of SQL, over shared connections: message by message what a server itself would have
+// answered, with two server connections that change under every step.
+import t from 'tap'
+import { by, flushed, playDirect, playThrough, query, type Step } from '../support/wire-differential.js'
+import { withProxy } from '../support/proxy.js'
+import { withTopology } from '../support/topology.js'
+
+const seed = `
+  DROP TABLE IF EXISTS items, made, wide CASCADE;
+  CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL, name text);
+  INSERT INTO items SELECT g, 0, 'item ' || g FROM generate_series(1, 50) g;
+  CREATE TABLE wide (id int, a text);
+  INSERT INTO wide VALUES (1, 'a');
+  GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+  ALTER TABLE wide OWNER TO app; ALTER TABLE items OWNER TO app`
+const running = await withTopology(t, {
+  clusters: { main: { seed, hba: ['host all all 127.0.0.1/32 trust'] } },
+})
+const { primary, nodes } = running.cluster('main')
+const { port } = await withProxy(t, {
+  version: 1,
+  auth: { method: 'trust', users: [{ name: 'app' }] },
+  clusters: {
+    main: {
+      dbname: 'app',
+      user: 'app',
+      password: 'app',
+      tls: { mode: 'disable' },
+      nodes: nodes.map((node) => node.address),
+      pool: { max: 2, wait: '5s' },
+    },
+  },
+  databases: { app: { default: 'main' } },
+})
+
+const run = (portal: string, statement: string, ...values: string[]): string[] => [
+  `Bind "${portal}" "${statement}" 0 ${String(values.length)} ${values.map((value) => JSON.stringify(value)).join(' ')} 0`,
+  `Execute "${portal}" 0`,
+]
+const parse = (name: string, sql: string): string => `Parse "${name}" ${JSON.stringify(sql)} 0`
+const unnamed = (sql: string, ...values: string[]): string[] => [parse('', sql), ...run('', '', ...values)]
+
+const scripts: Readonly<Record<string, readonly Step[]>> = {
+  'SQL prepares, executes and deallocates': [
+    query('a', 'PREPARE p (int) AS SELECT id, name FROM items WHERE id = $1'),
+    query('a', 'EXECUTE p(1)'),
+    query('b', 'PREPARE p AS SELECT count(*) FROM items'),
+    query('b', 'EXECUTE p'),
+    query('a', 'EXECUTE p(1 + 1)'),
+    query('a', "EXECUTE p('3')"),
+    query('a', 'PREPARE "P" AS UPDATE items SET n = n + $1 WHERE id = $2 RETURNING n'),
+    query('a', 'execute "P" (5, 1)'),
+    query('a', '/* one */ EXECUTE "P" (5, 1);'),
+    query('a', 'SELECT n FROM items WHERE id = 1'),
+    query('a', 'EXPLAIN (COSTS off) EXECUTE p(1)'),
+    query('a', 'EXPLAIN (COSTS off, ANALYZE, TIMING off, SUMMARY off, BUFFERS off) EXECUTE "P"(1, 1)'),
+    query('a', 'CREATE TABLE made AS EXECUTE p(2)'),
+    query('a', 'SELECT * FROM made'),
+    query('a', 'DEALLOCATE p'),
+    query('a', 'EXECUTE p(1)'),
+    query('b', 'EXECUTE p'),
+    query('a', 'DEALLOCATE PREPARE "P"'),
+    query('a', 'DEALLOCATE PREPARE ALL'),
+    query('b', 'DEALLOCATE ALL; DEALLOCATE ALL'),
+    query('b', 'EXECUTE p'),
+  ],
+  'errors are those of PostgreSQL': [
+    query('a', 'PREPARE p AS SELECT nothing FROM items'),
+    query('a', 'EXECUTE p'),
+    query('a', 'PREPARE p (int) AS SELECT 10 / $1'),
+    query('a', 'PREPARE p (int) AS SELECT 1'),
+    query('a', 'EXECUTE p'),
+    query('a', 'EXECUTE p(1, 2)'),
+    query('a', "EXECUTE p('x')"),
+    query('a', 'EXECUTE p(nothing)'),
+    query('a', 'EXECUTE p(0)'),
+    query('a', 'EXECUTE p((SELECT 1))'),
+    query('a', 'DEALLOCATE q'),
+    query('a', 'PREPARE q (nothing) AS SELECT $1'),
+    query('a', 'EXPLAIN EXECUTE q'),
+    query('a', 'CREATE TABLE x AS EXECUTE q'),
+    query('a', 'PREPARE w AS INSERT INTO items VALUES (1, 1)'),
+    query('a', 'EXECUTE w'),
+    query('a', 'EXECUTE p(2)'),
+  ],
+  'one namespace for both': [
+    query('a', 'PREPARE p (int) AS SELECT $1 + 1 AS x'),
+    by('a', ...run('', 'p', '41'), 'Sync'),
+    by('a', 'Describe S "p"', 'Sync'),
+    by('a', parse('p', 'SELECT 1'), 'Sync'),
+    by('a', parse('q', 'SELECT $1::int * 2 AS y'), 'Sync'),
+    query('a', 'EXECUTE q(21)'),
+    query('a', 'PREPARE q AS SELECT 1'),
+    query('a', 'DEALLOCATE q'),
+    by('a', ...run('', 'q', '1'), 'Sync'),
+    by('a', 'Close S "p"', 'Sync'),
+    query('a', 'EXECUTE p(1)'),
+    by('a', 'Close S "p"', 'Close P "nothing"', 'Sync'),
+  ],
+  'SQL by the extended protocol': [
+    by('a', ...unnamed('PREPARE p (int) AS SELECT $1 AS x'), 'Sync'),
+    by('a', parse('', 'EXECUTE p(7)'), 'Bind "" "" 0 0 0', 'Describe P ""', 'Execute "" 0', 'Sync'),
+    by('a', parse('e', 'EXECUTE p(8)'), 'Describe S "e"', 'Sync'),
+    by('a', ...run('', 'e'), 'Sync'),
+    by('a', ...run('', 'e'), ...run('', 'e'), 'Sync'),
+    by('a', ...unnamed('PREPARE p AS SELECT 1'), 'Sync'),
+    by('a', parse('', 'PREPARE r AS SELECT 1'), 'Describe S ""', 'Bind "" "" 0 0 0', 'Describe P ""', 'Execute "" 0', 'Sync'),
+    by('a', ...unnamed('EXECUTE nothing'), 'Sync'),
+    by('a', parse('', 'EXECUTE nothing'), 'Describe S ""', 'Bind "" "" 0 0 0', 'Describe P ""', 'Sync'),
+    by('a', ...unnamed('DEALLOCATE r'), ...unnamed('DEALLOCATE nothing'), ...unnamed('SELECT 1'), 'Sync'),
+    by('a', ...unnamed('EXECUTE r'), 'Sync'),
+    by('a', ...unnamed('DEALLOCATE p'), ...unnamed('PREPARE p AS SELECT 9 AS nine'), ...run('', 'e'), 'Sync'),
+    by('a', ...unnamed('PREPARE z AS SELECT nothing'), 'Sync'),
+    by('a', ...unnamed('EXECUTE z'), 'Sync'),
+    by('a', ...unnamed('CREATE TABLE made AS EXECUTE p'), ...unnamed('EXPLAIN (COSTS off) EXECUTE p'), 'Sync'),
+    by('a', ...unnamed('DEALLOCATE ALL'), ...unnamed('EXECUTE p'), 'Sync'),
+  ],
+  'several statements in a query': [
+    query('a', 'PREPARE p (int) AS SELECT $1 AS x; EXECUTE p(1); EXECUTE p(2)'),
+    query('a', 'EXECUTE p(3)'),
+    query('a', 'EXECUTE p(4); DEALLOCATE p; PREPARE p AS SELECT 5; EXECUTE p'),
+    query('a', 'EXECUTE p; SELECT 6; EXECUTE nothing; SELECT 7'),
+    query('a', 'UPDATE items SET n = 9 WHERE id = 1; PREPARE q AS SELECT n FROM items WHERE id = 1; EXECUTE q; SELECT 1/0'),
+    query('a', 'EXECUTE q'),
+    query('a', 'PREPARE p AS SELECT 1'),
+    query('a', "SELECT 'EXECUTE p(1); é', 1; PREPARE p AS SELECT 2"),
+    query('a', "SELECT 'é'; EXECUTE p(nothing)"),
+    query('a', 'DEALLOCATE p; DEALLOCATE p; DEALLOCATE q'),
+    query('a', 'EXECUTE q; DEALLOCATE ALL; PREPARE r AS SELECT 8; EXECUTE r'),
+    query('a', 'EXECUTE q'),
+    query('a', 'BEGIN; EXECUTE r; COMMIT; EXECUTE r'),
+    query('b', 'EXECUTE r'),
+  ],
+  transactions: [
+    query('a', 'BEGIN'),
+    query('a', 'CREATE TABLE made (k int)'),
+    query('a', 'PREPARE p AS SELECT count(*) FROM made'),
+    query('a', 'EXECUTE p'),
+    query('a', 'DEALLOCATE nothing'),
+    query('a', 'EXECUTE p'),
+    query('a', 'DEALLOCATE p'),
+    query('a', 'ROLLBACK'),
+    query('a', 'EXECUTE p'),
+    query('a', 'PREPARE p AS SELECT 1'),
+    query('a', 'DEALLOCATE p'),
+    query('a', 'BEGIN'),
+    query('a', 'PREPARE p AS SELECT 1 AS one'),
+    query('a', 'PREPARE p AS SELECT 1 AS one'),
+    query('a', 'PREPARE q AS SELECT 1 AS one'),
+    by('a', ...unnamed('DEALLOCATE p'), 'Sync'),
+    by('a', ...unnamed('PREPARE q AS SELECT 1'), 'Sync'),
+    query('a', 'ROLLBACK; EXECUTE p'),
+    query('a', 'BEGIN; DEALLOCATE p; ROLLBACK'),
+    query('a', 'EXECUTE p'),
+    query('a', 'BEGIN'),
+    by('a', ...unnamed('PREPARE t AS SELECT 2 AS two'), ...unnamed('EXECUTE t'), 'Sync'),
+    query('a', 'SAVEPOINT s'),
+    query('a', 'PREPARE u AS SELECT 3 AS three'),
+    query('a', 'ROLLBACK TO s'),
+    query('a', 'EXECUTE u'),
+    query('a', 'COMMIT'),
+    query('a', 'EXECUTE t'),
+  ],
+  'the unnamed statement goes along': [
+    by('a', parse('', 'SELECT $1::int AS x'), 'Sync'),
+    by('b', parse('', 'SELECT 2 AS two'), 'Sync'),
+    by('a', ...run('', '', '1'), 'Sync'),
+    by('b', ...run('', ''), 'Sync'),
+    by('a', 'Describe S ""', 'Sync'),
+    by('a', ...unnamed('SELECT 3'), ...unnamed('SELECT 4'), 'Sync'),
+    by('a', ...run('', ''), 'Sync'),
+    by('a', 'Close S ""', ...run('', ''), 'Sync'),
+    by('a', parse('', 'SELEC'), 'Sync'),
+    by('a', ...run('', ''), 'Sync'),
+    by('a', parse('', 'SELECT 5'), 'Sync'),
+    query('a', 'SELECT 6'),
+    by('a', ...run('', ''), 'Sync'),
+    by('a', parse('', ''), ...run('', ''), 'Describe P ""', 'Sync'),
+  ],
+  'errors in the middle': [
+    by('a', parse('x', 'SELECT 1'), ...unnamed('SELECT 1/0'), parse('y', 'SELECT 2'), ...run('', 'x'), 'Sync'),
+    by('a', ...run('', 'x'), 'Sync'),
+    by('a', ...run('', 'y'), 'Sync'),
+    by('a', parse('z', 'SELECT 3'), 'Bind "" "nothing" 0 0 0', parse('w', 'SELECT 4'), 'Sync'),
+    by('a', ...run('', 'z'), 'Sync'),
+    by('a', ...run('', 'w'), 'Sync'),
+    by('a', parse('v', 'SELECT 5'), 'Execute "nothing" 0', 'Sync', parse('v', 'SELECT 6'), 'Sync', ...run('', 'v'), 'Sync'),
+    by('a', 'Close S "v"', ...unnamed('SELECT 1/0'), 'Sync', ...run('', 'v'), 'Sync'),
+    by('a', 'Describe S "nothing"', parse('u', 'SELECT 1'), 'Sync', 'Describe P "nothing"', 'Sync', 'Close S "nothing"', 'Sync'),
+    by(
+      'a',
+      ...unnamed('UPDATE items SET n = 7 WHERE id = 3'),
+      ...unnamed('UPDATE items SET n = 8 WHERE id = 4'),
+      ...unnamed('SELECT 1/0'),
+      'Sync',
+    ),
+    query('a', 'SELECT sum(n) FROM items WHERE id IN (3, 4)'),
+    by('a', parse('bad', 'SELECT nothing FROM items'), 'Sync', parse('bad', 'SELECT 1'), 'Sync', ...run('', 'bad'), 'Sync'),
+    by('a', parse('t', 'SELECT $1::int'), 'Bind "" "t" 0 0 0', 'Sync', 'Bind "" "t" 0 1 "x" 0', 'Sync', ...run('', 't', '1'), 'Sync'),
+    by('a', ...unnamed('SELECT 1'), parse('x', 'SELECT 2'), ...unnamed('SELECT 3'), 'Sync'),
+  ],
+  'portals and row limits': [
+    query('a', 'BEGIN'),
+    by('a', parse('s', 'SELECT id FROM items ORDER BY id'), 'Bind "c" "s" 0 0 0', 'Describe P "c"', 'Execute "c" 2', 'Sync'),
+    by('a', 'Execute "c" 2', 'Sync'),
+    by('a', 'Close S "s"', 'Execute "c" 1', 'Sync'),
+    by('a', 'Bind "d" "s" 0 0 0', 'Sync'),
+    query('a', 'ROLLBACK'),
+    by('a', parse('s', 'SELECT id FROM items ORDER BY id LIMIT 3'), 'Sync'),
+    flushed('a', 'PortalSuspended', 'Bind "c" "s" 0 0 0', 'Execute "c" 2'),
+    flushed('a', 'CommandComplete', 'Execute "c" 2'),
+    by('a', 'Sync'),
+    by('a', 'Execute "c" 1', 'Sync'),
+    query('a', 'BEGIN'),
+    flushed('a', 'PortalSuspended', 'Bind "c" "s" 0 0 0', 'Execute "c" 2'),
+    flushed('a', 'DataRow', ...unnamed('SELECT 5')),
+    flushed('a', 'CloseComplete', 'Close P "c"'),
+    by('a', 'Execute "c" 2', 'Sync'),
+    query('a', 'ROLLBACK'),
+    by('a', 'Bind "" "s" 0 0 0', 'Describe P ""', 'Execute "" 1', 'Execute "" 1', 'Execute "" 0', 'Sync'),
+    by('a', parse('n', 'SET work_mem = 4096'), 'Describe S "n"', 'Bind "" "n" 0 0 0', 'Describe P ""', 'Execute "" 0', 'Sync'),
+    by('a', parse('i', 'INSERT INTO items VALUES (100, 1, NULL) RETURNING id'), 'Describe S "i"', ...run('', 'i'), 'Sync'),
+    query('a', 'BEGIN'),
+    by('a', 'Bind "k" "s" 0 0 0', 'Bind "k" "s" 0 0 0', 'Sync'),
+    query('a', 'ROLLBACK'),
+  ],
+  'many Syncs in one write': [
+    by('a', parse('s', 'SELECT $1::int AS x'), 'Describe S "s"', 'Sync'),
+    by('a', ...Array.from({ length: 100 }, (_, i) => [...run('', 's', String(i)), 'Sync']).flat()),
+    by(
+      'a',
+      ...Array.from({ length: 60 }, (_, i) => [
+        parse(`q${String(i % 20)}`, `SELECT ${String(i % 7)} / ${String(i % 5)}`),
+        `Describe S "q${String(i % 20)}"`,
+        ...run('', `q${String(i % 20)}`),
+        'Sync',
+      ]).flat(),
+    ),
+    by('a', ...Array.from({ length: 40 }, (_, i) => run('', i === 20 ? 'nothing' : 's', String(i))).flat(), 'Sync'),
+  ],
+  'what forgets': [
+    query('a', 'PREPARE p AS SELECT 1 AS one'),
+    by('a', parse('q', 'SELECT 2 AS two'), 'Sync'),
+    query('a', 'DISCARD PLANS'),
+    query('a', 'EXECUTE p'),
+    query('a', 'DISCARD ALL'),
+    query('a', 'EXECUTE p'),
+    by('a', ...run('', 'q'), 'Sync'),
+    query('b', 'PREPARE p AS SELECT 3 AS three'),
+    query('a', 'PREPARE p AS SELECT 4 AS four'),
+    query('a', 'DEALLOCATE ALL'),
+    query('b', 'EXECUTE p'),
+    by('a', ...unnamed('DISCARD ALL'), 'Sync'),
+  ],
+}
+
+for (const [name, steps] of Object.entries(scripts)) {
+  t.test(name, async (t) => {
+    await primary.sql(seed)
+    const expected = await playDirect(t, primary.port, steps)
+    await primary.sql(seed)
+    t.same(await playThrough(t, port, steps), expected)
+  })
+}
