@@ -6,6 +6,7 @@ import type { Events, Observer } from '../observe/events.js'
 import type { RuntimeSnapshot } from '../runtime/contract.js'
 import { countConsistency, gaugeConsistency } from './consistency.js'
 import { Durations, type Tally } from './durations.js'
+import { packMetrics } from './merge.js'
 import { replicaStaleness } from './staleness.js'
 
 /** Where gauges are read at scrape. */
@@ -22,6 +23,8 @@ export interface Metrics {
   readonly contentType: string
   /** The whole exposition, as /metrics gives it. */
   text(): Promise<string>
+  /** For mergeMetrics() in another process. */
+  packed(): Promise<string>
   /** Stops listening. */
   close(): void
 }
@@ -41,6 +44,7 @@ export function createMetrics(observer: Observer, sources: MetricSources): Metri
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
+    packed: () => packMetrics(registry),
     close: () => {
       for (const stop of off) stop()
       registry.clear()
@@ -175,6 +179,7 @@ function gaugeNodes(registry: Registry, sources: MetricSources): void {
   const registers = [registry]
   new Gauge({
     name: 'pointsman_replica_staleness_seconds',
+    aggregator: 'max',
     help: 'How stale a replica is at most, as far as it is proved; +Inf: nothing is proved.',
     labelNames: ['node'],
     registers,
@@ -185,6 +190,7 @@ function gaugeNodes(registry: Registry, sources: MetricSources): void {
   })
   new Gauge({
     name: 'pointsman_node_state',
+    aggregator: 'max',
     help: '1 for the state that a node is in.',
     labelNames: ['node', 'state'],
     registers,

@@ -7,13 +7,15 @@
 import type { ClusterConfig, Config, NodeConfig, Problem } from '../config/config.js'
 import { describeDiff, diffConfig } from '../config/diff.js'
 import { createExecutor } from '../execute/create-executor.js'
+import { Bans } from '../execute/bans.js'
+import { Gate } from '../execute/gate.js'
 import { Load } from '../execute/load.js'
 import { Switches } from '../execute/switches.js'
 import { connectNode } from '../monitor/connect-node.js'
 import { createMonitor } from '../monitor/create-monitor.js'
 import type { Monitor } from '../monitor/contract.js'
 import type { Observer } from '../observe/events.js'
-import type { Connect, PooledConnection } from '../pool/contract.js'
+import type { Connect, PermitsFor, PooledConnection } from '../pool/contract.js'
 import { PoolSet } from '../pool/set.js'
 import { lagOf, type ClusterLag } from '../topology/lag.js'
 import type { Generation, ReloadResult, Runtime } from './contract.js'
@@ -31,6 +33,10 @@ export interface RuntimeParts<C extends PooledConnection> {
   readonly random: () => number
   /** How long the start waits for a first look at every cluster; it comes up without one. Default 3 s. */
   readonly readyMs?: number
+  /** Where several processes share `pool.max`. */
+  readonly permits?: PermitsFor | null
+  /** Number of the first generation, where other processes have counted before. Default: 1. */
+  readonly generation?: number
   /** Measuring servers does not keep the process alive. */
   readonly background?: boolean
 }
@@ -58,6 +64,8 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   readonly #pools: PoolSet<C>
   readonly #load = new Load()
   readonly switches: Switches
+  readonly gate = new Gate()
+  readonly bans: Bans
   readonly #old = new Set<HeldGeneration<C>>()
   readonly #deaf: () => void
   #current: HeldGeneration<C>
@@ -72,9 +80,11 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     chaos.configure(parts.config.chaos)
     this.#readyMs = readyMs
     this.switches = new Switches(observer, now)
-    this.#pools = new PoolSet<C>({ connect, observer, now, random, onFailure: (node, error) => monitor.reportFailure(node, error) })
+    this.bans = new Bans(observer, now)
+    const onFailure = (node: string, error: unknown): void => monitor.reportFailure(node, error)
+    this.#pools = new PoolSet<C>({ connect, observer, now, random, onFailure, permits: parts.permits ?? null })
     this.#deaf = this.#heed(observer)
-    this.#current = this.#generation(parts.config, 1)
+    this.#current = this.#generation(parts.config, parts.generation ?? 1)
   }
 
   /** Told within the publication, before anybody who waits for it goes on: what must not be used any more is cut off first. */
@@ -96,8 +106,8 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     return this.#current
   }
 
-  reload(config: Config): Promise<ReloadResult> {
-    const result = this.#reloading.then(() => this.#reload(config))
+  reload(config: Config, proved = false): Promise<ReloadResult> {
+    const result = this.#reloading.then(() => this.#reload(config, proved))
     this.#reloading = result.catch(() => undefined)
     return result
   }
@@ -114,6 +124,18 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
       topology: this.#monitor.current(),
       inFlight: this.#load.snapshot(),
     }
+  }
+
+  connections(): ReturnType<Runtime<C>['connections']> {
+    return this.#pools.connections()
+  }
+
+  renew(...args: Parameters<Runtime<C>['renew']>): void {
+    this.#pools.renew(...args)
+  }
+
+  countShared(inFlight: (node: string) => number): void {
+    this.#load.shared = inFlight
   }
 
   lag(cluster: string): ClusterLag | null {
@@ -135,13 +157,18 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     await this.#pools.close(graceMs)
     await this.#monitor.close()
     this.switches.close()
+    this.bans.close()
   }
 
-  async #reload(config: Config): Promise<ReloadResult> {
+  prove(config: Config): Promise<readonly Problem[]> {
+    return this.#prove(this.#current.config, config)
+  }
+
+  async #reload(config: Config, proved: boolean): Promise<ReloadResult> {
     const before = this.#current
     const diff = diffConfig(before.config, config)
     if (diff.unchanged) return this.#told({ outcome: 'unchanged', generation: before.number })
-    const problems = await this.#prove(before.config, config)
+    const problems = proved ? [] : await this.#prove(before.config, config)
     if (problems.length > 0 || this.#closing !== null) return this.#told({ outcome: 'refused', generation: before.number, problems })
     this.#monitor.configure(config)
     await this.#monitor.ready(this.#readyMs)
@@ -168,6 +195,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
       pools: this.#pools,
       load: this.#load,
       switches: this.switches,
+      bans: this.bans,
       observer,
       now,
       random,

@@ -17,8 +17,27 @@ export interface FleetAnswer {
 /** State that operators set while the processes run. Times in it are durations, or of Date.now(): processes share no monotonic clock. */
 export interface Carried {
   give(): Json
-  /** Called once, before this process serves anybody. */
+  /** Puts what give() of another process said in the place of what is here. Called before this process serves anybody. */
   take(body: Json): void
+}
+
+/** All that is carried, by topic. */
+export class CarriedStates {
+  readonly #states = new Map<string, Carried>()
+
+  add(topic: string, state: Carried): void {
+    this.#states.set(topic, state)
+  }
+
+  give(): Json {
+    return Object.fromEntries([...this.#states].map(([topic, state]) => [topic, state.give()]))
+  }
+
+  /** What give() of another process said, or null for nothing; topics that nobody knows here are left. */
+  take(all: Json): void {
+    if (typeof all !== 'object' || all === null) return
+    for (const [topic, body] of Object.entries(all as Readonly<Record<string, Json>>)) this.#states.get(topic)?.take(body)
+  }
 }
 
 export interface Fleet {
@@ -28,8 +47,8 @@ export interface Fleet {
   readonly workers: number
   /**
    * Asks every process, this one included; answers in the order of `worker`. A process that dies meanwhile is left out.
-   * Rejects with an Error if a handler fails, if a process has none for the topic, or does not answer within 10 s: the
-   * others may have done what was asked then.
+   * Rejects with an Error if a handler fails, or a process does not answer within 10 s: the others may have done what was
+   * asked then. A process that has only just been started is asked too, and does it before it serves anybody, but is not waited for.
    */
   ask(topic: string, body: Json): Promise<readonly FleetAnswer[]>
   /** One handler for each topic; a second one throws. */
@@ -38,7 +57,7 @@ export interface Fleet {
 }
 
 /** The fleet of a process that is alone. */
-export function createLoneFleet(): Fleet {
+export function createLoneFleet(carried: CarriedStates = new CarriedStates()): Fleet {
   const handlers = new Map<string, (body: Json) => Json | Promise<Json>>()
   return {
     worker: 1,
@@ -52,6 +71,6 @@ export function createLoneFleet(): Fleet {
       if (handlers.has(topic)) throw new Error(`${topic} is answered already`)
       handlers.set(topic, handler)
     },
-    carry: () => undefined,
+    carry: (topic, state) => carried.add(topic, state),
   }
 }

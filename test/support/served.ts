@@ -49,6 +49,14 @@ export class Served {
     return /^admin: (http:\S+)/m.exec(this.out)?.[1] ?? ''
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }

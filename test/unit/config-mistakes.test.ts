@@ -47,7 +47,7 @@ const mistakes: [string, string, string, RegExp][] = [
   ['a port as text', root('listen: { port: "5432" }'), '1:17', /whole number/],
   ['no workers', root('listen: { workers: 0 }'), '1:20', /must be a whole number from 1 to 64/],
   ['more workers than anybody has', root('listen: { workers: 65 }'), '1:20', /must be a whole number from 1 to 64/],
-  ['a drain without a unit', root('listen: { drain: 60 }'), '1:18', /must be a duration/],
+  ['a drain without a unit', root('listen: { drain: 60 }'), '1:18', /must be a time with its unit/],
   ['TLS without a key', root('listen: { tls: { cert: ca.pem } }'), '1:11', /"key" is missing/],
   [
     'a certificate that is not there',

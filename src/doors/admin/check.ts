@@ -9,7 +9,10 @@ export interface CheckAnswer {
 }
 
 /** `lag`: of a cluster by its name; null: there is none. */
-export function check(query: URLSearchParams, lag: (cluster: string) => ClusterLag | null): CheckAnswer {
+export async function check(
+  query: URLSearchParams,
+  lag: (cluster: string) => ClusterLag | null | Promise<ClusterLag | null>,
+): Promise<CheckAnswer> {
   const unknown = [...query.keys()].find((name) => name !== 'cluster' && name !== 'max_lag')
   if (unknown !== undefined) return refused(`unknown parameter ${unknown}`)
   const [cluster, ...clusters] = query.getAll('cluster')
@@ -19,7 +22,7 @@ export function check(query: URLSearchParams, lag: (cluster: string) => ClusterL
   }
   const maxMs = parseDuration(limit)
   if (maxMs === null || maxMs <= 0) return refused('max_lag is not a duration such as 2s or 500ms')
-  const found = lag(cluster)
+  const found = await lag(cluster)
   return found === null ? refused(`there is no cluster ${cluster.slice(0, 64)}`) : answer(found, maxMs)
 }
 

@@ -2,7 +2,7 @@
 // ask for it; /healthz and /readyz stay open, since the probes that ask for them carry none.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server as NetServer } from 'node:net'
 import type { ClusterLag } from '../../topology/lag.js'
 import { check } from './check.js'
 import type { Readiness } from './readiness.js'
@@ -14,14 +14,18 @@ export interface AdminOptions {
   /** Asked anew for every request, so that a reload can change it. null: open. */
   readonly token: () => string | null
   readonly metrics: { readonly contentType: string; readonly text: () => Promise<string> }
-  readonly readiness: () => Readiness
+  readonly readiness: () => Readiness | Promise<Readiness>
   /** How far the replicas of a cluster are behind; null: there is no such cluster. */
-  readonly lag: (cluster: string) => ClusterLag | null
+  readonly lag: (cluster: string) => ClusterLag | null | Promise<ClusterLag | null>
+  /** A socket that listens already, of the process before. */
+  readonly handed?: NetServer | null
 }
 
 export interface AdminServer {
   readonly host: string
   readonly port: number
+  /** To be handed to another process. */
+  readonly server: NetServer
   /** Answers what is under way, then closes; resolves when the port is free. */
   close(): Promise<void>
 }
@@ -59,7 +63,7 @@ export async function startAdminServer(options: AdminOptions): Promise<AdminServ
   server.maxConnections = 256
   await listening(server, options)
   const { address, port } = server.address() as AddressInfo
-  return { host: address, port, close: () => closed(server) }
+  return { host: address, port, server, close: () => closed(server) }
 }
 
 async function respond(options: AdminOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -101,8 +105,8 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-function ready(options: AdminOptions): Answer {
-  const { ready: isReady, missing } = options.readiness()
+async function ready(options: AdminOptions): Promise<Answer> {
+  const { ready: isReady, missing } = await options.readiness()
   return isReady ? plain(200, 'ready\n') : plain(503, `${missing.join('\n')}\n`)
 }
 
@@ -110,8 +114,8 @@ async function metrics(options: AdminOptions): Promise<Answer> {
   return { status: 200, type: options.metrics.contentType, body: await options.metrics.text() }
 }
 
-function checked(options: AdminOptions, query: URLSearchParams): Answer {
-  const { status, body } = check(query, options.lag)
+async function checked(options: AdminOptions, query: URLSearchParams): Promise<Answer> {
+  const { status, body } = await check(query, options.lag)
   return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(body)}\n` }
 }
 
@@ -122,7 +126,8 @@ function plain(status: number, body: string): Answer {
 function listening(server: Server, options: AdminOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host: options.host, port: options.port }, () => {
+    // Within this call: a socket that was handed over accepts already.
+    server.listen(options.handed ?? { host: options.host, port: options.port }, () => {
       server.off('error', reject)
       resolve()
     })

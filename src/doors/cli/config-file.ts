@@ -17,7 +17,15 @@ export interface ConfigFile {
   readonly text: string
   /** Paths of what the config names, read or not: certificates, keys, secrets. */
   readonly files: readonly string[]
+  readonly source: ConfigSource
   readonly result: Result
+}
+
+/** All that a config was made from, besides the environment: another process makes the same one of it. */
+export interface ConfigSource {
+  readonly text: string
+  /** What the files hold that it names, by the names it has for them; null: could not be read. */
+  readonly files: Readonly<Record<string, string | null>>
 }
 
 /** Where the demo keeps its servers and its config. */
@@ -49,10 +57,22 @@ export function readConfigFile(path: string, io: Io): ConfigFile {
   try {
     const text = readFileSync(path, 'utf8')
     const files: string[] = []
-    return { ...file, text, files, result: parseConfigText(text, surroundingsOf(path, io, files)) }
+    const contents: Record<string, string | null> = {}
+    const result = parseConfigText(text, surroundingsOf(path, io, files, contents))
+    return { ...file, text, files, source: { text, files: contents }, result }
   } catch (error) {
     throw new CommandError(exit.usage, `cannot read ${file.shown}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
   }
+}
+
+/** The config that another process has read. */
+export function configFrom({ text, files }: ConfigSource, io: Pick<Io, 'env'>): Result {
+  const readFile = (name: string): string => {
+    const found = files[name] ?? null
+    if (found === null) throw Object.assign(new Error(`${name} could not be read`), { code: 'ENOENT' })
+    return found
+  }
+  return parseConfigText(text, { env: io.env, readFile })
 }
 
 /** The config, or its problems on stderr and exit 1. */
@@ -81,11 +101,14 @@ export function count(number: number, noun: string): string {
 }
 
 // Paths in a config are relative to the config.
-function surroundingsOf(path: string, io: Io, files: string[]): Surroundings {
+function surroundingsOf(path: string, io: Io, files: string[], contents: Record<string, string | null>): Surroundings {
   const readFile = (file: string): string => {
     const named = resolve(dirname(path), file)
     files.push(named)
-    return readFileSync(named, 'utf8')
+    contents[file] = null
+    const text = readFileSync(named, 'utf8')
+    contents[file] = text
+    return text
   }
   return { env: io.env, readFile }
 }

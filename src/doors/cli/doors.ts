@@ -1,102 +1,140 @@
-// doors/cli/doors.ts — everything that `serve` runs behind one handle: runtime, proxy, metrics, admin port.
+// doors/cli/doors.ts — `serve` as one process: everything that serves clients (inside.ts) behind its own ports (entrance.ts).
+import type { Server } from 'node:net'
 import type { Config } from '../../config/config.js'
-import { createMetrics, type Metrics } from '../../metrics/metrics.js'
+import { printProblem } from '../../config/findings.js'
 import type { Observer } from '../../observe/events.js'
-import type { ReloadResult, Runtime } from '../../runtime/contract.js'
-import { createRuntime } from '../../runtime/create-runtime.js'
-import { createConnect } from '../../server/connect-server.js'
-import type { ServerConnection } from '../../server/contract.js'
+import type { ProcessControl, ReloadAnswer } from '../../runtime/control.js'
+import { CarriedStates, createLoneFleet, type Json } from '../../runtime/fleet.js'
 import type { Topology } from '../../topology/topology.js'
-import { readiness } from '../admin/readiness.js'
-import { startAdminServer, type AdminServer } from '../admin/server.js'
-import { createProxy, type Proxy } from '../proxy/proxy.js'
-import { CommandError, exit } from './io.js'
-import { version } from './version.js'
+import type { CancelCall } from '../proxy/login.js'
+import { Entrance, type Handed, type Places } from './entrance.js'
+import { openInside, type Inside } from './inside.js'
+import type { Program, Sourced } from './program.js'
 
-export interface Doors {
-  /** Of a Unix socket: its path, and port 0. */
-  readonly listening: readonly { readonly host: string; readonly port: number }[]
-  readonly admin: { readonly host: string; readonly port: number } | null
-  config(): Config
-  /** What is known of the servers. */
-  topology(): Topology
-  generation(): number
-  reload(config: Config): Promise<ReloadResult['outcome']>
-  /** No new clients; open transactions may end within `graceMs`; then everything is closed. */
-  close(graceMs: number): Promise<void>
+export interface DoorsParts {
+  readonly config: Config
+  readonly observer: Observer
+  readonly control: ProcessControl | null
+  /** There is a process before, which hands over. */
+  readonly replaces: boolean
+  /** A cancel for a client of the process before. */
+  readonly cancelElsewhere: (call: CancelCall) => Promise<void>
 }
 
 /** Opens all doors of a config, or none: rejects with words for the user. */
 export async function openDoors(config: Config, observer: Observer): Promise<Doors> {
-  const now = (): number => performance.now()
-  const runtime = await createRuntime<ServerConnection>({
-    config,
-    observer,
-    connect: (cluster) => createConnect((id) => (id === cluster.id ? cluster : undefined), { now }),
-    now,
-    random: Math.random,
-  })
-  const opened: (() => Promise<void>)[] = [() => runtime.close(0)]
+  const doors = await Doors.create({ config, observer, control: null, replaces: false, cancelElsewhere: () => Promise.resolve() })
   try {
-    const proxy = await orInWords(createProxy({ runtime, observer, now, version: version() }), 'listen', config.listen)
-    opened.push(() => proxy.close({ graceMs: 0 }))
-    const metrics = createMetrics(observer, sources(runtime, proxy, now))
-    const admin = config.admin === null ? null : await orInWords(openAdmin(config.admin, runtime, metrics), 'admin', config.admin)
-    return doors(runtime, proxy, metrics, admin)
+    await doors.listen()
+    return doors
   } catch (error) {
-    for (const close of opened.reverse()) await close()
+    await doors.close(0)
     throw error
   }
 }
 
-function doors(runtime: Runtime<ServerConnection>, proxy: Proxy, metrics: Metrics, admin: AdminServer | null): Doors {
-  return {
-    listening: proxy.addresses,
-    admin: admin === null ? null : { host: admin.host, port: admin.port },
-    config: () => runtime.current().config,
-    topology: () => runtime.snapshot().topology,
-    generation: () => runtime.current().number,
-    reload: async (config) => (await runtime.reload(config)).outcome,
-    close: async (graceMs) => {
-      await proxy.close({ graceMs })
-      await runtime.close(0)
-      await admin?.close()
-      metrics.close()
-    },
+export class Doors implements Program {
+  readonly #inside: Inside
+  readonly #entrance: Entrance
+  readonly #carried: CarriedStates
+
+  private constructor(parts: DoorsParts, inside: Inside, carried: CarriedStates) {
+    const { config, observer, replaces } = parts
+    const { runtime, proxy, metrics } = inside
+    this.#inside = inside
+    this.#carried = carried
+    let token = config.admin?.token ?? null
+    this.#entrance = new Entrance({
+      config,
+      accept: (socket, local) => proxy.accept(socket, local),
+      paused: false,
+      replaces,
+      admin: {
+        // Where a reload takes the admin port out of the config it stays open until a restart: then under the token it had.
+        token: () => (token = (runtime.current().config.admin ?? { token }).token),
+        metrics,
+        readiness: () => inside.readiness(),
+        lag: (cluster) => runtime.lag(cluster),
+      },
+      onError: ({ message }) => observer.emit('log', { level: 'error', message: 'the listener failed', fields: { error: message } }),
+    })
   }
-}
 
-function sources(runtime: Runtime<ServerConnection>, proxy: Proxy, now: () => number): Parameters<typeof createMetrics>[1] {
-  return {
-    snapshot: () => runtime.snapshot(),
-    databases: () => runtime.current().config.databases,
-    shapeCache: () => {
-      const { textHits, shapeHits, misses, bytes } = proxy.shapes()
-      return { hits: textHits + shapeHits, misses, bytes }
-    },
-    now,
+  /** Everything but the ports. */
+  static async create(parts: DoorsParts): Promise<Doors> {
+    const { config, observer, control, cancelElsewhere } = parts
+    const carried = new CarriedStates()
+    const fleet = createLoneFleet(carried)
+    const inside = await openInside({ config, observer, fleet, control, permits: null, generation: 1, cancelElsewhere })
+    return new Doors(parts, inside, carried)
   }
-}
 
-function openAdmin(first: NonNullable<Config['admin']>, runtime: Runtime<ServerConnection>, metrics: Metrics): Promise<AdminServer> {
-  let { token } = first
-  return startAdminServer({
-    host: first.host,
-    port: first.port,
-    // Where a reload takes the admin port out of the config it stays open until a restart: then under the token it had.
-    token: () => (token = (runtime.current().config.admin ?? { token }).token),
-    metrics,
-    readiness: () => readiness(runtime.current().config, runtime.snapshot().topology),
-    lag: (cluster) => runtime.lag(cluster),
-  })
-}
+  get listening(): Entrance['listening'] {
+    return this.#entrance.listening
+  }
 
-async function orInWords<T>(work: Promise<T>, what: string, { host, port }: { readonly host: string; readonly port: number }): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === undefined || !/^E[A-Z]+$/.test(code)) throw error
-    throw new CommandError(exit.no, `cannot open ${what} on ${host}:${String(port)}: ${code}`)
+  get admin(): Entrance['admin'] {
+    return this.#entrance.admin
+  }
+
+  adopt(what: 'tcp' | 'admin', server: Server): void {
+    if (what === 'tcp') this.#entrance.adoptTcp(server)
+    else this.#entrance.adoptAdmin(server)
+  }
+
+  listen(): Promise<void> {
+    return this.#entrance.open()
+  }
+
+  config(): Config {
+    return this.#inside.runtime.current().config
+  }
+
+  /** What is known of the servers. */
+  topology(): Topology {
+    return this.#inside.runtime.snapshot().topology
+  }
+
+  generation(): number {
+    return this.#inside.runtime.current().number
+  }
+
+  async reload({ config }: Sourced): Promise<ReloadAnswer> {
+    const result = await this.#inside.runtime.reload(config)
+    return { outcome: result.outcome, problems: result.outcome === 'refused' ? result.problems.map(printProblem) : [] }
+  }
+
+  ready(): Promise<boolean> {
+    return Promise.resolve(this.#inside.readiness().ready)
+  }
+
+  handed(places: Places): Handed {
+    return this.#entrance.handed(places)
+  }
+
+  give(): Promise<Json> {
+    return Promise.resolve(this.#carried.give())
+  }
+
+  take(state: Json): Promise<void> {
+    this.#carried.take(state)
+    return Promise.resolve()
+  }
+
+  cancel(call: CancelCall): Promise<boolean> {
+    return Promise.resolve(this.#inside.proxy.cancel(call))
+  }
+
+  async retire(drainMs: number): Promise<void> {
+    await this.#entrance.stop(true)
+    await this.#entrance.close()
+    await this.#inside.proxy.retire(drainMs)
+    await this.#inside.close(0)
+  }
+
+  async close(graceMs: number): Promise<void> {
+    await this.#entrance.stop(false)
+    await this.#inside.close(graceMs)
+    await this.#entrance.close()
   }
 }

@@ -58,12 +58,14 @@ function addServe(program: Command, io: Io, ended: Ended): void {
     .command('serve')
     .description('run the proxy; without a config: a demo on real PostgreSQL servers, kept in ./.pointsman')
     .option('-c, --config <file>', configHelp)
+    .option('--pid-file <file>', 'where the process that serves writes its number; after a restart that is the new one')
     .addHelpText(
       'after',
       examples(
         'pointsman serve',
         'pointsman serve -c pointsman.yaml',
         'kill -HUP PID    # read the config again; a changed file is seen by itself',
+        'kill -USR2 PID   # a new process takes over: no client is refused, no transaction broken',
       ),
     )
     .action(async (options: ServeOptions) => ended(await (await import('./serve.js')).serve(options, io)))
