@@ -60,6 +60,23 @@ export function unseenChanges(found: Settings, known: Settings): readonly { read
   return changes
 }
 
+/** What a text mentions that may be the name of a setting of somebody's own, a few at most. */
+export function mentionedNames(text: string): readonly string[] {
+  const found = text.slice(0, mentionedChars).match(/[a-z_][a-z0-9_$]*(?:\.[a-z_][a-z0-9_$]*)+/gi) ?? []
+  return [...new Set(found.map((name) => name.toLowerCase()))].filter((name) => !name.startsWith('pg_')).slice(0, mentionedMost)
+}
+
+const mentionedChars = 16_384
+const mentionedMost = 32
+
+/**
+ * The names of such settings in the functions of a database: what one function sets, another or a policy reads. They are only
+ * asked for, so one too many does no harm, and one that is missed is not followed.
+ */
+export const functionSettingsSql: string = `SELECT DISTINCT pg_catalog.lower(found[1]) FROM pg_catalog.pg_proc AS f,
+ LATERAL pg_catalog.regexp_matches(f.prosrc, ${quoteLiteral("(?:set_config|current_setting)\\s*\\(\\s*'([a-z_][a-z0-9_$]*(?:\\.[a-z_][a-z0-9_$]*)+)'")}, 'gi') AS found
+ WHERE f.prolang NOT IN (SELECT oid FROM pg_catalog.pg_language WHERE lanname IN ('internal', 'c')) LIMIT 256`
+
 /** Names with a dot: those that a server lists nowhere. */
 export function customNames(...settings: readonly Settings[]): readonly string[] {
   return [...new Set(settings.flatMap((values) => [...values.keys()].filter((name) => name.includes('.'))))]

@@ -92,9 +92,9 @@ function recorded(observer: Observer): <N extends EventName>(name: N) => readonl
   return <N extends EventName>(name: N) => (lists.get(name) ?? []) as readonly Events[N][]
 }
 
-/** The server-side process that answers this client now. */
+/** The server-side process that answers this client now. Asked in a way that is not about the client's own number. */
 export async function backendOf(client: pg.Client): Promise<number> {
-  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+  const { rows } = await client.query<{ pid: number }>('SELECT max(pg_backend_pid()) AS pid')
   return rows[0]?.pid ?? 0
 }
 

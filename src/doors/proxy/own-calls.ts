@@ -1,0 +1,71 @@
+// doors/proxy/own-calls.ts — texts about a client's own process number, on both protocols: what is sent in their place, and the
+// signal that is given when they run (session/client-pids.ts).
+import { encodeNoticeResponse } from '../../protocol/error-fields.js'
+import { encodeParse } from '../../protocol/extended.js'
+import { encodeQuery } from '../../protocol/query.js'
+import { answered, ownCallOf, ownText, signalOf, type OwnText } from '../../session/client-pids.js'
+import type { Session } from '../../session/session.js'
+import type { ParameterText } from '../../session/settings.js'
+import { readyByte } from '../../session/transaction.js'
+import type { Understood } from '../../sql/statement.js'
+import type { Conversation } from './conversation.js'
+import type { Message } from './messages.js'
+
+const noParameter: ParameterText = () => undefined
+
+/** The Query that is sent instead of one about the client's number; null: the client's own. Throws 42501. */
+export function ownQuery(conversation: Conversation, given: Understood): { readonly text: string; readonly frame: Uint8Array } | null {
+  const call = ownCallOf(given)
+  if (call === null) return null
+  const { session } = conversation
+  const own = sentInstead(session, given)
+  // A failed transaction runs nothing.
+  if (own === null || readyByte(session.transaction) === 'E') return null
+  const signal = signalOf(own, noParameter)
+  const text = signal === null || conversation.signal(signal) ? own.text : missed(conversation, signal.pid, answered(call, false))
+  return { text, frame: encodeQuery(text) }
+}
+
+function missed(conversation: Conversation, pid: number, text: string): string {
+  const message = `PID ${String(pid)} is not a PostgreSQL backend process`
+  conversation.output.write(encodeNoticeResponse({ severity: 'WARNING', code: '01000', message }))
+  return text
+}
+
+/** The Parse that is sent instead. */
+export function ownParse(
+  session: Session,
+  given: Understood,
+  name: string,
+  types: readonly number[],
+): { readonly own: OwnText; readonly frame: Uint8Array } | null {
+  const own = ownCallOf(given) === null ? null : sentInstead(session, given)
+  return own === null ? null : { own, frame: encodeParse(name, own.text, types) }
+}
+
+function sentInstead(session: Session, given: Understood): OwnText | null {
+  const call = ownCallOf(given)
+  if (call === null || session.pid === 0 || !session.view.understood || !/^[\x20-\x7e]*$/.test(call.column)) return null
+  return ownText(call, given, session.pid)
+}
+
+/** Gives the signal of a statement that is about to run. Throws 42501. */
+export function giveSignal(conversation: Conversation, message: Message): void {
+  if (message.kind !== 'execute' || message.portal === null) return
+  const { own } = message.portal.statement
+  if (own?.signal === null || own === undefined) return
+  const { parameters, text } = message.portal
+  const signal = signalOf(own, (number) => {
+    const value = parameters.get(number)
+    if (value === undefined || value === null || 'text' in value) return text(number)
+    return integerText(value.binary)
+  })
+  if (signal !== null) conversation.signal(signal)
+}
+
+/** A binary integer of any size. */
+function integerText(bytes: Uint8Array): string | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (bytes.length === 4) return String(view.getInt32(0))
+  return bytes.length === 8 ? String(view.getBigInt64(0)) : undefined
+}
