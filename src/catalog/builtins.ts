@@ -14,8 +14,11 @@ export const harmlessVolatile: ReadonlySet<string> = words(`
   pg_total_relation_size random random_normal system timeofday uuidv4 uuidv7
 `)
 
-/** Harmless, but they take time by design: never on a connection that others share at the same moment. */
-export const slow: ReadonlySet<string> = words('pg_sleep pg_sleep_for pg_sleep_until')
+/**
+ * Harmless, but never on a connection that others share at the same moment: they take time by design, or tell settings, of which
+ * such a connection has some of its own.
+ */
+export const notShared: ReadonlySet<string> = words('pg_sleep pg_sleep_for pg_sleep_until current_setting')
 
 /**
  * Stable by label, but they assign a transaction id, read a table that their arguments name, or read a value as a type that

@@ -3,7 +3,7 @@
 // which of them PostgreSQL picks depends on argument types that the text does not hold.
 import type { FunctionUse, Name } from '../sql/statement.js'
 import type { Catalog, FunctionInfo, HiddenCall } from './catalog.js'
-import { answersServerState, harmlessVolatile, leavesNoState, operators, slow, types, writesThoughStable } from './builtins.js'
+import { answersServerState, harmlessVolatile, leavesNoState, notShared, operators, types, writesThoughStable } from './builtins.js'
 import { callPath } from './resolve.js'
 
 /** `read`: any server may run it. `primary`: changes nothing, but only the primary's answer counts. `write`: may change data. */
@@ -86,8 +86,8 @@ function judgeCandidate(info: FunctionInfo): Verdict {
     }
   }
   if (info.volatility !== 'volatile' || harmlessVolatile.has(info.name)) {
-    if (info.volatility === 'volatile') return { ...plainBuiltin, builtin: !slow.has(info.name), varies: true }
-    return plainBuiltin
+    const fit = notShared.has(info.name) ? { ...plainBuiltin, builtin: false } : plainBuiltin
+    return info.volatility === 'volatile' ? { ...fit, varies: true } : fit
   }
   return {
     effect: 'write',

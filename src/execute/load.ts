@@ -3,10 +3,12 @@
 
 export class Load {
   readonly #inFlight = new Map<string, number>()
+  /** Requests on connections of a node that others use at the same moment. */
+  shared: (node: string) => number = () => 0
   readonly #spilled = new Map<string, number>()
 
   inFlight(node: string): number {
-    return this.#inFlight.get(node) ?? 0
+    return (this.#inFlight.get(node) ?? 0) + this.shared(node)
   }
 
   snapshot(): ReadonlyMap<string, number> {

@@ -105,7 +105,7 @@ export class Search<C extends PooledConnection> {
       end()
       signal.throwIfAborted()
       const final = this.#lostTo(node, error)
-      if (final !== null) throw final
+      if (final !== null) throw final as Error
       return null
     }
   }

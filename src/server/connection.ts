@@ -43,6 +43,7 @@ export class Connection implements ServerConnection {
   readonly secure: boolean
   readonly settings: Map<string, string> = new Map<string, string>()
   readonly statements: PreparedStatements
+  wroteFor: object | null = null
   readonly #address: Address
   readonly #socket: Socket
   readonly #writer: SocketWriter
@@ -283,11 +284,13 @@ export class Connection implements ServerConnection {
   #watch(tag: string): void {
     if (tag === 'DEALLOCATE ALL') this.statements.clear()
     else if (tag === 'DISCARD ALL') this.#forget()
+    else if (tag === 'DISCARD SEQUENCES') this.wroteFor = null
   }
 
   #forget(): void {
     this.statements.clear()
     this.settings.clear()
+    this.wroteFor = null
   }
 
   #exchangeContext(sink: ReplySink): ExchangeContext {

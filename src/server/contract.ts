@@ -85,6 +85,8 @@ export interface ReplySink {
   notice?(frame: Uint8Array): void
   /** Parameter types of a statement, from a `describe-statement` that is forwarded or swallowed. */
   parameterDescription?(oids: readonly number[], expect: ExpectReply): void
+  /** A RowDescription or NoData of a `describe-statement` or `describe-portal`, forwarded or swallowed; a slice of what the socket gave. */
+  rowsDescribed?(frame: Uint8Array, expect: ExpectReply): void
   copyStarted?(direction: 'in' | 'out' | 'both', expect: ExpectReply): void
   /** All that the socket gave has been read: whoever hears the end of a group here may use the connection, or give it back. */
   chunkRead?(): void
@@ -153,6 +155,9 @@ export interface PreparedNames {
   reserve(): string
   /** What was prepared under a reserved name: kept for the key, or closed with the next add() where that cannot be. */
   adopt(key: string, name: string): void
+  /** The columns that the connection's statement gives, as told with rows(): a RowDescription or NoData; null: not known. */
+  rowsOf(key: string): Uint8Array | null
+  rows(key: string, frame: Uint8Array): void
   /** Takes the key out without closing it on the server (its Close is the caller's own, or its Parse failed). */
   forget(key: string): void
   /** Takes the key out; it is closed on the server with the next add(). */
@@ -180,6 +185,8 @@ export interface ServerConnection extends PooledConnection {
   /** What has been SET on this connection; kept by the session room, cleared by scrub() and by a DISCARD ALL that passes. */
   readonly settings: Map<string, string>
   readonly statements: PreparedNames
+  /** Whose writes may have drawn from sequences here: null: nobody's since it was opened or discarded. Kept by the door. */
+  wroteFor: object | null
   /** TLS towards the server. */
   readonly secure: boolean
   /** Attaches the one consumer. Throws if another is attached or the connection is not usable. */

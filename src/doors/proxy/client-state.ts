@@ -23,6 +23,7 @@ import { databaseOf, type Login } from './login.js'
 import type { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
 import type { Request } from './request.js'
+import { Sequences } from './sequences.js'
 
 export interface ConversationParts {
   readonly login: Login
@@ -84,6 +85,8 @@ export class ClientState {
   /** A server is being asked what this client has left on it: nothing new is begun before it has said. */
   inspecting: Promise<void> | null = null
 
+  readonly sequences: Sequences
+
   constructor(parts: ConversationParts) {
     const { login, greeting } = parts
     this.login = { database: login.database, user: login.user, password: parts.password, keys: login.keys }
@@ -101,6 +104,7 @@ export class ClientState {
     const database = databaseOf(config, login.database)
     const pooling = config.auth.users.get(login.user)?.poolMode ?? database?.poolMode ?? 'transaction'
     this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting, pooling, bus: true })
+    this.sequences = new Sequences(this)
     const kept = pooling === 'session' && database !== undefined ? clustersOf(database) : []
     this.kept = new Map(kept.map((cluster) => [cluster, sessionMode]))
     this.session.pins = this.kept

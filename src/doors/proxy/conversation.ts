@@ -379,6 +379,10 @@ export class Conversation implements HoldOwner {
     if (running !== null) completed(this.#state, hold, tag, running)
   }
 
+  rowsDescribed(hold: Hold, frame: Uint8Array, expect: ExpectReply): void {
+    this.#state.request?.onRows?.(hold, frame, expect.label)
+  }
+
   parametersDescribed(oids: readonly number[], expect: ExpectReply): void {
     this.#state.request?.onDescribed?.(oids, expect.label)
   }

@@ -1,6 +1,8 @@
 // doors/proxy/told.ts — status parameters, as this client was last told them. Each server connection has its own values; the
 // client hears of a difference when it comes to a connection that has one, and always sees the primary's hot-standby state.
 import { encodeParameterStatus } from '../../protocol/backend-messages.js'
+import type { LaneOf } from '../../pool/lane-request.js'
+import { laneReadOnly } from '../../session/lane-key.js'
 import type { Settings } from '../../session/settings.js'
 import type { ClientState } from './client-state.js'
 import type { Generations } from './generations.js'
@@ -55,10 +57,23 @@ export class Told {
     this.#from = { key: parametersKey, cluster: hold.cluster, role, values }
   }
 
+  /** Its reply comes from this lane, on which its settings stand. That every lane only reads is our doing, and not told. */
+  comesToLane({ parameters, parametersKey }: LaneOf['connection'], cluster: string, role: Source['role']): void {
+    const { values } = this.#state.session.settings
+    const last = this.#from
+    if (last?.key === parametersKey && last.cluster === cluster && last.role === role && last.values === values) return
+    for (const [name, value] of parameters) {
+      if (name === laneReadOnly || this.#values.get(name) === value || !this.#tellable(cluster, role, name)) continue
+      this.#values.set(name, value)
+      this.#state.output.write(encodeParameterStatus(name, value))
+    }
+    this.#from = { key: parametersKey, cluster, role, values }
+  }
+
   /** A ParameterStatus of the client's connection. */
   changed(hold: Hold, name: string, reported: string): void {
     const value = this.#resetTo(hold, name) ?? reported
-    if (this.#values.get(name) === value || !this.#tellable(hold, name)) return
+    if (this.#values.get(name) === value || !this.#tellable(hold.cluster, hold.route.role, name)) return
     this.#values.set(name, value)
     this.#from = null
     this.#state.output.write(encodeParameterStatus(name, value))
@@ -77,11 +92,11 @@ export class Told {
     return hold.settings.values.get(setting) === startup ? null : (this.#greeted.get(name) ?? null)
   }
 
-  #tellable(hold: Hold, name: string): boolean {
+  #tellable(cluster: string, role: Source['role'], name: string): boolean {
     const { session } = this.#state
     if (fixedParameters.has(name)) return false
-    if (name === 'default_transaction_read_only') return hold.route.role === 'primary' || session.settings.values.has(name)
+    if (name === 'default_transaction_read_only') return role === 'primary' || session.settings.values.has(name)
     if (!roleParameters.has(name)) return true
-    return hold.cluster === databaseOf(this.#generations.current.config, session.database)?.default
+    return cluster === databaseOf(this.#generations.current.config, session.database)?.default
   }
 }

@@ -1,0 +1,504 @@
+// pool/lane.ts — one server connection that requests of several clients share at the same moment (docs/lanes.md). Each request
+// is a group that ends in its own ReadyForQuery, so an error stays with its owner and replies come in the order of requests:
+//
+//   written ──▶ [head][follower][follower]      head: whose reply comes now
+//   replies ◀── … Z │ … Z │ … Z                 a reply is passed on when it is whole, so until then nothing was given out,
+//                                               and whoever loses its lane can be run elsewhere without anybody noticing
+//
+// It writes at once when nothing is in flight, and gathers while something is. What is slow, large, canceled or lost never
+// keeps those behind it waiting: they are told, and look for another connection.
+import { decodeErrorFields, type ErrorFields } from '../protocol/error-fields.js'
+import { encodeSync } from '../protocol/extended.js'
+import { Backend } from '../protocol/message-types.js'
+import { violation } from '../protocol/violation.js'
+import type { Loss, RawSink, RawWire, ServerConnection } from '../server/contract.js'
+import type { Lease } from './contract.js'
+import type { LaneOf, LaneRequest, LaneSlot } from './lane-request.js'
+import { bar, measure, type LaneLimits } from './shape-book.js'
+
+export interface LaneOwner {
+  readonly limits: LaneLimits & { readonly depth: number }
+  readonly now: () => number
+  /** Replies were read: there is room for others. */
+  moved(lane: Lane): void
+  /** It is gone, and so is its connection. */
+  ended(lane: Lane): void
+  /** A reply was read whole. */
+  served(): void
+  /** For the counters. */
+  count(what: 'stalled' | 'moved' | 'large' | 'canceled' | 'missed', by: number): void
+}
+
+export type LaneState = 'open' | 'slow' | 'large' | 'canceling' | 'retiring'
+
+const syncFrame = encodeSync()
+const header = 5
+const compactAt = 256
+
+export class Lane implements RawSink, LaneOf {
+  readonly node: string
+  readonly cluster: string
+  readonly connection: ServerConnection
+  /** Process-monotonic ms. */
+  readonly openedAt: number
+  /** When it last had nothing to do. */
+  idleSince: number
+  served = 0
+  readonly #lease: Lease<ServerConnection>
+  readonly #owner: LaneOwner
+  readonly #wire: RawWire
+  #slots: LaneSlot[] = []
+  #first = 0
+  readonly #spare: LaneSlot[] = []
+  /** What is to be written. */
+  #pieces: Uint8Array[] = []
+  #scheduled = false
+  #reading = false
+  /** Since when the head is the head. */
+  #headSince = 0
+  /** The beginning of a reply whose end has not come, and up to where its frames were read. */
+  #carry: Uint8Array | null = null
+  #scanned = 0
+  /** The head's reply is passed on as it comes; so many bytes of the frame at hand are still to come. */
+  #streaming = false
+  #passing = 0
+  /** Of the head's reply. */
+  #error: ErrorFields | null = null
+  /** Cancels sent whose empty round trip is not over. */
+  #cancels = 0
+  #slow = false
+  #retiring: string | null = null
+  #gone = false
+  readonly #flush = (): void => {
+    this.#scheduled = false
+    this.#write()
+  }
+
+  constructor(lease: Lease<ServerConnection>, owner: LaneOwner) {
+    this.#lease = lease
+    this.#owner = owner
+    this.node = lease.node
+    this.cluster = lease.cluster
+    this.connection = lease.connection
+    this.openedAt = owner.now()
+    this.idleSince = this.openedAt
+    this.#wire = this.connection.raw(this)
+  }
+
+  get inFlight(): number {
+    return this.#slots.length - this.#first
+  }
+
+  /** Takes another request now. */
+  get open(): boolean {
+    return (
+      !this.#slow &&
+      !this.#streaming &&
+      this.#cancels === 0 &&
+      this.#retiring === null &&
+      !this.#gone &&
+      this.#slots.length - this.#first < this.#owner.limits.depth
+    )
+  }
+
+  /** Will take others when those at hand are answered: nothing on it is unusual. */
+  get moving(): boolean {
+    return !this.#slow && !this.#streaming && this.#cancels === 0 && this.#retiring === null && !this.#gone
+  }
+
+  get state(): LaneState {
+    if (this.#retiring !== null) return 'retiring'
+    if (this.#cancels > 0) return 'canceling'
+    if (this.#streaming) return 'large'
+    return this.#slow ? 'slow' : 'open'
+  }
+
+  has(request: LaneRequest): boolean {
+    return this.#slotOf(request) !== undefined
+  }
+
+  /** Only where it is open. */
+  push(request: LaneRequest, now: number): void {
+    const idle = this.#slots.length === this.#first
+    const slot = this.#spare.pop() ?? newSlot()
+    slot.request = request
+    slot.record = request.record
+    slot.sentAt = now
+    this.#slots.push(slot)
+    request.compile(this.connection.statements, slot, this.#pieces)
+    if (this.#reading) return
+    if (idle) this.#write()
+    else if (!this.#scheduled) {
+      this.#scheduled = true
+      setImmediate(this.#flush)
+    }
+  }
+
+  /** The request wants nothing any more of what it has here; its reply is dropped. */
+  drop(request: LaneRequest): void {
+    const slot = this.#slotOf(request)
+    if (slot === undefined) return
+    slot.request = null
+    if (this.#streaming && slot === this.#slots[this.#first]) this.#wire.resume()
+  }
+
+  /** `sent`: it is the head, and hears what becomes of it. `dropped`: it was not, and is let go of here. */
+  cancel(request: LaneRequest): 'sent' | 'dropped' {
+    const slot = this.#slotOf(request)
+    if (slot === undefined) return 'dropped'
+    if (slot !== this.#slots[this.#first]) {
+      slot.request = null
+      return 'dropped'
+    }
+    slot.canceled = true
+    this.#cancelHead()
+    return 'sent'
+  }
+
+  /** After streamed() had said that it must wait. */
+  resume(): void {
+    if (!this.#gone) this.#wire.resume()
+  }
+
+  /** No newcomers; the connection goes back when nothing is in flight. */
+  retire(reason: string): void {
+    this.#retiring ??= reason
+    if (!this.#reading) this.#finishIfDone()
+  }
+
+  /** Looks at the head: to be called often, once what the socket has was read. */
+  check(now: number): void {
+    const head = this.#slots[this.#first]
+    if (head === undefined || this.#gone) return
+    const { stallMs } = this.#owner.limits
+    const age = now - Math.max(head.sentAt, this.#headSince)
+    if (age < stallMs) return
+    this.#slow = true
+    if (!head.slow) {
+      head.slow = true
+      if (!this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
+      this.#owner.count('stalled', 1)
+      this.#tellFollowers()
+    }
+    if (age < stallMs * longStall || head.long) return
+    head.long = true
+    if (!this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
+    // Nobody waits for it: why should the server?
+    if (head.request === null && !head.canceled && !head.barrier) {
+      head.canceled = true
+      this.#cancelHead()
+    }
+  }
+
+  // ---- replies
+
+  data(chunk: Uint8Array): void {
+    const now = this.#owner.now()
+    this.#reading = true
+    try {
+      this.#read(chunk, now)
+      if (this.#gone) return
+      if (this.#slots.length === this.#first) this.idleSince = now
+      this.#owner.moved(this)
+    } finally {
+      this.#reading = false
+    }
+    this.#write()
+    this.#finishIfDone()
+  }
+
+  #read(chunk: Uint8Array, now: number): void {
+    let bytes = chunk
+    /** The next frame, and the first byte that was not given to anybody. */
+    let at = 0
+    let from = 0
+    if (this.#passing > 0) {
+      at = Math.min(this.#passing, bytes.length)
+      this.#passing -= at
+    } else if (this.#carry !== null) {
+      bytes = Buffer.concat([this.#carry, chunk])
+      at = this.#scanned
+      this.#carry = null
+    }
+    while (at + header <= bytes.length) {
+      const next = at + frameLength(bytes, at)
+      if (next > bytes.length) break
+      const type = bytes[at] ?? 0
+      switch (type) {
+        case Backend.DataRow:
+        case Backend.RowDescription:
+        case Backend.CommandComplete:
+        case Backend.BindComplete:
+        case Backend.NoData:
+        case Backend.EmptyQueryResponse:
+          break
+        case Backend.ReadyForQuery:
+          this.#ready(bytes, from, next, now)
+          if (this.#gone) return
+          from = next
+          break
+        case Backend.ParseComplete:
+        case Backend.CloseComplete: {
+          const head = this.#head(type)
+          if (type === Backend.ParseComplete) head.parsed = true
+          if (head.skip === 0) break
+          head.skip -= 1
+          if (at === from) from = next
+          else {
+            bytes = without(bytes, at, next)
+            continue
+          }
+          break
+        }
+        case Backend.ErrorResponse:
+          this.#errorCame(bytes.subarray(at, next))
+          // Owed by nobody: a server that ends an idle connection says why.
+          if (this.#slots.length === this.#first) from = next
+          break
+        case Backend.NoticeResponse:
+          if (this.#slots.length > this.#first) break
+          from = next
+          break
+        case Backend.ParameterStatus:
+        case Backend.NotificationResponse:
+          // What changes a setting behind everybody's back must not stay: the next group might answer by it.
+          if (type === Backend.ParameterStatus) this.#retiring ??= 'a setting of the connection has changed'
+          if (at === from) from = next
+          else {
+            bytes = without(bytes, at, next)
+            continue
+          }
+          break
+        default:
+          throw violation(`the server sent a message of type ${String(type)} on a lane`)
+      }
+      at = next
+    }
+    this.#keep(bytes, from, at)
+  }
+
+  /** bytes[from…] belong to a reply that is not whole; the frame at `at` is not either. */
+  #keep(bytes: Uint8Array, from: number, at: number): void {
+    if (from === bytes.length) return
+    const head = this.#slots[this.#first]
+    if (head === undefined && at > from) throw violation('the server sent what nobody asked for')
+    if (!this.#streaming && bytes.length - from <= this.#owner.limits.maxResultBytes) {
+      this.#carry = bytes.subarray(from)
+      this.#scanned = at - from
+      return
+    }
+    if (!this.#streaming) this.#stream()
+    let end = bytes.length
+    if (at < end && end - at >= header) this.#passing = at + frameLength(bytes, at) - end
+    else if (at < end) {
+      this.#carry = bytes.subarray(at)
+      this.#scanned = 0
+      end = at
+    }
+    if (end > from) this.#give(bytes.subarray(from, end), false)
+  }
+
+  /** The reply is larger than a lane is for: it goes on by itself, and whoever is behind it looks elsewhere. */
+  #stream(): void {
+    this.#streaming = true
+    const head = this.#slots[this.#first]
+    if (head !== undefined && head.record !== null) bar(head.record, 'too large', this.#owner.now())
+    this.#owner.count('large', 1)
+    this.#tellFollowers()
+  }
+
+  #give(part: Uint8Array, last: boolean): void {
+    const head = this.#slots[this.#first]
+    if (head === undefined) return
+    head.given += part.length
+    const { request } = head
+    if (request !== null && !request.streamed(part, last, this.#error, this) && !last) this.#wire.pause()
+  }
+
+  #head(type: number): LaneSlot {
+    const head = this.#slots[this.#first]
+    if (head === undefined) throw violation(`the server sent a message of type ${String(type)}, and nothing was asked`)
+    return head
+  }
+
+  #errorCame(frame: Uint8Array): void {
+    const fields = decodeErrorFields(frame)
+    if (fields.severity === 'FATAL' || fields.severity === 'PANIC') this.#wire.fatal(fields)
+    this.#error = fields
+  }
+
+  #ready(bytes: Uint8Array, from: number, end: number, now: number): void {
+    const slot = this.#head(Backend.ReadyForQuery)
+    if (bytes[end - 1] !== 0x49) throw violation('a transaction was left open on a lane')
+    const error = this.#error
+    const { request, record } = slot
+    if (this.#streaming) this.#give(bytes.subarray(from, end), true)
+    const ms = now - Math.max(slot.sentAt, this.#headSince)
+    const size = slot.given + end - from
+    const streamed = this.#streaming
+    const { parsed, canceled, barrier } = slot
+    if (error !== null && slot.prepares !== null && !parsed) this.connection.statements.forget(slot.prepares)
+    this.#shift(slot, now)
+    if (barrier) this.#cancels -= 1
+    else {
+      this.served += 1
+      this.#owner.served()
+      if (record !== null && error === null && !streamed) measure(record, ms, size)
+    }
+    if (request === null || streamed) return
+    if (error === null) request.answered(bytes.subarray(from, end), this)
+    else if (error.code === '57014' && this.#cancels > 0 && !canceled) {
+      this.#owner.count('missed', 1)
+      request.missed({ why: 'neighbour' })
+    } else request.failed(error, parsed, bytes.subarray(from, end), this)
+  }
+
+  /** Takes the head off. */
+  #shift(slot: LaneSlot, now: number): void {
+    this.#first += 1
+    if (this.#first === this.#slots.length) {
+      this.#slots.length = 0
+      this.#first = 0
+    } else if (this.#first >= compactAt) {
+      this.#slots = this.#slots.slice(this.#first)
+      this.#first = 0
+    }
+    this.#headSince = now
+    this.#error = null
+    this.#streaming = false
+    this.#slow = false
+    this.#spare.push(cleared(slot))
+  }
+
+  // ---- whoever is behind
+
+  #tellFollowers(): void {
+    const behind = this.#slots.slice(this.#first + 1)
+    let told = 0
+    for (const slot of behind) {
+      if (slot.moved || slot.request === null) continue
+      slot.moved = true
+      told += 1
+      slot.request.stalled()
+    }
+    if (told > 0) this.#owner.count('moved', told)
+  }
+
+  #slotOf(request: LaneRequest): LaneSlot | undefined {
+    for (let at = this.#first; at < this.#slots.length; at++) if (this.#slots[at]?.request === request) return this.#slots[at]
+    return undefined
+  }
+
+  // ---- cancels
+
+  /** Nobody new until it is sure that the cancel has hit, or will hit nobody: its socket's end, and one empty round trip after it. */
+  #cancelHead(): void {
+    this.#cancels += 1
+    this.#owner.count('canceled', 1)
+    this.connection.cancel().then(
+      () => this.#barrier(),
+      // It may still arrive, and hit whoever is here then.
+      () => this.#end('a cancel could not be awaited'),
+    )
+  }
+
+  #barrier(): void {
+    if (this.#gone) return
+    const slot = this.#spare.pop() ?? newSlot()
+    slot.sentAt = this.#owner.now()
+    slot.barrier = true
+    this.#slots.push(slot)
+    this.#pieces.push(syncFrame)
+    this.#write()
+  }
+
+  // ---- writing, and the end
+
+  #write(): void {
+    const pieces = this.#pieces
+    if (pieces.length === 0 || this.#gone) return
+    this.#pieces = []
+    const [only] = pieces
+    this.#wire.write(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces))
+  }
+
+  #finishIfDone(): void {
+    if (this.#retiring === null || this.#gone || this.#slots.length > this.#first || this.#cancels > 0) return
+    this.#gone = true
+    this.#wire.end()
+    // Whatever it was used for, nobody inherits anything of it.
+    this.#lease.release('it was a lane')
+    this.#owner.ended(this)
+  }
+
+  #end(reason: string): void {
+    if (this.#gone) return
+    this.#retiring ??= reason
+    this.connection.sever()
+  }
+
+  closed(loss: Loss): void {
+    if (this.#gone) return
+    this.#gone = true
+    const left = this.#slots.slice(this.#first)
+    const begun = this.#streaming
+    this.#slots = []
+    this.#first = 0
+    this.#pieces = []
+    this.#lease.destroy(loss.reason)
+    this.#owner.ended(this)
+    left.forEach(({ request }, index) => {
+      if (request === null) return
+      if (begun && index === 0) request.broken(loss, this.#passing > 0 || this.#carry !== null, this)
+      else request.missed({ why: 'lost', loss })
+    })
+    const missed = left.filter(({ request }) => request !== null).length
+    if (missed > 0) this.#owner.count('missed', missed)
+  }
+}
+
+/** A head that is so many times `stall` old is slow by itself, whatever the machine does. */
+const longStall = 5
+
+function newSlot(): LaneSlot {
+  return {
+    request: null,
+    record: null,
+    sentAt: 0,
+    skip: 0,
+    prepares: null,
+    parsed: false,
+    slow: false,
+    long: false,
+    moved: false,
+    canceled: false,
+    given: 0,
+    barrier: false,
+  }
+}
+
+function cleared(slot: LaneSlot): LaneSlot {
+  slot.request = null
+  slot.record = null
+  slot.skip = 0
+  slot.prepares = null
+  slot.parsed = false
+  slot.slow = false
+  slot.long = false
+  slot.moved = false
+  slot.canceled = false
+  slot.given = 0
+  slot.barrier = false
+  return slot
+}
+
+/** Of the whole frame at `at`. Throws 08P01 where its length cannot be one. */
+function frameLength(bytes: Uint8Array, at: number): number {
+  const length = ((bytes[at + 1] ?? 0) << 24) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0)
+  if (length < 4) throw violation('invalid message length')
+  return length + 1
+}
+
+function without(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)])
+}

@@ -1,0 +1,423 @@
+// pool/lanes.ts — the lanes of a process: by pool (node, login, database) and by the settings that matter. A group of lanes
+// opens them as they are needed, gives each request to the one with the least in flight, and lets them go when nobody comes.
+// They are leases of the pool like any other, so `pool.max` counts them; at most half of it may be lanes.
+//
+//   request ──▶ an open lane with room ──▶ or in line, as long as the lanes move ──▶ or false: a connection of its own
+import type { LanesConfig } from '../config/config.js'
+import { laneSettings } from '../session/lane-key.js'
+import { fit, replayChanges, replaySql } from '../session/replay.js'
+import type { Settings } from '../session/settings.js'
+import type { ServerConnection } from '../server/contract.js'
+import type { Lease } from './contract.js'
+import type { LaneRequest } from './lane-request.js'
+import { Lane, type LaneOwner, type LaneState } from './lane.js'
+import type { Pool } from './pool.js'
+
+/** Requests of a group within a second before lanes are worth opening. */
+const warmRequests = 16
+const warmMs = 1_000
+/** Idle longer than this: the connection goes back. */
+const idleMs = 2_000
+/** After an opening that failed. */
+const retryMs = 1_000
+const tickMs = 5
+/** Of a group, for each of its lanes. */
+const lineOfLane = 256
+
+/** What the lanes have done since the start. */
+export interface LaneCounts {
+  served: number
+  stalled: number
+  moved: number
+  large: number
+  canceled: number
+  missed: number
+  misrouted: number
+}
+
+/** One lane, as SHOW LANES tells it. */
+export interface LaneSnapshot {
+  readonly cluster: string
+  readonly node: string
+  readonly user: string
+  readonly dbname: string
+  /** Settings that its sessions have in common, by name. */
+  readonly settings: readonly string[]
+  readonly state: LaneState
+  readonly inFlight: number
+  /** In line for any lane of its group. */
+  readonly waiting: number
+  readonly served: number
+  /** Seconds. */
+  readonly age: number
+}
+
+/** All of them. */
+export interface LanesReport {
+  readonly lanes: readonly LaneSnapshot[]
+  readonly counts: Readonly<LaneCounts>
+  /** Shapes that may not share a connection for now. */
+  readonly barred: number
+}
+
+export interface LanesParts {
+  /** Process-monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export class Lanes {
+  readonly counts: LaneCounts = { served: 0, stalled: 0, moved: 0, large: 0, canceled: 0, missed: 0, misrouted: 0 }
+  readonly #parts: LanesParts
+  readonly #pools = new Map<Pool<ServerConnection>, PoolLanes>()
+  #config: LanesConfig
+  #timer: NodeJS.Timeout | null = null
+  readonly #look = (): void => this.#check()
+  #closed = false
+
+  constructor(config: LanesConfig, parts: LanesParts) {
+    this.#config = config
+    this.#parts = parts
+  }
+
+  get config(): LanesConfig {
+    return this.#config
+  }
+
+  /** After a reload: lanes made under other limits go when they are idle. */
+  configure(config: LanesConfig): void {
+    if (JSON.stringify(config) === JSON.stringify(this.#config)) return
+    this.#config = config
+    for (const pool of this.#pools.values()) pool.retire('the configuration has changed')
+    this.#pools.clear()
+  }
+
+  /** The lanes for sessions with these settings; the same object as long as it is `usable`. */
+  group(pool: Pool<ServerConnection>, key: string, settings: Settings): LaneGroup | null {
+    if (this.#closed || pool.draining) return null
+    let lanes = this.#pools.get(pool)
+    if (lanes === undefined) {
+      lanes = new PoolLanes(pool, this.#config, this.counts, this.#parts)
+      this.#pools.set(pool, lanes)
+      pool.onDraining(() => {
+        this.#pools.get(pool)?.retire('the pool is closing')
+        this.#pools.delete(pool)
+      })
+    }
+    this.#timer ??= setInterval(() => setImmediate(this.#look), tickMs).unref()
+    return lanes.group(key, settings)
+  }
+
+  /** Requests that are on lanes of this node. */
+  inFlight(node: string): number {
+    let sum = 0
+    for (const [pool, lanes] of this.#pools) if (pool.node.id === node) sum += lanes.inFlight()
+    return sum
+  }
+
+  snapshot(): readonly LaneSnapshot[] {
+    return [...this.#pools.values()].flatMap((pool) => pool.snapshot(this.#parts.now()))
+  }
+
+  /** All lanes go when what is in flight on them is answered. */
+  close(): void {
+    this.#closed = true
+    for (const pool of this.#pools.values()) pool.retire('shutting down')
+    this.#pools.clear()
+    this.#stop()
+  }
+
+  /** In the check phase, once what the sockets had was read: a pause of this process is nobody's stall. */
+  #check(): void {
+    const now = this.#parts.now()
+    let busy = false
+    for (const [pool, lanes] of this.#pools) {
+      if (lanes.check(now)) busy = true
+      else this.#pools.delete(pool)
+    }
+    if (!busy) this.#stop()
+  }
+
+  #stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+  }
+}
+
+/** The lanes of one pool. */
+class PoolLanes {
+  readonly #pool: Pool<ServerConnection>
+  readonly #config: LanesConfig
+  readonly #counts: LaneCounts
+  readonly #parts: LanesParts
+  readonly #groups = new Map<string, LaneGroup>()
+
+  constructor(pool: Pool<ServerConnection>, config: LanesConfig, counts: LaneCounts, parts: LanesParts) {
+    this.#pool = pool
+    this.#config = config
+    this.#counts = counts
+    this.#parts = parts
+  }
+
+  group(key: string, settings: Settings): LaneGroup {
+    let group = this.#groups.get(key)
+    if (group === undefined) {
+      const room = (): boolean => this.#room()
+      group = new LaneGroup({ pool: this.#pool, settings, config: this.#config, counts: this.#counts, room, ...this.#parts })
+      this.#groups.set(key, group)
+    }
+    return group
+  }
+
+  /** Half of the pool at most, and not while somebody waits for a connection. */
+  #room(): boolean {
+    const { busy, idle, opening, waiting, max } = this.#pool.counts()
+    let lanes = 0
+    for (const group of this.#groups.values()) lanes += group.size
+    return waiting === 0 && lanes < Math.floor(max / 2) && (idle > 0 || busy + opening < max)
+  }
+
+  inFlight(): number {
+    let sum = 0
+    for (const group of this.#groups.values()) sum += group.inFlight
+    return sum
+  }
+
+  /** False: there is nothing left to look at. */
+  check(now: number): boolean {
+    const { waiting } = this.#pool.counts()
+    for (const [key, group] of this.#groups) {
+      if (!group.check(now, waiting > 0)) {
+        group.retire('nobody comes')
+        this.#groups.delete(key)
+      }
+    }
+    return this.#groups.size > 0
+  }
+
+  retire(reason: string): void {
+    for (const group of this.#groups.values()) group.retire(reason)
+    this.#groups.clear()
+  }
+
+  snapshot(now: number): readonly LaneSnapshot[] {
+    return [...this.#groups.values()].flatMap((group) => group.snapshot(now))
+  }
+}
+
+interface GroupParts extends LanesParts {
+  readonly pool: Pool<ServerConnection>
+  readonly settings: Settings
+  readonly config: LanesConfig
+  readonly counts: LaneCounts
+  readonly room: () => boolean
+}
+
+/** The lanes of one pool and one set of settings. */
+export class LaneGroup implements LaneOwner {
+  readonly limits: LanesConfig
+  readonly now: () => number
+  readonly #parts: GroupParts
+  #lanes: Lane[] = []
+  /** In line, from #next on. */
+  #line: (LaneRequest | null)[] = []
+  #next = 0
+  #opening = 0
+  #retryAt = -Infinity
+  /** Requests since #since. */
+  #asked = 0
+  #since = -Infinity
+  /** When the last reply came. */
+  #movedAt = -Infinity
+  #usable = true
+
+  constructor(parts: GroupParts) {
+    this.#parts = parts
+    this.limits = parts.config
+    this.now = parts.now
+  }
+
+  /** Open and opening. */
+  get size(): number {
+    return this.#lanes.length + this.#opening
+  }
+
+  /** On its lanes, and in line for one. */
+  get inFlight(): number {
+    let sum = this.#line.length - this.#next
+    for (const lane of this.#lanes) sum += lane.inFlight
+    return sum
+  }
+
+  /** False: ask Lanes for another one. */
+  get usable(): boolean {
+    return this.#usable
+  }
+
+  /** Takes the request on. False: it needs a connection of its own. */
+  push(request: LaneRequest, now: number): boolean {
+    if (!this.#usable) return false
+    this.#asked += 1
+    const lane = this.#best(request)
+    if (lane === null) return this.#inLine(request, now)
+    // One more, where even the idlest has something to do.
+    if (lane.inFlight > 0) this.#grow(now)
+    lane.push(request, now)
+    return true
+  }
+
+  #best(request: LaneRequest): Lane | null {
+    let best: Lane | null = null
+    for (const lane of this.#lanes) {
+      if (lane.open && (best === null || lane.inFlight < best.inFlight) && request.fits(lane)) best = lane
+    }
+    return best
+  }
+
+  #inLine(request: LaneRequest, now: number): boolean {
+    this.#grow(now)
+    const fitting = this.#lanes.some((lane) => lane.moving && request.fits(lane))
+    if (!fitting || this.#line.length - this.#next >= lineOfLane * this.#lanes.length) return false
+    request.queuedAt = now
+    this.#line.push(request)
+    return true
+  }
+
+  /** Takes it out of the line. False: it is not there. */
+  leaveLine(request: LaneRequest): boolean {
+    const at = this.#line.indexOf(request, this.#next)
+    if (at < 0) return false
+    this.#line[at] = null
+    return true
+  }
+
+  /** Finds the lane that a request is on. */
+  laneOf(request: LaneRequest): Lane | null {
+    return this.#lanes.find((lane) => lane.has(request)) ?? null
+  }
+
+  // ---- what a lane tells
+
+  moved(lane: Lane): void {
+    this.#movedAt = this.now()
+    while (lane.open && this.#next < this.#line.length) {
+      const request = this.#line[this.#next] ?? null
+      if (request !== null && !request.fits(lane)) return
+      this.#next += 1
+      if (request !== null) lane.push(request, this.#movedAt)
+    }
+    if (this.#next === this.#line.length && this.#next > 0) {
+      this.#line.length = 0
+      this.#next = 0
+    } else if (this.#next > 1024) {
+      this.#line = this.#line.slice(this.#next)
+      this.#next = 0
+    }
+  }
+
+  ended(lane: Lane): void {
+    this.#lanes = this.#lanes.filter((one) => one !== lane)
+    if (this.#lanes.length === 0) this.#dismissLine()
+  }
+
+  served(): void {
+    this.#parts.counts.served += 1
+  }
+
+  count(what: 'stalled' | 'moved' | 'large' | 'canceled' | 'missed', by: number): void {
+    this.#parts.counts[what] += by
+  }
+
+  // ---- opening and closing
+
+  #grow(now: number): void {
+    const { config, room } = this.#parts
+    if (now - this.#since > warmMs) {
+      this.#since = now
+      this.#asked = 1
+    }
+    if (this.#asked < warmRequests && this.#lanes.length === 0) return
+    if (this.#opening > 0 || this.size >= config.connections || now < this.#retryAt || !room()) return
+    void this.#open()
+  }
+
+  async #open(): Promise<void> {
+    this.#opening += 1
+    try {
+      const { pool, settings } = this.#parts
+      const wanted = laneSettings(settings)
+      const lease = await pool.lease({ prefer: ({ settings: actual }) => fit(wanted, actual), signal: AbortSignal.timeout(retryMs) })
+      await this.#prepared(lease, wanted)
+      if (!this.#usable) lease.release('it was to be a lane')
+      else this.#lanes.push(new Lane(lease, this))
+    } catch {
+      // Whoever needs a connection hears of it; lanes are only there when they are there.
+      this.#retryAt = this.now() + retryMs
+    } finally {
+      this.#opening -= 1
+    }
+  }
+
+  async #prepared(lease: Lease<ServerConnection>, wanted: Settings): Promise<void> {
+    const { connection } = lease
+    try {
+      const changes = replayChanges(wanted, connection.settings)
+      if (changes.length > 0) await connection.query(replaySql(changes))
+      connection.settings.clear()
+      for (const [name, value] of wanted) connection.settings.set(name, value)
+    } catch (error) {
+      lease.destroy('it could not be made a lane')
+      throw error
+    }
+  }
+
+  retire(reason: string): void {
+    this.#usable = false
+    for (const lane of [...this.#lanes]) lane.retire(reason)
+    this.#dismissLine()
+  }
+
+  /** `wanted`: others wait for a connection of this pool. False: it has been idle for long, and nothing stands here. */
+  check(now: number, wanted: boolean): boolean {
+    const { pool } = this.#parts
+    for (const lane of [...this.#lanes]) {
+      lane.check(now)
+      const idle = lane.inFlight === 0
+      if (idle && (wanted || now - lane.idleSince > idleMs)) lane.retire('nobody comes')
+      else if (now - lane.openedAt > pool.lifetimeMs * lifeShare) lane.retire('at the end of its lifetime')
+    }
+    const waits = this.#line.length > this.#next
+    if (waits && (now - this.#movedAt > this.limits.stallMs || !this.#lanes.some((lane) => lane.moving))) this.#dismissLine()
+    return this.#lanes.length > 0 || this.#opening > 0 || now - this.#since < idleMs
+  }
+
+  #dismissLine(): void {
+    const line = this.#line.slice(this.#next)
+    this.#line = []
+    this.#next = 0
+    for (const request of line) {
+      if (request === null) continue
+      request.missed({ why: 'crowded' })
+    }
+  }
+
+  snapshot(now: number): readonly LaneSnapshot[] {
+    const { pool, settings } = this.#parts
+    const { cluster, user, dbname } = pool.identity
+    const names = [...settings.keys()]
+    return this.#lanes.map((lane) => ({
+      cluster,
+      node: lane.node,
+      user,
+      dbname,
+      settings: names,
+      state: lane.state,
+      inFlight: lane.inFlight,
+      waiting: this.#line.length - this.#next,
+      served: lane.served,
+      age: (now - lane.openedAt) / 1000,
+    }))
+  }
+}
+
+/** Before the pool itself would end it, so that it comes back in time. */
+const lifeShare = 0.75
