@@ -1,5 +1,6 @@
 // doors/proxy/generations.ts — which generation of the runtime a client is in: one for as long as anything of the client's
 // stands in it, the newest for every request that finds nothing standing.
+import { isDeepStrictEqual } from 'node:util'
 import { PointsmanError } from '../../errors/error.js'
 import type { Identity } from '../../pool/contract.js'
 import type { Generation } from '../../runtime/contract.js'
@@ -40,6 +41,20 @@ export class Generations {
     if (databaseOf(current.config, session.database) !== undefined) return
     const detail = `The database "${session.database}" was taken out of the configuration.`
     this.#state.endWith(new PointsmanError('shutting_down', { detail }))
+  }
+
+  /**
+   * Takes the newest generation for a statement that was planned in the one at hand and has not been sent. Throws where tables
+   * of the database lead elsewhere now: its plan may be wrong.
+   */
+  renew(): void {
+    const planned = this.current
+    if (planned === this.#state.runtime.current()) return
+    const { database } = this.#state.session
+    this.leave()
+    this.enter()
+    if (isDeepStrictEqual(databaseOf(planned.config, database), databaseOf(this.current.config, database))) return
+    throw new PointsmanError('routing_changed')
   }
 
   leave(): void {
