@@ -196,8 +196,22 @@ databases:
   other: { default: twin }
   third: { default: mixed }
   beating: { default: beats }
+auth:
+  auth_query: { cluster: main, user: app, password: app, sql: SELECT rolname FROM pg_roles WHERE rolname = $1 }
 `
-    const cwd = t.testdir({ 'p.yaml': file, 'good.yaml': config([main.primary.address, replica.address]) })
+    const asking = (text: string, more: string): string =>
+      text.replace('password: app }] }', `password: app }], auth_query: { cluster: main, user: app, password: app${more} } }`)
+    const cwd = t.testdir({
+      'p.yaml': file,
+      'good.yaml': asking(
+        config([main.primary.address, replica.address]),
+        ', sql: "SELECT rolname, rolpassword FROM pg_roles WHERE rolname = $1"',
+      ),
+      'powerless.yaml': asking(config([main.primary.address]), ''),
+    })
+    const powerless = new Running(t, cwd, ['check', '-c', 'powerless.yaml', '--live'])
+    t.equal(await powerless.ended, 1)
+    t.match(powerless.err, /auth_query: users cannot be looked up on .*: permission denied for table pg_authid/)
     const good = new Running(t, cwd, ['check', '-c', 'good.yaml', '--live'])
     t.equal(await good.ended, 0, good.err)
     t.match(good.out, new RegExp(`main +${replica.address} +replica +18\\.\\d+ +1 `))
@@ -218,6 +232,7 @@ databases:
       told,
       /^7 replicas will answer only reads with consistency any: on .* the heartbeat failed: relation "ops\.beats" does not exist/m,
     )
+    t.match(told, /^20 users cannot be looked up on .*: the statement gives 1 column, not the name and the secret/m)
     t.match(told, /^12 cluster side has no table public\.images/m)
     t.match(told, /^14 cluster side has no table public\.nothing/m)
     t.match(told, /^14 public\.votes\.image_id on side is uuid, not bigint/m)

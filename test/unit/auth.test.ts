@@ -71,7 +71,7 @@ t.test('addresses and ranges', async (t) => {
 t.test('failed logins: later each time, and successes among them as late', async (t) => {
   let now = 0
   const delays: number[] = []
-  const due: (() => void)[] = []
+  const due: ((value?: unknown) => void)[] = []
   const failures = new LoginFailures(
     () => now,
     (ms) => {

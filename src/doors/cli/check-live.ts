@@ -4,6 +4,7 @@ import type { ClusterConfig, Config, NodeConfig, Problem } from '../../config/co
 import { printPath } from '../../config/findings.js'
 import type { Locator, Path } from '../../config/locator.js'
 import { readFacts, readHeartbeat, readTables, withServer, type Login, type ServerFacts, type TableFacts } from './ask-server.js'
+import { checkAuthQuery } from './check-auth.js'
 import { checkTables, type UnownedTable } from './check-tables.js'
 import type { Tables, Told } from './told.js'
 
@@ -29,6 +30,7 @@ export async function checkServers(config: Config, locate: Locator): Promise<Liv
   const warnings: Told[] = []
   const clusters = await Promise.all([...config.clusters.values()].map((cluster) => askCluster(config, cluster, problems, warnings)))
   tellSameServers(clusters.flat(), warnings)
+  await checkAuthQuery(config, problems)
   const tables = await readAllTables(config, clusters.flat(), warnings)
   const unowned = checkTables(config, tables, problems, warnings)
   const placed = (told: readonly Told[]): readonly Problem[] =>

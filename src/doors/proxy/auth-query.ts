@@ -101,7 +101,7 @@ export class AuthQuery {
     const timer = setTimeout(() => this.#drop(), askMs)
     try {
       const connection = await this.#connected()
-      const { rows } = await connection.query(`EXECUTE ${statement}(${quoteLiteral(user)})`)
+      const { rows } = await connection.query(executeAuthQuery(user))
       return { secret: secretIn(rows, user), at }
     } catch (error) {
       this.#drop()
@@ -120,7 +120,7 @@ export class AuthQuery {
     if (this.#closed || now() < this.#brokenUntil) throw new Error('there is no connection to ask on')
     try {
       this.#connection = await this.#open()
-      await this.#connection.query(`PREPARE ${statement} AS ${this.#parts.query.sql}`)
+      await this.#connection.query(prepareAuthQuery(this.#parts.query.sql))
       return this.#connection
     } catch (error) {
       this.#brokenUntil = now() + pauseMs
@@ -159,6 +159,15 @@ export class AuthQuery {
     const fields = { cluster: cluster.id, error: error instanceof Error ? error.message : String(error) }
     observer.emit('log', { level: 'error', message: 'auth_query failed', fields })
   }
+}
+
+/** Prepared once on each connection, so that a name is a parameter whatever the statement is. */
+export function prepareAuthQuery(sql: string): string {
+  return `PREPARE ${statement} AS ${sql}`
+}
+
+export function executeAuthQuery(user: string): string {
+  return `EXECUTE ${statement}(${quoteLiteral(user)})`
 }
 
 /** A row is the name and its secret. Another name than was asked for, or more than one row, is nobody's secret. */
