@@ -34,6 +34,7 @@ export const catalogue = {
   },
   protocol_violation: { sqlstate: '08P01', retry: 'never', text: 'protocol violation: {what}', help: '' },
   feature_not_supported: { sqlstate: '0A000', retry: 'never', text: '{what}', help: '' },
+  cached_plan_changed: { sqlstate: '0A000', retry: 'never', text: 'cached plan must not change result type', help: '' },
   invalid_parameter_value: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
   hint_contradiction: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
   read_only_no_primary: {
@@ -116,6 +117,18 @@ export const catalogue = {
     retry: 'safe',
     text: 'this client does not take its notifications: {bytes} bytes wait for it (limits.listener_queue)',
     help: 'Connect again, LISTEN, and read what may have been missed. Do not keep transactions open while listening.',
+  },
+  sequence_undefined: {
+    sqlstate: '55000',
+    retry: 'never',
+    text: 'currval or lastval is not yet defined in this session',
+    help: '',
+  },
+  sequence_elsewhere: {
+    sqlstate: '55000',
+    retry: 'never',
+    text: 'currval or lastval is not known any more: others have used the server connection on which this session has written',
+    help: 'Use INSERT … RETURNING, or ask in the transaction that writes.',
   },
   read_unmet: {
     sqlstate: '55P03',

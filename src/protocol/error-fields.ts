@@ -21,6 +21,8 @@ export interface ErrorFields {
   readonly column?: string
   readonly dataType?: string
   readonly constraint?: string
+  /** Of the server's source: some drivers know an error by it. */
+  readonly routine?: string
 }
 
 const letters: Readonly<Record<string, Exclude<keyof ErrorFields, 'severity' | 'code' | 'message'>>> = {
@@ -33,6 +35,7 @@ const letters: Readonly<Record<string, Exclude<keyof ErrorFields, 'severity' | '
   c: 'column',
   d: 'dataType',
   n: 'constraint',
+  R: 'routine',
 }
 
 /**

@@ -5,6 +5,8 @@ import type { PreparedNames } from './contract.js'
 export class PreparedStatements implements PreparedNames {
   readonly #limit: number
   readonly #names = new Map<string, string>()
+  /** Columns of those that were described. */
+  readonly #rows = new Map<string, Uint8Array>()
   /** Closes that the server skipped: these names still stand there. */
   #orphans: string[] = []
   #next = 1
@@ -31,12 +33,12 @@ export class PreparedStatements implements PreparedNames {
     const replaced = this.#names.get(key)
     if (replaced !== undefined) {
       close.push(replaced)
-      this.#names.delete(key)
+      this.forget(key)
     }
     for (const [oldest, name] of this.#names) {
       if (this.#names.size < this.#limit) break
       close.push(name)
-      this.#names.delete(oldest)
+      this.forget(oldest)
     }
     const name = this.reserve()
     this.#names.set(key, name)
@@ -52,19 +54,29 @@ export class PreparedStatements implements PreparedNames {
     else this.#names.set(key, name)
   }
 
+  rowsOf(key: string): Uint8Array | null {
+    return this.#rows.get(key) ?? null
+  }
+
+  rows(key: string, frame: Uint8Array): void {
+    if (this.#names.has(key)) this.#rows.set(key, frame)
+  }
+
   forget(key: string): void {
     this.#names.delete(key)
+    this.#rows.delete(key)
   }
 
   discard(key: string): void {
     const name = this.#names.get(key)
     if (name === undefined) return
-    this.#names.delete(key)
+    this.forget(key)
     this.#orphans.push(name)
   }
 
   clear(): void {
     this.#names.clear()
+    this.#rows.clear()
     this.#orphans = []
   }
 

@@ -176,6 +176,8 @@ export class ReplyReader implements FrameHandler {
     if (direction !== undefined) {
       if (direction === 'in') this.#ledger.copyInStarted()
       this.#context.sink()?.copyStarted?.(direction, head)
+    } else if (type === Backend.RowDescription || type === Backend.NoData) {
+      if (head.reply !== 'query') this.#context.sink()?.rowsDescribed?.(chunk.subarray(start, end), head)
     } else if (type === Backend.ParameterDescription) {
       const sink = this.#context.sink()
       if (sink?.parameterDescription !== undefined) sink.parameterDescription(decodeParameterDescription(chunk.subarray(start, end)), head)

@@ -21,6 +21,7 @@ import { MessageReader, rememberTypes, type Message } from './messages.js'
 import type { Request, Running } from './request.js'
 import { batchError } from './named-errors.js'
 import { runningNaming } from './naming-replies.js'
+import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
 import { labelOf, Sending } from './sending.js'
 import { StepPlanner } from './step-planner.js'
 import { asksToken, tokenSampled } from './tokens.js'
@@ -156,6 +157,9 @@ export class Batch {
     this.#enter(step)
     const hold = this.#attach(request)
     if (hold instanceof Promise) return this.#through(request, () => this.#runToSync(step, request, hold))
+    if (unsureOf(step.messages, hold.connection.statements).length > 0) {
+      return this.#through(request, () => this.#runToSync(step, request, hold))
+    }
     return this.#sendToSync(hold, [step]).then((end) => this.#concluded(hold, request, end))
   }
 
@@ -226,6 +230,7 @@ export class Batch {
     request.running = (label) => this.#running(label)
     request.onFailed = (label) => this.#undoFrom(label)
     request.renamed = this.#renamed
+    request.onRows = this.#rowsDescribed
     request.onStalePlan = () => this.#stalePlan()
     request.onDescribed = (oids, label) => this.#described(oids, label)
     return request
@@ -324,12 +329,14 @@ export class Batch {
 
   async #sendStep(step: Step, request: Request): Promise<void> {
     const hold = await this.#attach(request)
+    await this.#sureOf(hold, [step])
     if (!this.#compileAndSend(hold, [step], null)) await hold.drained()
   }
 
   /** Sends the step with its Sync and waits for the end; again, from the batch's beginning, while that is allowed. */
   async #runToSync(step: Step, request: Request, attached: Hold | Promise<Hold> = this.#attach(request)): Promise<void> {
     const hold = await attached
+    await this.#sureOf(hold, [step])
     if (this.#ended(hold, request, await this.#sendToSync(hold, [step]))) await this.#repeat(request)
   }
 
@@ -351,6 +358,7 @@ export class Batch {
 
   async #repeat(request: Request): Promise<void> {
     const hold = await this.#attach(request)
+    await this.#sureOf(hold, this.#at.steps)
     if (this.#ended(hold, request, await this.#sendToSync(hold, this.#at.steps))) await this.#repeat(request)
   }
 
@@ -384,6 +392,55 @@ export class Batch {
     if (this.#at.sentBytes > repeatBytes) request.repeatable = false
     request.commits = this.#at.steps.some((step) => step.messages.some(committing))
     return hold
+  }
+
+  // ---- columns that the client knows (row-shapes.ts)
+
+  /** Our own question about columns: who waits for its answer. */
+  #asked: { readonly label: string; readonly answer: (frame: Uint8Array | null) => void } | null = null
+
+  /** Rejects with PostgreSQL's own error where rows would come that are not as the client was told. */
+  async #sureOf(hold: Hold, steps: readonly Step[]): Promise<void> {
+    const { statements } = hold.connection
+    for (const { messages, replies } of steps) {
+      for (const message of unsureOf(messages, statements)) {
+        const { statement } = message
+        if (statement === null || replies.has(message)) continue
+        // Anew: here it may have been prepared before the DDL.
+        statements.discard(statement.key)
+        const frame = await this.#ask(hold, message)
+        // It has failed, and the client has heard of it; or the connection is lost.
+        if (frame === null) return
+        if (!fitsTold(statement, frame)) throw new PointsmanError('cached_plan_changed')
+      }
+    }
+  }
+
+  /** What the connection's statement gives. null: it cannot be said any more. */
+  #ask(hold: Hold, message: Extract<Message, { kind: 'bind' }>): Promise<Uint8Array | null> {
+    return new Promise((resolve) => {
+      const label = labelOf(message.index)
+      const answer = (frame: Uint8Array | null): void => {
+        this.#asked = null
+        resolve(frame)
+      }
+      this.#asked = { label, answer }
+      if (this.#at.request !== null) this.#at.request.complete = false
+      const sending = new Sending(hold, this.#conversation.session)
+      sending.ask(message, label)
+      // Told only if the connection is lost.
+      void hold.end(sending.last).then(() => resolve(null))
+      hold.send([...sending.frames, flushFrame], sending.expects)
+    })
+  }
+
+  readonly #rowsDescribed = (hold: Hold, frame: Uint8Array, label: string | undefined): void => {
+    const message = label === undefined ? undefined : this.#labels.get(label)
+    const statement = message?.statement ?? null
+    if (message === undefined || statement === null || statement.name === '' || message.naming !== null) return
+    const asked = this.#asked?.label === label ? this.#asked : null
+    rememberRows(statement, hold.connection.statements, frame, asked === null)
+    asked?.answer(frame)
   }
 
   #compileAndSend(hold: Hold, steps: readonly Step[], sync: ExpectReply | null): boolean {
@@ -445,6 +502,7 @@ export class Batch {
 
   /** The server failed at a message: it and all after it never happened. */
   #undoFrom(label: string | undefined): void {
+    this.#asked?.answer(null)
     const index = label === undefined ? Number.POSITIVE_INFINITY : Number(label)
     for (const entry of this.#undo.toReversed()) if (entry.index >= index) entry.undo()
     if (Number.isFinite(index)) this.#failed = true

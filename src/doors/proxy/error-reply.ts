@@ -9,7 +9,8 @@ export function errorFields(error: unknown, severity: 'ERROR' | 'FATAL' = 'ERROR
   if (error instanceof ServerError) return { ...error.fields, severity }
   if (error instanceof PointsmanError) {
     const { code, message, hint, detail } = error
-    return { severity, code, message, ...(detail === undefined ? {} : { detail }), ...(hint === undefined ? {} : { hint }) }
+    const routine = error.key === 'cached_plan_changed' ? { routine: 'RevalidateCachedQuery' } : {}
+    return { severity, code, message, ...(detail === undefined ? {} : { detail }), ...(hint === undefined ? {} : { hint }), ...routine }
   }
   return { severity, code: 'XX000', message: 'internal error in Pointsman' }
 }

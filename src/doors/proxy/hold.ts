@@ -24,6 +24,7 @@ export interface HoldOwner {
   failed(hold: Hold, fields: ErrorFields, expect: ExpectReply, frame: Uint8Array): 'forward' | 'withhold' | Uint8Array
   completed(hold: Hold, tag: string, expect: ExpectReply): void
   parametersDescribed(oids: readonly number[], expect: ExpectReply): void
+  rowsDescribed(hold: Hold, frame: Uint8Array, expect: ExpectReply): void
   parameterChanged(hold: Hold, name: string, value: string): void
   /** The server waits for the client's CopyData. */
   copyIn(hold: Hold): void
@@ -61,6 +62,11 @@ export class Hold implements ReplySink {
   settings: SettingsState
   /** Why the connection must be scrubbed before another client gets it, or null. */
   taint: string | null = null
+  /** This client has written here since it has the connection. */
+  wrote = false
+  /** It is to be kept for a moment when it could be given back (sequences.ts), and is. */
+  lingers = false
+  lingering: NodeJS.Timeout | null = null
   /** What the server is to be asked when the transaction is over (OnePlan.asks). */
   asks: OnePlan['asks'] = null
   /** It is being asked. */
@@ -256,6 +262,10 @@ export class Hold implements ReplySink {
 
   notice(frame: Uint8Array): void {
     this.#owner.output.write(frame)
+  }
+
+  rowsDescribed(frame: Uint8Array, expect: ExpectReply): void {
+    this.#owner.rowsDescribed(this, frame, expect)
   }
 
   parameterDescription(oids: readonly number[], expect: ExpectReply): void {

@@ -63,6 +63,8 @@ export class Request {
   executes = false
   /** An ErrorResponse as the client is to see it, where a server knows things by other names; null: as it came. */
   renamed: ((frame: Uint8Array, label: string | undefined, hold: Hold) => Uint8Array | null) | null = null
+  /** Columns were told, or asked for by us. */
+  onRows: ((hold: Hold, frame: Uint8Array, label: string | undefined) => void) | null = null
   onDescribed: ((oids: readonly number[], label: string | undefined) => void) | null = null
 
   constructor(startedAt: number) {

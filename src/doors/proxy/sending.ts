@@ -7,7 +7,7 @@
 //                                     swallowed ──▶   P(ours) B(ours) D E S      only B(a) D E S came: the Parse is ours
 import { emptyMessages, encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { encodeClose, encodeDescribe, renameBind, renameParse } from '../../protocol/extended.js'
-import type { Expect } from '../../server/contract.js'
+import type { Expect, ExpectReply } from '../../server/contract.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import type { Hold } from './hold.js'
 import type { Message } from './messages.js'
@@ -76,6 +76,17 @@ export class Sending {
   #own(statement: ClientStatement, naming: Naming | null, label: string): ClientStatement {
     if (naming?.kind !== 'execute' || naming.definition === null) return statement
     return executing(statement, naming.span, this.#known(naming.definition, label), this.#session.decoder)
+  }
+
+  /** Describes what a Bind is about, unseen. */
+  ask({ statement }: Extract<Message, { kind: 'bind' }>, label: string): void {
+    const name = statement === null ? '' : this.#known(statement, label)
+    this.put([encodeDescribe({ of: 'statement', name })], { act: 'swallow', reply: 'describe-statement', label })
+  }
+
+  /** Of the message put last. */
+  get last(): ExpectReply {
+    return this.expects.at(-1) as ExpectReply
   }
 
   /** Runs a PREPARE. */

@@ -1,0 +1,26 @@
+// protocol/same-columns.ts — whether two descriptions of rows speak of the same columns, as PostgreSQL compares them when a
+// prepared statement is planned anew: names, types and modifiers. Where a column comes from and its format do not count.
+import { Backend } from './message-types.js'
+
+/** What stands behind a column's name: table, attribute, type, length, modifier, format. */
+const typeAt = 6
+const modifierAt = 12
+const rest = 18
+
+/** Both are whole RowDescription or NoData frames, sound ones. */
+export function sameColumns(left: Uint8Array, right: Uint8Array): boolean {
+  const [a, b] = [bytesOf(left), bytesOf(right)]
+  if (a.equals(b)) return true
+  if (a[0] !== b[0] || a[0] !== Backend.RowDescription || a.length !== b.length) return false
+  for (let at = 7; at < a.length;) {
+    const end = a.indexOf(0, at) + 1
+    if (end === 0 || end + rest > a.length || a.compare(b, at, end, at, end) !== 0) return false
+    for (const field of [typeAt, modifierAt]) if (a.readInt32BE(end + field) !== b.readInt32BE(end + field)) return false
+    at = end + rest
+  }
+  return true
+}
+
+function bytesOf(frame: Uint8Array): Buffer {
+  return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength)
+}
