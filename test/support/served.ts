@@ -2,7 +2,7 @@
 // has, and a file that can be changed under it. It ends with the test.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import type { Test } from 'tap'
@@ -14,7 +14,10 @@ const program = ['--import', join(root, 'scripts/typescript.mjs'), join(root, 's
 export class Served {
   readonly #child: ChildProcess
   readonly #file: string
+  /** Also of whoever took over from it. */
   readonly ended: Promise<number | null>
+  /** Of the process that was started, whoever took over. */
+  readonly exited: Promise<number | null>
   out = ''
   err = ''
 
@@ -23,6 +26,7 @@ export class Served {
     this.#file = file
     child.stdout?.on('data', (data: Buffer) => (this.out += data.toString()))
     child.stderr?.on('data', (data: Buffer) => (this.err += data.toString()))
+    this.exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)))
     this.ended = new Promise((resolve) => child.on('close', (code) => resolve(code)))
   }
 
@@ -30,10 +34,14 @@ export class Served {
   static async start(t: Pick<Test, 'testdir' | 'teardown'>, config: string): Promise<Served> {
     const directory = t.testdir({ 'p.yaml': config })
     const file = join(directory, 'p.yaml')
-    const child = spawn(process.execPath, [...program, 'serve', '-c', file], { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [...program, 'serve', '-c', file, '--pid-file', join(directory, 'pid')], {
+      cwd: directory,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     const served = new Served(child, file)
     t.teardown(() => {
       child.kill('SIGKILL')
+      served.#killSuccessor()
       return served.ended
     })
     await until('pointsman serves', () => Promise.resolve(/^admin: /m.test(served.out) || child.exitCode !== null))
@@ -47,6 +55,34 @@ export class Served {
 
   get admin(): string {
     return /^admin: (http:\S+)/m.exec(this.out)?.[1] ?? ''
+  }
+
+  get pidFile(): string {
+    return join(dirname(this.#file), 'pid')
+  }
+
+  /** How often it has said where it listens: once more for each process that took over. */
+  get started(): number {
+    return this.out.match(/^admin: /gm)?.length ?? 0
+  }
+
+  get ports(): readonly string[] {
+    return [...this.out.matchAll(/^listening on 127\.0\.0\.1:(\d+)$/gm)].map(([, port]) => port ?? '')
+  }
+
+  /** Puts another text in the config's place, whoever reads it. */
+  write(config: string): void {
+    writeFileSync(`${this.#file}.new`, config)
+    renameSync(`${this.#file}.new`, this.#file)
+  }
+
+  /** The process that took over from the one that was started ends with it. */
+  #killSuccessor(): void {
+    try {
+      process.kill(Number(readFileSync(this.pidFile, 'utf8')), 'SIGKILL')
+    } catch {
+      // There is none, or it has ended.
+    }
   }
 
   get pid(): number {
@@ -70,8 +106,7 @@ export class Served {
   /** Puts another file in the config's place, as an editor does, and resolves with what became of it. */
   async reconfigure(config: string): Promise<Record<string, unknown>> {
     const before = this.events('config.reloaded').length
-    writeFileSync(`${this.#file}.new`, config)
-    renameSync(`${this.#file}.new`, this.#file)
+    this.write(config)
     await until('the config is read', () => Promise.resolve(this.events('config.reloaded').length > before))
     return this.events('config.reloaded').at(-1) ?? {}
   }

@@ -104,12 +104,18 @@ export class Entrance {
   }
 }
 
-async function orInWords<T>(work: Promise<T>, what: string, { host, port }: { readonly host: string; readonly port: number }): Promise<T> {
+interface Place {
+  readonly host: string
+  readonly port: number
+  readonly unix?: string | null
+}
+
+async function orInWords<T>(work: Promise<T>, what: string, { host, port, unix = null }: Place): Promise<T> {
   try {
     return await work
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === undefined || !/^E[A-Z]+$/.test(code)) throw error
-    throw new CommandError(exit.no, `cannot open ${what} on ${host}:${String(port)}: ${code}`)
+    throw new CommandError(exit.no, `cannot open ${what} on ${host}:${String(port)}${unix === null ? '' : `, or ${unix}`}: ${code}`)
   }
 }

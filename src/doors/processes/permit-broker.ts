@@ -124,6 +124,8 @@ export class PermitBroker {
     const { waiting, held, owing } = account
     let coming = total(owing)
     for (const { worker, since } of waiting) {
+      // Whoever is to give one may hold it for long; somebody else may have one to spare.
+      if (now - since >= turnMs) this.#askAround(key, account, worker)
       if (coming > 0) {
         coming--
         continue
