@@ -2,6 +2,7 @@
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import { createServer } from 'node:tls'
 import t from 'tap'
+import { until } from '../../src/embedded/until.js'
 import { dial } from '../../src/server/dial.js'
 import { failing } from '../support/failing.js'
 import { makeAuthority } from '../support/certificates.js'
@@ -89,6 +90,26 @@ t.test('TLS modes', async (t) => {
     failing({ key: 'node_unreachable' }),
     'not one of the well-known authorities',
   )
+})
+
+t.test('TLS from the first byte', async (t) => {
+  const direct = { negotiation: 'direct', ca: authority.cert } as const
+  t.equal(await secureOf({ user: 'with_scram', password: 'p\u00e4ss\u2168', tls: { ...direct, mode: 'verify-full' } }), true)
+  await t.rejects(openServer(at({ tls: { ...direct, mode: 'verify-ca', ca: stranger.cert } })), failing({ key: 'node_unreachable' }))
+  const connection = await openServer(at({ tls: { ...direct, mode: 'require' } }))
+  const slept = connection.query('SELECT pg_sleep(60)')
+  await until(
+    'it runs',
+    async () => (await cluster.primary.sql("SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'")).length > 0,
+  )
+  await connection.cancel()
+  await t.rejects(slept, failing({ code: '57014' }), 'a cancel comes the same way')
+  connection.close()
+  const unnamed = createServer(server)
+  await new Promise<void>((resolve) => void unnamed.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => void unnamed.close())
+  const other = { host: '127.0.0.1', port: (unnamed.address() as AddressInfo).port, tls: { ...direct, mode: 'verify-full' } } as const
+  await t.rejects(openServer(other), failing({ key: 'node_unreachable', message: /no ALPN/ }), 'some server that speaks TLS')
 })
 
 t.test('a client certificate', async (t) => {

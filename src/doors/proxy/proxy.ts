@@ -2,7 +2,7 @@
 // conversation is client.ts, the sockets that clients connect to are listeners.ts; what all of them share is here.
 import { randomInt } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { Bus } from '../../bus/bus.js'
+import type { Bus, LineSnapshot } from '../../bus/bus.js'
 import { ResultCache } from '../../cache/result-cache.js'
 import type { Config } from '../../config/config.js'
 import { PointsmanError } from '../../errors/error.js'
@@ -81,6 +81,8 @@ export interface Proxy {
   shapes(): UnderstandingStats
   /** The shared server connections, and what they have done since the start. */
   lanes(): LanesReport
+  /** The connections that listen for clients. */
+  lines(): readonly LineSnapshot[]
   /** No new clients; idle ones are told 57P01, busy ones after their transaction; past `graceMs` all are cut off. */
   close(options: { readonly graceMs: number }): Promise<void>
   /** Another process takes the new clients: serves those that it has for `drainMs`, then sends each away once nothing of its is open. Resolves when all have left. */
@@ -168,6 +170,7 @@ class RunningProxy implements Proxy {
     parts.observer.on('config.reloaded', () => this.#lanes.lanes.configure(this.#config.lanes))
     this.#secrets = new Secrets(parts.observer, this.#now)
     this.#failures = new LoginFailures(this.#now)
+    this.#fleet.carry('auth.mock', this.#secrets)
     this.#traffic = new TrafficBook(this.#now)
     this.#desk = this.#openDesk()
     this.#aging = setInterval(() => this.#endOld(), agingMs).unref()
@@ -190,6 +193,7 @@ class RunningProxy implements Proxy {
       traffic: this.#traffic,
       fleet: this.#fleet,
       clients: () => clients.values(),
+      lanes: () => this.lanes().lanes,
       counts: () => ({ clients: clients.size, loggingIn: this.#loggingIn, consoles: this.#consoles.size }),
       kill: (test) => this.#kill(test),
       now: this.#now,
@@ -257,6 +261,10 @@ class RunningProxy implements Proxy {
 
   shapes(): UnderstandingStats {
     return this.#core.stats()
+  }
+
+  lines(): readonly LineSnapshot[] {
+    return this.#bus.snapshot()
   }
 
   close({ graceMs }: { readonly graceMs: number }): Promise<void> {
@@ -396,7 +404,7 @@ class RunningProxy implements Proxy {
     this.#parts.observer.emit('client.refused', { address, sqlstate: fields.code, reason: fields.message })
     if (unforeseen(error)) this.#log('warn', 'a login failed', { error: error instanceof Error ? error.message : String(error) })
     attempt.output.write(encodeErrorResponse(fields))
-    endSocket(attempt.socket)
+    endSocket(attempt)
   }
 
   /** From a proved user to the last byte. */
@@ -415,7 +423,7 @@ class RunningProxy implements Proxy {
       login.keys?.release()
       if (entry !== null) this.#forget(entry)
       this.#left()
-      endSocket(login.socket)
+      endSocket(login)
     }
   }
 
@@ -425,7 +433,7 @@ class RunningProxy implements Proxy {
     this.#admitted -= 1
     login.keys?.release()
     this.#left()
-    endSocket(login.socket)
+    endSocket(login)
   }
 
   #keyFor({ minor }: Login): BackendKey {
@@ -450,7 +458,7 @@ class RunningProxy implements Proxy {
     login.keys?.release()
     this.#left()
     this.#admitted -= 1
-    endSocket(login.socket)
+    endSocket(login)
   }
 
   async #converse(login: Login): Promise<Conversation> {
@@ -545,8 +553,9 @@ class RunningProxy implements Proxy {
 }
 
 /** What was written goes out; a client that does not close its side is cut off. */
-function endSocket(socket: Login['socket']): void {
+function endSocket({ socket, output }: Pick<Login, 'socket' | 'output'>): void {
   if (socket.destroyed) return
+  output.flush()
   socket.end()
   const timer = setTimeout(() => socket.destroy(), 2_000)
   timer.unref()

@@ -7,6 +7,7 @@ import type { Observer } from '../../observe/events.js'
 import { hmac, parseVerifier, verifierOf, DEFAULT_ITERATIONS, base64, type ScramVerifier } from '../../protocol/scram.js'
 import { mockVerifier } from '../../protocol/scram-server.js'
 import type { Generation } from '../../runtime/contract.js'
+import type { Carried, Json } from '../../runtime/fleet.js'
 import type { ServerConnection } from '../../server/contract.js'
 import { LoginKeys, type LoginSecret } from '../../server/login-keys.js'
 import { saltedPassword } from '../../server/salted-passwords.js'
@@ -24,11 +25,11 @@ export interface Found {
   readonly known: boolean
 }
 
-export class Secrets {
+export class Secrets implements Carried {
   readonly #observer: Observer
   readonly #now: () => number
-  /** Of this process: salts of users who do not exist stay the same while it runs. */
-  readonly #mock = randomBytes(32)
+  /** Of this process and those that it takes over from: salts of users who do not exist stay the same. */
+  #mock = randomBytes(32)
   /** Verifiers of users whose password is known: hashing takes milliseconds, logins are many. */
   readonly #verifiers = new WeakMap<Secret, Promise<ScramVerifier>>()
   readonly #ofUsers = new WeakMap<UserConfig, Secret | null>()
@@ -39,6 +40,14 @@ export class Secrets {
   constructor(observer: Observer, now: () => number) {
     this.#observer = observer
     this.#now = now
+  }
+
+  give(): Json {
+    return this.#mock.toString('base64')
+  }
+
+  take(body: Json): void {
+    if (typeof body === 'string') this.#mock = Buffer.from(body, 'base64')
   }
 
   /** Rejects with 57P03 where users are to be looked up, and cannot be at the moment. */
