@@ -103,8 +103,11 @@ function transactionOf({ session: { transaction } }: ClientState): ClientReport[
   }
 }
 
+/** What a socket tells of itself; one that speaks TLS tells it of the socket below. */
+type Wire = Duplex & Partial<Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort' | 'bytesRead' | 'bytesWritten'>>
+
 function addressesOf(socket: Duplex): Pick<ClientReport, 'addr' | 'port' | 'localAddr' | 'localPort'> {
-  const { remoteAddress, remotePort, localAddress, localPort } = socket as Socket
+  const { remoteAddress, remotePort, localAddress, localPort } = socket as Wire
   return { addr: remoteAddress ?? 'unix', port: remotePort ?? 0, localAddr: localAddress ?? 'unix', localPort: localPort ?? 0 }
 }
 
@@ -115,6 +118,6 @@ function tlsOf(socket: Duplex): string {
 
 /** What went over the wire, as the socket has counted it. */
 export function bytesOf(socket: Duplex): { readonly received: number; readonly sent: number } {
-  const { bytesRead, bytesWritten } = socket as Socket
+  const { bytesRead = 0, bytesWritten = 0 } = socket as Wire
   return { received: bytesRead, sent: bytesWritten }
 }

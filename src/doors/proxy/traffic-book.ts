@@ -1,6 +1,6 @@
 // doors/proxy/traffic-book.ts — what is counted of all clients, by database and user, and how it stood one and two periods
 // ago, so that averages can be told. Who connects finds his entry once; counting is then an addition.
-import { Traffic, type TrafficCounts } from '../../observe/traffic.js'
+import { noTraffic, sumTraffic, Traffic, type TrafficCounts } from '../../observe/traffic.js'
 
 /** Averages are of the last period and what has passed of the present one, as PgBouncer's stats_period has it. */
 export const periodMs = 60_000
@@ -41,7 +41,7 @@ export class TrafficBook {
     if (known !== undefined) return known.traffic
     if (this.#entries.size >= maxEntries && database !== others) return this.of(others, others)
     const traffic = new Traffic(database, user)
-    const start = { ...traffic }
+    const start = noTraffic
     this.#entries.set(key, { traffic, older: start, newer: start })
     return traffic
   }
@@ -64,7 +64,7 @@ export class TrafficBook {
     this.#newerAt = this.#now()
     for (const entry of this.#entries.values()) {
       entry.older = entry.newer
-      entry.newer = { ...entry.traffic }
+      entry.newer = sumTraffic([entry.traffic])
     }
   }
 }

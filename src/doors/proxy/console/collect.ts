@@ -33,6 +33,7 @@ export interface CollectParts {
   readonly core: Core
   readonly traffic: TrafficBook
   readonly clients: () => Iterable<ListedClient>
+  readonly lanes: () => readonly LaneReport[]
   readonly counts: () => { readonly clients: number; readonly loggingIn: number; readonly consoles: number }
   /** Process-monotonic ms. */
   readonly now: () => number
@@ -66,7 +67,7 @@ export function collect(parts: CollectParts, wanted: readonly ReportPart[]): Wor
         report.stats = statsOf(parts)
         break
       case 'lanes':
-        report.lanes = lanesOf(parts)
+        report.lanes = parts.lanes().map((lane) => ({ ...lane }))
         break
       case 'shapes':
         report.shapes = shapesOf(parts)
@@ -100,7 +101,8 @@ function tallyOf(clients: readonly ClientReport[]): readonly ClientTally[] {
   return [...tallies.values()]
 }
 
-function serversOf({ runtime, now }: CollectParts): readonly ServerReport[] {
+function serversOf({ runtime, lanes, now }: CollectParts): readonly ServerReport[] {
+  const laned = new Set(lanes().map(poolKey))
   const unixMinus = Date.now() - now()
   const states = { idle: 'idle', lent: 'active', scrubbing: 'tested' } as const
   return runtime.connections().map(({ connection, phase, since, closeNeeded, cluster, node, user, dbname }) => ({
@@ -117,8 +119,12 @@ function serversOf({ runtime, now }: CollectParts): readonly ServerReport[] {
     closeNeeded,
     connectedAt: unixMinus + connection.evidence.openedAt,
     since: unixMinus + since,
-    lane: false,
+    lane: phase === 'lent' && laned.has(poolKey({ cluster, node, user, dbname })),
   }))
+}
+
+function poolKey({ cluster, node, user, dbname }: Pick<LaneReport, 'cluster' | 'node' | 'user' | 'dbname'>): string {
+  return JSON.stringify([cluster, node, user, dbname])
 }
 
 function poolsOf({ runtime }: CollectParts): readonly PoolReport[] {
@@ -151,10 +157,6 @@ function shapesOf({ core }: CollectParts): readonly ShapeReport[] {
   const used = [...core.shapes()].filter(({ uses }) => uses.count > 0)
   const slowest = used.sort((left, right) => right.uses.ms - left.uses.ms).slice(0, shapesShown)
   return slowest.map(({ id, key, uses }) => ({ id, text: key.slice(0, textShown), ...uses }))
-}
-
-function lanesOf({ runtime }: CollectParts): readonly LaneReport[] {
-  return runtime.snapshot().pools.length < 0 ? [] : []
 }
 
 function memoryOf({ core, runtime }: CollectParts): readonly MemoryReport[] {

@@ -64,7 +64,7 @@ export class Desk {
 
   /** In every worker; gives how many were found by all of them (carryOut). */
   async order(deed: Deed, by: string): Promise<number> {
-    const answers = await this.#parts.fleet.ask(deedTopic, { deed, by } as unknown as Json)
+    const answers = await this.#parts.fleet.ask(deedTopic, { deed, by })
     return answers.reduce((total, { body }) => total + Number(body), 0)
   }
 

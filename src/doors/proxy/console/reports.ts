@@ -33,6 +33,7 @@ export type ServerReport = {
   /** Unix time, ms. */
   readonly connectedAt: number
   readonly since: number
+  /** Its pool has lanes: it is one if no client has it. */
   readonly lane: boolean
 }
 
@@ -76,10 +77,15 @@ export type LaneReport = {
   readonly node: string
   readonly user: string
   readonly dbname: string
-  readonly depth: number
-  readonly served: number
+  /** Settings that its sessions have in common, by name. */
+  readonly settings: readonly string[]
   readonly state: string
-  readonly pid: number
+  readonly inFlight: number
+  /** In line for any lane of its group. */
+  readonly waiting: number
+  readonly served: number
+  /** Seconds. */
+  readonly age: number
 }
 
 export type MemoryReport = {

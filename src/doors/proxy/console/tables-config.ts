@@ -152,7 +152,7 @@ function openList(path: readonly string[]): boolean {
 }
 
 function nameOf(item: unknown, index: number): string {
-  const { id, name } = ((typeof item === 'object' ? item : null) as { readonly id?: unknown; readonly name?: unknown }) ?? {}
+  const { id, name } = (typeof item === 'object' && item !== null ? item : {}) as { readonly id?: unknown; readonly name?: unknown }
   return typeof id === 'string' ? id : typeof name === 'string' ? name : String(index)
 }
 

@@ -157,13 +157,13 @@ export const servers: TableSpec = {
   rows: (shown) => {
     const unix = Date.now()
     return linkedServers(shown).map((linked) => {
-      const { server, worker, client } = linked
+      const { server, worker } = linked
       return [
         ...serverCells(shown, linked, server.state),
         server.cluster,
         server.node,
         server.role,
-        server.lane ? 'lane' : client === null ? (server.state === 'active' ? 'internal' : 'pool') : 'lease',
+        kindOf(linked),
         Math.round((unix - server.connectedAt) / 1_000),
         server.state === 'idle' ? Math.round((unix - server.since) / 1_000) : null,
         worker,
@@ -182,6 +182,12 @@ function linkedServers(shown: Shown): readonly LinkedServer[] {
     server,
     client: server.state === 'active' ? (holders.get(serverKey(worker, server.node, server.pid)) ?? null) : null,
   }))
+}
+
+function kindOf({ server: { state, lane }, client }: LinkedServer): 'lease' | 'lane' | 'internal' | 'pool' {
+  if (client !== null) return 'lease'
+  if (state !== 'active') return 'pool'
+  return lane ? 'lane' : 'internal'
 }
 
 function serverCells({ config }: Shown, { worker, server, client }: LinkedServer, state: string): readonly Cell[] {

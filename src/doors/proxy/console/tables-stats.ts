@@ -120,18 +120,20 @@ export const lists: TableSpec = {
 }
 
 export const lanes: TableSpec = {
-  columns: columns('cluster node database user state depth:int4 served:int8 remote_pid:int4 worker:int4'),
+  columns: columns('cluster node database user settings state in_flight:int4 waiting:int4 served:int8 age:int8 worker:int4'),
   parts: ['lanes'],
   rows: (shown) =>
-    told(shown, 'lanes').map(([worker, { cluster, node, dbname, user, state, depth, served, pid }]) => [
+    told(shown, 'lanes').map(([worker, { cluster, node, dbname, user, settings, state, inFlight, waiting, served, age }]) => [
       cluster,
       node,
       dbname,
       user,
+      settings.join(', '),
       state,
-      depth,
+      inFlight,
+      waiting,
       served,
-      pid,
+      Math.round(age),
       worker,
     ]),
 }
