@@ -109,7 +109,9 @@ export class ConsoleClient {
 
   #greet(): void {
     const { login, version, key } = this.#parts
-    for (const [name, value] of [...consoleParameters, ['server_version', `${version}/pointsman`] as const]) {
+    // Drivers read a number at its beginning, whatever follows.
+    const number = /^\d/.test(version) ? version : '0.0'
+    for (const [name, value] of [...consoleParameters, ['server_version', `${number}/pointsman`] as const]) {
       login.output.write(encodeParameterStatus(name, value))
     }
     login.output.write(encodeBackendKeyData(key.pid, key.secret))
