@@ -4,6 +4,8 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Events, Observer } from '../observe/events.js'
 import type { RuntimeSnapshot } from '../runtime/contract.js'
+import { countBus, type LineCounts } from './bus.js'
+import { gaugeClients, type ClientCount } from './clients.js'
 import { countConsistency, gaugeConsistency } from './consistency.js'
 import { Durations, type Tally } from './durations.js'
 import { packMetrics } from './merge.js'
@@ -15,6 +17,10 @@ export interface MetricSources {
   /** Names in `databases` of the present config. */
   readonly databases: () => { readonly has: (name: string) => boolean }
   readonly shapeCache: () => { readonly hits: number; readonly misses: number; readonly bytes: number } | null
+  /** Connections that listen for clients. Default: none. */
+  readonly lines?: () => readonly LineCounts[]
+  /** Clients of the proxy. Default: none. */
+  readonly clients?: () => Iterable<ClientCount>
   /** Process-monotonic ms. */
   readonly now: () => number
 }
@@ -36,10 +42,16 @@ const consistencies: ReadonlySet<string> = new Set(['strong', 'session', 'bounde
 export function createMetrics(observer: Observer, sources: MetricSources): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const off = [...countQueries(registry, observer, sources), ...countEvents(registry, observer), ...countConsistency(registry, observer)]
+  const off = [
+    ...countQueries(registry, observer, sources),
+    ...countEvents(registry, observer),
+    ...countConsistency(registry, observer),
+    ...countBus(registry, observer, sources.lines ?? ((): readonly LineCounts[] => [])),
+  ]
   gaugeConsistency(registry, () => [...sources.snapshot().topology.clusters.values()], sources.now)
   gaugeNodes(registry, sources)
   gaugePools(registry, sources)
+  gaugeClients(registry, sources.clients ?? ((): readonly ClientCount[] => []), sources.snapshot)
   gaugeShapes(registry, sources)
   return {
     contentType: registry.contentType,

@@ -120,6 +120,17 @@ const mistakes: [string, string, string, RegExp][] = [
   ['auth_query without a login', root('auth: { auth_query: { cluster: two } }'), '1:9', /"user" is missing/],
   ['a delay that nobody would wait for', root('auth: { failure_delay: 1m }'), '1:24', /wait too long/],
   ['admin off loopback without token', root('admin: { host: 10.0.0.1 }'), '1:1', /needs a token/],
+  ['a pool mode that there is not', database('    pool_mode: sesion\n'), '8:16', /one of: transaction, session, statement/],
+  [
+    'a pool mode of a user',
+    root('auth:\n  users:\n    - { name: a, password: x, pool_mode: 1 }'),
+    '3:42',
+    /one of: transaction, session, statement/,
+  ],
+  ['a bus that there is not', database('    bus: some\n'), '8:10', /one of: own, all/],
+  ['a protocol as a number', cluster('{ nodes: ["h:1"], user: a, protocol: 3.2 }'), '3:46', /one of: 3\.0, 3\.2/],
+  ['a queue that holds nothing', root('limits: { listener_queue: 1KB }'), '1:27', /"listener_queue" is out of range/],
+  ['replication as a flag', root('auth: { replication: true }'), '1:22', /must be a list/],
   ['a user twice', root('auth:\n  users:\n    - { name: a, password: x }\n    - { name: a, password: y }'), '4:15', /listed twice/],
   ['a user without password', root('auth:\n  users:\n    - { name: a }'), '3:7', /no password and no verifier/],
   [

@@ -204,3 +204,29 @@ t.test('two registries do not meet', async (t) => {
   first.metrics.close()
   second.metrics.close()
 })
+
+t.test('notifications: what was read, given, and may be missing', async (t) => {
+  const lines = [
+    { cluster: 'main', connected: true, channels: 2, listeners: 5 },
+    { cluster: 'main', connected: false, channels: 1, listeners: 1 },
+  ]
+  const { observer, metrics } = start(() => snapshotOf([primary]), { lines: () => lines })
+  observer.emit('bus.notification', { cluster: 'main', told: 3 })
+  observer.emit('bus.notification', { cluster: 'main', told: 0 })
+  observer.emit('bus.lost', { cluster: 'main', node: 'p:1', listeners: 5, reason: 'gone' })
+  observer.emit('bus.listening', { cluster: 'main', node: 'p:1', channels: 2, missedSeconds: 1.5, from: 'a', to: 'b' })
+  observer.emit('bus.slow', { database: 'app', user: 'app', bytes: 9 })
+  const text = await metrics.text()
+  for (const [name, value] of [
+    ['connections{cluster="main"}', 1],
+    ['channels{cluster="main"}', 3],
+    ['listeners{cluster="main"}', 6],
+    ['notifications_total{cluster="main"}', 2],
+    ['delivered_total{cluster="main"}', 3],
+    ['lost_total{cluster="main"}', 1],
+    ['missed_seconds_total{cluster="main"}', 1.5],
+    ['slow_listeners_total', 1],
+  ] as const)
+    t.match(text, `pointsman_bus_${name} ${String(value)}\n`)
+  metrics.close()
+})

@@ -76,6 +76,8 @@ function sources(runtime: Runtime<ServerConnection>, proxy: Proxy, now: () => nu
       const { textHits, shapeHits, misses, bytes } = proxy.shapes()
       return { hits: textHits + shapeHits, misses, bytes }
     },
+    lines: () => proxy.lines(),
+    clients: () => proxy.clients(),
     now,
   }
 }

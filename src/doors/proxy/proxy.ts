@@ -67,7 +67,9 @@ export interface ClientSnapshot {
   readonly address: string
   /** Seconds since its login. */
   readonly age: number
-  readonly state: 'active' | 'idle' | 'transaction'
+  readonly state: 'active' | 'idle' | 'transaction' | 'waiting'
+  /** For a server connection; 0: it does not wait. */
+  readonly waitSeconds: number
 }
 
 export interface Proxy {
@@ -247,7 +249,8 @@ class RunningProxy implements Proxy {
       user: login.user,
       address,
       age: (this.#now() - since) / 1000,
-      state: conversation.busy ? 'active' : conversation.settled ? 'idle' : 'transaction',
+      state: conversation.waitSeconds > 0 ? 'waiting' : conversation.busy ? 'active' : conversation.settled ? 'idle' : 'transaction',
+      waitSeconds: conversation.waitSeconds,
     }))
   }
 
@@ -394,7 +397,8 @@ class RunningProxy implements Proxy {
   #admit(config: Config): void {
     if (this.#closing !== null) throw new PointsmanError('shutting_down')
     const max = config.listen.maxClients
-    if (this.#admitted >= max)
+    // They are spread evenly.
+    if (this.#admitted >= Math.ceil(max / this.#fleet.workers))
       throw new PointsmanError('too_many_connections', { values: { what: `sorry, too many clients already (max_clients ${String(max)})` } })
     this.#admitted += 1
   }
