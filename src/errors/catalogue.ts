@@ -104,7 +104,19 @@ export const catalogue = {
   undefined_setting: { sqlstate: '42704', retry: 'never', text: '{what}', help: '' },
   duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
   too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },
+  too_many_statements: {
+    sqlstate: '54000',
+    retry: 'never',
+    text: 'this client has prepared {limit} statements, which is all that it may have at once',
+    help: 'Close (DEALLOCATE) those that are not needed any more. Texts with values in them want parameters instead.',
+  },
   console_too_long: { sqlstate: '54000', retry: 'never', text: '{what}', help: '' },
+  slow_listener: {
+    sqlstate: '54000',
+    retry: 'safe',
+    text: 'this client does not take its notifications: {bytes} bytes wait for it (limits.listener_queue)',
+    help: 'Connect again, LISTEN, and read what may have been missed. Do not keep transactions open while listening.',
+  },
   database_disabled: {
     sqlstate: '55000',
     retry: 'safe',
@@ -112,12 +124,6 @@ export const catalogue = {
     help: 'An operator has disabled it for new clients.',
   },
   console_state: { sqlstate: '55000', retry: 'never', text: '{what}', help: '' },
-  slow_listener: {
-    sqlstate: '54000',
-    retry: 'safe',
-    text: 'this client does not take its notifications: {bytes} bytes wait for it (limits.listener_queue)',
-    help: 'Connect again, LISTEN, and read what may have been missed. Do not keep transactions open while listening.',
-  },
   sequence_undefined: {
     sqlstate: '55000',
     retry: 'never',
