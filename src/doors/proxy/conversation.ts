@@ -176,6 +176,12 @@ export class Conversation implements HoldOwner {
     return clientReport(client, this.#state, this.#holds, clock)
   }
 
+  /** How long it has waited for a server connection; 0: it does not wait. */
+  get waitSeconds(): number {
+    const { waitingSince } = this.#state
+    return waitingSince === null ? 0 : Math.max(0.000_001, (this.now() - waitingSince) / 1_000)
+  }
+
   /** A part of a reply has reached the client, and the rest has not. */
   get answering(): boolean {
     for (const hold of this.#holds.all()) if (hold.owed && hold.forwarded) return true
