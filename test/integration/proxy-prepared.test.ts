@@ -4,6 +4,7 @@ import t from 'tap'
 import { by, flushed, playDirect, playThrough, query, type Step } from '../support/wire-differential.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
+import { WireClient } from '../support/wire-client.js'
 
 const seed = `
   DROP TABLE IF EXISTS items, made, wide CASCADE;
@@ -282,3 +283,34 @@ for (const [name, steps] of Object.entries(scripts)) {
     t.same(await playThrough(t, port, steps), expected)
   })
 }
+
+t.test('a client cannot prepare without end, and a connection does not keep all of it', async (t) => {
+  const client = await WireClient.login(t, port)
+  client.send(...Array.from({ length: 10_000 }, (_, i) => parse(`s${String(i)}`, `SELECT ${String(i)}`)), 'Sync')
+  t.equal((await client.until('ReadyForQuery')).length, 10_001)
+  client.send(parse('more', 'SELECT 1'), 'Sync')
+  t.match(await client.until('ReadyForQuery'), [/ErrorResponse .*54000/, 'ReadyForQuery I'])
+  client.query('PREPARE more AS SELECT 1')
+  t.match(await client.until('ReadyForQuery'), [/ErrorResponse .*54000/, 'ReadyForQuery I'])
+  client.send('Close S "s18"', parse('more', 'SELECT 1'), ...run('', 's17'), 'Sync')
+  t.same((await client.until('ReadyForQuery')).at(3), 'DataRow 1 "17"')
+  client.query('SELECT count(*) <= 500 FROM pg_prepared_statements')
+  t.equal((await client.until('ReadyForQuery'))[1], 'DataRow 1 "t"')
+})
+
+t.test('clients that prepare the same share one statement on a connection', async (t) => {
+  const clients = [await WireClient.login(t, port), await WireClient.login(t, port)]
+  for (const [index, client] of clients.entries()) {
+    client.send(parse(`mine${String(index)}`, 'SELECT 4711 AS shared'), ...run('', `mine${String(index)}`), 'Sync')
+    await client.until('ReadyForQuery')
+    client.query('PREPARE by_sql AS SELECT 4712 AS shared')
+    await client.until('ReadyForQuery')
+    client.query('EXECUTE by_sql')
+    await client.until('ReadyForQuery')
+  }
+  const [client] = clients
+  client?.query(
+    "SELECT max(n)::int FROM (SELECT count(*) AS n FROM pg_prepared_statements WHERE statement LIKE '%471_ AS shared' GROUP BY right(statement, 21)) s",
+  )
+  t.equal((await client?.until('ReadyForQuery'))?.[1], 'DataRow 1 "1"')
+})

@@ -37,7 +37,7 @@ function letterOf(message: Message): string {
   if (message.naming !== null) return '?'
   switch (message.kind) {
     case 'parse':
-      return message.duplicate ? '?' : 'P'
+      return message.problem === null ? 'P' : '?'
     case 'bind':
       return 'B'
     case 'describe':

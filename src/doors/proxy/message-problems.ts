@@ -1,6 +1,6 @@
 // doors/proxy/message-problems.ts — what PostgreSQL would raise for a message by itself: a name that is taken, or not known.
 import { PointsmanError } from '../../errors/error.js'
-import { duplicateStatement, unknownStatement } from './named.js'
+import { unknownStatement } from './named.js'
 import type { Message } from './messages.js'
 
 /** What PostgreSQL would raise for a message by itself, and at which of them it stands. */
@@ -12,7 +12,7 @@ export function problemOf(message: Message, at: number): { readonly at: number; 
 export function errorOf(message: Message): PointsmanError | null {
   switch (message.kind) {
     case 'parse':
-      return message.duplicate ? duplicateStatement(message.statement.name) : null
+      return message.problem
     case 'bind':
       return message.statement === null ? unknownStatement(message.name) : null
     case 'describe':

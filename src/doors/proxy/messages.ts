@@ -6,9 +6,10 @@ import { violation } from '../../protocol/violation.js'
 import type { ParameterSource, ParameterValue } from '../../routing/input.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import type { PointsmanError } from '../../errors/error.js'
-import { duplicateStatement, namingOf, unknownStatement, type Naming } from './named.js'
+import { duplicateStatement, fullWith, namingOf, unknownStatement, type Naming } from './named.js'
 import type { ParameterText } from '../../session/settings.js'
 import { ownParse } from './own-calls.js'
+import { sharedStatement } from './shared-statements.js'
 import type { Understood } from '../../sql/statement.js'
 
 /** A portal that this client has bound: what it runs and with which parameters. */
@@ -30,11 +31,16 @@ interface MessageBase {
 
 /**
  * `statement`, `portal` null: the client names one that does not exist. `naming`: what the statement says of a prepared one by
- * name (named.ts); null for all others. `problem`: what that raises when it is run.
+ * name (named.ts); null for all others. `problem`: what a Parse raises by itself, or a naming when it is run.
  */
 export type Message = MessageBase &
   (
-    | { readonly kind: 'parse'; readonly statement: ClientStatement; readonly duplicate: boolean; readonly naming: Naming | null }
+    | {
+        readonly kind: 'parse'
+        readonly statement: ClientStatement
+        readonly problem: PointsmanError | null
+        readonly naming: Naming | null
+      }
     | {
         readonly kind: 'bind'
         readonly name: string
@@ -119,25 +125,25 @@ export class MessageReader {
     const frame = instead?.frame ?? sent
     const text = instead?.own.text ?? said
     const duplicate = name !== '' && prepared.has(name)
-    // A copy: what is kept for long must not keep the chunk it came in.
-    const kept = Uint8Array.from(frame)
+    const key = `${types.join(',')}\0${decoder === 'utf8' ? '' : this.#session.encodingKey}${text}`
+    const make = (): Omit<ClientStatement, 'name' | 'named'> => {
+      // A copy: what is kept for long must not keep the chunk it came in.
+      return { text, types, key, frame: Uint8Array.from(frame), understood: instead === null ? given : this.#understand(text) }
+    }
     const statement: ClientStatement = {
       name,
-      text,
-      types,
-      key: `${types.join(',')}\0${decoder === 'utf8' ? '' : this.#session.encodingKey}${text}`,
-      frame: kept,
-      understood: instead === null ? given : this.#understand(text),
+      ...(name === '' || instead !== null ? make() : sharedStatement(key, make)),
       named: null,
       ...(instead === null ? {} : { own: instead.own }),
     }
-    if (duplicate) return { message: { kind: 'parse', index, frame, statement, duplicate, naming: null }, undo: () => undefined }
+    const problem = duplicate ? duplicateStatement(name) : fullWith(prepared)
+    if (problem !== null) return { message: { kind: 'parse', index, frame, statement, problem, naming: null }, undo: () => undefined }
     const naming = namingOf(this.#session, statement.understood)
     prepared.set(name, statement)
     const undo = (): void => {
       if (prepared.get(name) === statement) prepared.delete(name)
     }
-    return { message: { kind: 'parse', index, frame, statement, duplicate, naming }, undo }
+    return { message: { kind: 'parse', index, frame, statement, problem, naming }, undo }
   }
 
   #bind(frame: Uint8Array, index: number): { message: Message; undo: () => void } {
@@ -183,7 +189,8 @@ export class MessageReader {
         return { problem: naming.definition === null ? unknownStatement(naming.name) : null, undo: null }
       case 'prepare': {
         const { definition } = naming
-        if (prepared.has(definition.name)) return { problem: duplicateStatement(definition.name), undo: null }
+        const problem = prepared.has(definition.name) ? duplicateStatement(definition.name) : fullWith(prepared)
+        if (problem !== null) return { problem, undo: null }
         prepared.set(definition.name, definition)
         return { problem: null, undo: () => prepared.get(definition.name) === definition && prepared.delete(definition.name) }
       }

@@ -17,7 +17,7 @@ import { answer, answerable } from './answer.js'
 import type { Conversation } from './conversation.js'
 import type { Planned } from './core-contract.js'
 import { describing } from './join-plans.js'
-import { duplicateStatement, encodeQueryBytes, putPrepare, unknownStatement, type Naming } from './named.js'
+import { duplicateStatement, encodeQueryBytes, fullWith, putPrepare, unknownStatement, type Naming } from './named.js'
 import { nameOf, neededBy, partsOf, textFor, type NamedPart, type NamedText } from './named-text.js'
 import { argsOf, renamedError, textOf } from './named-errors.js'
 import { renameIn } from './renaming.js'
@@ -67,12 +67,12 @@ class NamedQuery {
     // What ends the failed transaction goes on as usual.
     if (readyByte(session.transaction) === 'E' && first?.naming !== null) throw new PointsmanError('in_failed_transaction')
     const only = this.#only
-    if (only !== null) raise(only)
+    if (only !== null) raise(only, session.prepared)
     if (this.#parts.every(({ naming }) => naming?.kind === 'deallocate')) {
       this.#deallocateAll()
       return
     }
-    const plan = this.#plan()
+    const plan = alone(this.#plan())
     this.#request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
     if (plan.kind === 'answer') return this.#answer(plan)
@@ -89,7 +89,7 @@ class NamedQuery {
   #deallocateAll(): void {
     const { output } = this.#conversation
     for (const part of this.#parts) {
-      raise(part)
+      raise(part, this.#conversation.session.prepared)
       this.#settle(part)
       output.write(encodeCommandComplete(nameOf(part.naming) === null ? 'DEALLOCATE ALL' : 'DEALLOCATE'))
     }
@@ -229,11 +229,18 @@ class NamedQuery {
   }
 }
 
+/** What stands in its text is known to this client alone: no lane learns of it. */
+function alone(plan: Plan): Plan {
+  return plan.kind === 'one' ? { ...plan, lane: false } : plan
+}
+
 /** What PostgreSQL would raise for a statement by itself. */
-function raise({ naming, before }: NamedPart): void {
+function raise({ naming, before }: NamedPart, prepared: ReadonlyMap<string, ClientStatement>): void {
   const name = nameOf(naming)
   if (naming === null || name === null) return
   if (naming.kind === 'prepare' && before !== null) throw duplicateStatement(name)
+  const full = naming.kind === 'prepare' ? fullWith(prepared) : null
+  if (full !== null) throw full
   if (naming.kind !== 'prepare' && before === null) throw unknownStatement(name)
 }
 

@@ -69,6 +69,13 @@ export function duplicateStatement(name: string): PointsmanError {
   return new PointsmanError('duplicate_prepared_statement', { values: { name } })
 }
 
+/** A client that only ever prepares: it is told before it has all the memory there is. */
+const maxStatements = 10_000
+
+export function fullWith(prepared: ReadonlyMap<string, ClientStatement>): PointsmanError | null {
+  return prepared.size < maxStatements ? null : new PointsmanError('too_many_statements', { values: { limit: String(maxStatements) } })
+}
+
 export function unknownStatement(name: string): PointsmanError {
   return name === ''
     ? new PointsmanError('undefined_unnamed_statement')

@@ -32,5 +32,5 @@ export function positionIn(text: string, renames: readonly Renamed[], sent: numb
 }
 
 export function characters(text: string): number {
-  return [...text].length
+  return text.replace(/[\ud800-\udbff][\udc00-\udfff]/g, '_').length
 }

@@ -59,7 +59,9 @@ export class StepPlanner {
     for (const message of known) if (message.statement?.own !== undefined) giveSignal(conversation, message)
     if (plan.kind !== 'one') return this.#answered(messages, known[0] as Message, plan)
     const runs = !known.every((message) => message.naming?.kind === 'prepare')
-    return { messages, plan: runs ? plan : describing(plan), replies: this.#strangers(messages, plan), runs }
+    // What a name stands for is known to this client alone: no lane learns of it.
+    const on = known.some(({ naming }) => naming !== null) ? { ...plan, lane: false } : plan
+    return { messages, plan: runs ? on : describing(on), replies: this.#strangers(messages, plan), runs }
   }
 
   /** Once the batch runs somewhere, what follows in it finds itself in that server's implicit transaction. */
