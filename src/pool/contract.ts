@@ -50,6 +50,8 @@ export type Connect<C extends PooledConnection> = (node: NodeConfig, identity: I
  * pool. A process that is alone has none.
  */
 export interface Permits {
+  /** What of `pool.max` is this process's, if all have the same. */
+  readonly share: number
   /** Resolves when one connection more may be opened. Rejects with PermitUnwanted once `wanted` does not hold, with `signal.reason`. */
   take(wanted: () => boolean, signal: AbortSignal): Promise<void>
   /** A connection is closed, or was not opened after all. */

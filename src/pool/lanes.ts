@@ -21,6 +21,13 @@ const idleMs = 2_000
 /** After an opening that failed. */
 const retryMs = 1_000
 const tickMs = 5
+/**
+ * Where this process does not get its turn in time, the servers beside it do not either, and what it reads it reads late: so much
+ * longer, by how late it was of late, nobody is called slow.
+ */
+const lateShare = 3
+/** What is left at each tick of the worst lateness: half of it after about a second. */
+const lateDecay = 0.9965
 /** Of a group, for each of its lanes. */
 const lineOfLane = 256
 
@@ -71,6 +78,8 @@ export class Lanes {
   readonly #pools = new Map<Pool<ServerConnection>, PoolLanes>()
   #config: LanesConfig
   #timer: NodeJS.Timeout | null = null
+  #lookedAt = -Infinity
+  #late = 0
   readonly #look = (): void => this.#check()
   #closed = false
 
@@ -129,9 +138,13 @@ export class Lanes {
   /** In the check phase, once what the sockets had was read: a pause of this process is nobody's stall. */
   #check(): void {
     const now = this.#parts.now()
+    const late = this.#lookedAt === -Infinity ? 0 : now - this.#lookedAt - tickMs
+    this.#lookedAt = now
+    this.#late = Math.max(late, this.#late * lateDecay)
+    const patience = this.#config.stallMs + this.#late * lateShare
     let busy = false
     for (const [pool, lanes] of this.#pools) {
-      if (lanes.check(now)) busy = true
+      if (lanes.check(now, patience)) busy = true
       else this.#pools.delete(pool)
     }
     if (!busy) this.#stop()
@@ -140,6 +153,7 @@ export class Lanes {
   #stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
+    this.#lookedAt = -Infinity
   }
 }
 
@@ -173,7 +187,7 @@ class PoolLanes {
     const { busy, idle, opening, waiting, max } = this.#pool.counts()
     let lanes = 0
     for (const group of this.#groups.values()) lanes += group.size
-    return waiting === 0 && lanes < Math.floor(max / 2) && (idle > 0 || busy + opening < max)
+    return waiting === 0 && lanes < Math.floor(this.#pool.share / 2) && (idle > 0 || busy + opening < max)
   }
 
   inFlight(): number {
@@ -182,11 +196,11 @@ class PoolLanes {
     return sum
   }
 
-  /** False: there is nothing left to look at. */
-  check(now: number): boolean {
+  /** `patience`: what is older, in ms, is slow. False: there is nothing left to look at. */
+  check(now: number, patience: number): boolean {
     const { waiting } = this.#pool.counts()
     for (const [key, group] of this.#groups) {
-      if (!group.check(now, waiting > 0)) {
+      if (!group.check(now, patience, waiting > 0)) {
         group.retire('nobody comes')
         this.#groups.delete(key)
       }
@@ -377,16 +391,16 @@ export class LaneGroup implements LaneOwner {
   }
 
   /** `wanted`: others wait for a connection of this pool. False: it has been idle for long, and nothing stands here. */
-  check(now: number, wanted: boolean): boolean {
+  check(now: number, patience: number, wanted: boolean): boolean {
     const { pool } = this.#parts
     for (const lane of [...this.#lanes]) {
-      lane.check(now)
+      lane.check(now, patience)
       const idle = lane.inFlight === 0
       if (idle && (wanted || now - lane.idleSince > idleMs)) lane.retire('nobody comes')
       else if (now - lane.openedAt > pool.lifetimeMs * lifeShare) lane.retire('at the end of its lifetime')
     }
     const waits = this.#line.length > this.#next
-    if (waits && (now - this.#movedAt > this.limits.stallMs || !this.#lanes.some((lane) => lane.moving))) this.#dismissLine()
+    if (waits && (now - this.#movedAt > patience || !this.#lanes.some((lane) => lane.moving))) this.#dismissLine()
     return this.#lanes.length > 0 || this.#opening > 0 || now - this.#since < idleMs
   }
 

@@ -152,6 +152,11 @@ export class Pool<C extends PooledConnection> {
     return this.#parts.node
   }
 
+  /** What of `pool.max` is this process's, where others have a part of it too. */
+  get share(): number {
+    return this.#permits?.share ?? this.#parts.settings.max
+  }
+
   get lifetimeMs(): number {
     return this.#parts.settings.lifetimeMs
   }

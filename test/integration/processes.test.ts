@@ -237,9 +237,10 @@ ${more}`
         Promise.resolve(served.events('log').some(({ message }) => String(message).startsWith('the restart failed'))),
       )
       await (await client(t, served)).query('SELECT 1')
-      process.kill(pid, 'SIGTERM')
-      await until('it ends', () => Promise.resolve(!lives(pid)))
-      t.throws(() => readFileSync(served.pidFile))
+      const all = [pid, ...workersOf(pid)]
+      process.kill(pid, workers === 1 ? 'SIGTERM' : 'SIGKILL')
+      await until('it ends, and its workers do', () => Promise.resolve(!all.some(lives)))
+      if (workers === 1) t.throws(() => readFileSync(served.pidFile))
     })
   }
 })

@@ -128,6 +128,8 @@ export class Doors implements Program {
   async retire(drainMs: number): Promise<void> {
     await this.#entrance.stop(true)
     await this.#entrance.close()
+    // The process that takes over needs them.
+    this.#inside.runtime.renew(() => true, 'another process takes over')
     await this.#inside.proxy.retire(drainMs)
     await this.#inside.close(0)
   }

@@ -28,11 +28,13 @@ const restedMs = 250
 
 export class WorkerPermits {
   readonly #link: Link
+  readonly #workers: number
   readonly #accounts = new Map<string, Account>()
   #timer: NodeJS.Timeout | null = null
 
-  constructor(link: Link) {
+  constructor(link: Link, workers: number) {
     this.#link = link
+    this.#workers = workers
     link.answer('permit.granted', (body) => this.#granted(body as string))
     link.answer('permit.now', (body) => this.#giveNow(body as string))
     link.answer('permit.rested', (body) => this.#setRested(body as string, true))
@@ -45,6 +47,7 @@ export class WorkerPermits {
     const account = this.#account(key)
     account.members.add(closeIdle)
     return {
+      share: max / this.#workers,
       take: (wanted, signal) => this.#take(key, account, max, wanted, signal),
       give: () => this.#give(key, account),
       owed: () => {

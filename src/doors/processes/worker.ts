@@ -56,7 +56,7 @@ export async function serveAsWorker(number: number, io: Io): Promise<ExitCode> {
       shutdown: (mode) => link.tell('order.shutdown', mode),
       setLogLevel: (level) => log.setLevel(level),
     },
-    permits: new WorkerPermits(link).of,
+    permits: new WorkerPermits(link, briefing.workers).of,
     generation: briefing.generation,
     cancelElsewhere: async (call) => {
       await link.ask('cancel', cancelBody(call), cancelMs).catch(() => false)
@@ -114,6 +114,8 @@ function serveClients(link: Link, inside: Inside): Promise<ExitCode> {
       return null
     })
     link.answer('retire', (drainMs) => {
+      // The process that takes over needs them.
+      runtime.renew(() => true, 'another process takes over')
       void proxy.retire(Number(drainMs)).then(() => end(0))
       return null
     })
