@@ -127,6 +127,7 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     listens: plans.some((plan) => plan.listens),
     notifies: plans.some((plan) => plan.notifies),
     asksListening: plans.some((plan) => plan.asksListening),
+    readsSequences: plans.some((plan) => plan.readsSequences),
     settings: plans.flatMap((plan) => plan.settings),
     ownTransaction: plans.some((plan) => plan.ownTransaction),
     provisional: plans.some((plan) => plan.provisional),

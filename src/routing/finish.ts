@@ -69,6 +69,7 @@ function compose(
     sticky,
     notifies: calls(statement, 'pg_notify'),
     asksListening,
+    readsSequences: calls(statement, 'currval') || calls(statement, 'lastval'),
     ownTransaction: statement.ownTransaction,
     lane:
       !to.provisional &&

@@ -28,6 +28,7 @@ export function one(parts: OneParts): OnePlan {
     listens: false,
     notifies: false,
     asksListening: false,
+    readsSequences: false,
     settings: none,
     ownTransaction: false,
     lane: false,

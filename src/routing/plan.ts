@@ -46,6 +46,8 @@ export interface OnePlan extends PlanBase {
   readonly listens: boolean
   /** It notifies by what its text says: nobody else gets the connection before the notification is on its way. */
   readonly notifies: boolean
+  /** currval() or lastval(): it asks for what the session itself has drawn from a sequence. */
+  readonly readsSequences: boolean
   /** It asks what the session listens to, which the connection must therefore listen to as well. */
   readonly asksListening: boolean
   /** Changes of session settings that hold if the statement succeeds. */

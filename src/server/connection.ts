@@ -54,6 +54,17 @@ export class Connection implements ServerConnection {
   #parametersKey: string | null = null
   readonly #closedListeners: ((reason: string) => void)[] = []
   #sink: ReplySink | null = null
+  /** The socket was paused for a sink. */
+  #paused = false
+  readonly #wire: Wire = {
+    send: (frames, expects) => this.#send(frames, expects),
+    write: (bytes) => this.#write(bytes),
+    resume: () => this.#resume(),
+    forwarded: () => this.#replies.forwarded,
+    written: () => this.#written,
+    owed: () => this.#ledger.size,
+    detach: (sink) => this.#detach(sink),
+  }
   #raw: RawSink | null = null
   #transaction: TransactionStatus = 'I'
   #written = false
@@ -130,7 +141,7 @@ export class Connection implements ServerConnection {
     if (this.#sink !== null || this.#raw !== null) throw new Error('the connection has a consumer already')
     if (!this.usable) throw new Error('the connection is not usable')
     this.#sink = sink
-    return new AttachedExchange(this.#exchangeContext(sink))
+    return new AttachedExchange(this.#wire, sink)
   }
 
   raw(sink: RawSink): RawWire {
@@ -139,8 +150,8 @@ export class Connection implements ServerConnection {
     this.#raw = sink
     return {
       write: (bytes) => this.#socket.destroyed || this.#socket.write(bytes),
-      pause: () => void this.#socket.pause(),
-      resume: () => void this.#socket.resume(),
+      pause: () => this.#pause(),
+      resume: () => this.#resume(),
       fatal: (fields) => {
         this.#fatal = fields
       },
@@ -262,7 +273,7 @@ export class Connection implements ServerConnection {
     return {
       ledger: this.#ledger,
       sink: () => this.#sink,
-      pause: () => void this.#socket.pause(),
+      pause: () => this.#pause(),
       status: (status) => {
         this.#transaction = status
       },
@@ -293,18 +304,6 @@ export class Connection implements ServerConnection {
     this.wroteFor = null
   }
 
-  #exchangeContext(sink: ReplySink): ExchangeContext {
-    return {
-      send: (frames, expects) => this.#send(frames, expects),
-      write: (bytes) => this.#write(bytes),
-      resume: () => void this.#socket.resume(),
-      forwarded: () => this.#replies.forwarded,
-      written: () => this.#written,
-      owed: () => this.#ledger.size,
-      end: () => this.#detach(sink),
-    }
-  }
-
   #send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean {
     if (this.#closed !== null || this.#closing) return false
     let free = true
@@ -326,7 +325,18 @@ export class Connection implements ServerConnection {
     if (this.#sink !== sink) return
     this.#sink = null
     if (this.#ledger.size > 0) this.close()
-    else this.#socket.resume()
+    else this.#resume()
+  }
+
+  #pause(): void {
+    this.#paused = true
+    this.#socket.pause()
+  }
+
+  #resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#socket.resume()
   }
 
   #loss(why: string): Loss {
@@ -353,55 +363,58 @@ export class Connection implements ServerConnection {
   }
 }
 
-interface ExchangeContext {
+/** What an exchange does on its connection; in one object for all exchanges of the connection. */
+interface Wire {
   send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean
   write(bytes: Uint8Array): boolean
   resume(): void
   forwarded(): boolean
   written(): boolean
   owed(): number
-  end(): void
+  detach(sink: ReplySink): void
 }
 
 /** What the consumer holds; after end() it can do nothing to whoever comes next. */
 class AttachedExchange implements Exchange {
-  readonly #context: ExchangeContext
+  readonly #wire: Wire
+  readonly #sink: ReplySink
   #ended = false
 
-  constructor(context: ExchangeContext) {
-    this.#context = context
+  constructor(wire: Wire, sink: ReplySink) {
+    this.#wire = wire
+    this.#sink = sink
   }
 
   get forwarded(): boolean {
-    return this.#context.forwarded()
+    return this.#wire.forwarded()
   }
 
   get written(): boolean {
-    return this.#context.written()
+    return this.#wire.written()
   }
 
   get owed(): number {
-    return this.#context.owed()
+    return this.#wire.owed()
   }
 
   send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean {
     this.#check()
-    return this.#context.send(frames, expects)
+    return this.#wire.send(frames, expects)
   }
 
   write(bytes: Uint8Array): boolean {
     this.#check()
-    return this.#context.write(bytes)
+    return this.#wire.write(bytes)
   }
 
   resume(): void {
-    if (!this.#ended) this.#context.resume()
+    if (!this.#ended) this.#wire.resume()
   }
 
   end(): void {
     if (this.#ended) return
     this.#ended = true
-    this.#context.end()
+    this.#wire.detach(this.#sink)
   }
 
   #check(): void {

@@ -25,6 +25,7 @@ export function completed(state: ClientState, hold: Hold, tag: string, { stateme
   }
   if (detail.kind === 'select' && detail.into?.temporary === true) session.addTemporary([detail.into.name.name])
   if (detail.kind === 'discard' && detail.what === 'all') session.prepared.clear()
+  if (detail.kind === 'discard' && (detail.what === 'all' || detail.what === 'sequences')) state.sequences.forget()
   if (detail.kind === 'deallocate' && detail.name === null) session.prepared.clear()
 }
 

@@ -37,6 +37,9 @@ export interface HoldOwner {
 /** What is made up of a frame that nobody wants any more; written as often as it takes, so its size costs no memory. */
 const filler = Buffer.alloc(256 * 1024)
 
+/** What stands on most connections. */
+const noSettings = connectionSettings(new Map())
+
 interface Waiter {
   readonly expect: ExpectReply
   readonly resolve: (end: End) => void
@@ -113,7 +116,8 @@ export class Hold implements ReplySink {
     this.route = grant.route
     this.since = since
     this.begunAt = since
-    this.settings = connectionSettings(new Map(this.connection.settings))
+    const { settings } = this.connection
+    this.settings = settings.size === 0 ? noSettings : connectionSettings(new Map(settings))
     this.#owner = owner
     this.#exchange = this.connection.exchange(this)
   }

@@ -9,6 +9,7 @@ import type { ServerConnection, TransactionStatus } from '../../server/contract.
 import { quoted } from '../../session/quote.js'
 import { lastingReasons, sessionMode } from '../../session/pin-reasons.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
+import { lingerMs } from './sequences.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
 import { afterReady, modeOf, type Deferred } from '../../session/transaction.js'
 import type { ClientState } from './client-state.js'
@@ -19,6 +20,9 @@ import { Inspector } from './inspector.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
+
+/** The pin of a connection that is kept for a moment. */
+const lingers = 'sequence'
 
 /** Who waits for a server connection. One of the two is called, once; neither may throw. */
 export interface HoldWaiter {
@@ -43,6 +47,8 @@ export class Holds {
   readonly #inspector: Inspector
   readonly #held = new Map<string, Hold>()
   readonly #prefer = (connection: ServerConnection): number => fit(this.#state.session.settings.values, connection.settings)
+
+  readonly #preferOwn = (connection: ServerConnection): number => this.#state.sequences.prefer(connection)
 
   constructor({ state, generations, presence, told, owner }: HoldsParts) {
     this.#state = state
@@ -90,7 +96,7 @@ export class Holds {
     const kept = this.#held.get(plan.cluster)
     this.requireAllowed(plan, kept ?? null)
     const hold = kept ?? this.#acquireAtOnce(plan, request)
-    if (hold?.inspecting !== null || plan.asksListening || !this.#isPrepared(hold))
+    if (hold?.inspecting !== null || this.#asksFirst(hold, plan) || !this.#isPrepared(hold))
       return this.#takeLater(plan, request, kept === undefined ? hold : null)
     request.attempts += 1
     request.before ??= this.#state.session.settings
@@ -149,10 +155,12 @@ export class Holds {
         await this.#prepare(hold, plan)
         return hold
       } catch (error) {
+        // One that is given back counts as lost to whoever had it.
+        const { lost } = hold
         this.#unprepared(hold, error, kept !== undefined)
-        if (hold.lost) forgive(request, hold)
+        if (lost) forgive(request, hold)
         // Nothing of the client's was on a connection that it did not have before.
-        if (!hold.lost || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
+        if (!lost || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
         avoid(request, hold)
       }
     }
@@ -209,7 +217,7 @@ export class Holds {
       identity: this.#generations.identityOn(plan.cluster),
       floors: this.#state.floors,
       invokedAt: request.invokedAt,
-      prefer: this.#prefer,
+      prefer: plan.readsSequences ? this.#preferOwn : this.#prefer,
       avoid: request.avoid,
       signal: this.#presence.signal,
     }
@@ -235,6 +243,11 @@ export class Holds {
 
   // ---- preparing
 
+  /** Something of the connection's own is to be settled before `plan`, which the usual ones have not. */
+  #asksFirst(hold: Hold, plan: OnePlan): boolean {
+    return plan.asksListening || plan.readsSequences || this.#state.sequences.mustForget(hold, plan)
+  }
+
   /** True: #prepare would send nothing. */
   #isPrepared(hold: Hold): boolean {
     const { transaction, settings } = this.#state.session
@@ -244,7 +257,7 @@ export class Holds {
   /** #prepare() where nothing of it must be waited for; false: something must, and nothing was done. */
   #prepareAtOnce(hold: Hold, plan: OnePlan): boolean {
     const { transaction, settings } = this.#state.session
-    if (hold.inspecting !== null || plan.asksListening || hold.settings.undo.length > 0) return false
+    if (hold.inspecting !== null || this.#asksFirst(hold, plan) || hold.settings.undo.length > 0) return false
     const deferred = transaction.kind === 'deferred' ? transaction : null
     const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
     if (replayChanges(wanted, hold.settings.values).length > 0) return false
@@ -268,6 +281,9 @@ export class Holds {
   /** Brings the connection to where the client believes to be. */
   async #prepare(hold: Hold, plan: OnePlan): Promise<void> {
     const { transaction, settings } = this.#state.session
+    const { sequences } = this.#state
+    if (plan.readsSequences) sequences.require(hold, plan)
+    if (sequences.mustForget(hold, plan) && !hold.wrote) await this.#own(hold, 'DISCARD SEQUENCES')
     if (plan.asksListening && hold.connection.transaction === 'I') await this.#listens(hold)
     const deferred = transaction.kind === 'deferred' && hold.settings.undo.length === 0 ? transaction : null
     // What was set since a BEGIN that is still deferred comes with its texts.
@@ -321,7 +337,42 @@ export class Holds {
     session.transaction = afterReady(before, status, { cluster, node, role }, mode ?? modeOf(before), overrides)
     if (status !== 'I') return
     if (hold.asks === 'pins' || (hold.asks !== null && hold.pins.size === 0)) this.#inspect(hold)
-    else if (hold.pins.size === 0) this.release(hold)
+    else if (hold.pins.size === 0) this.#done(hold)
+  }
+
+  /** Nothing holds it any more. */
+  #done(hold: Hold): void {
+    if (!hold.lingers || this.#presence.gone) this.release(hold)
+    else this.#linger(hold)
+  }
+
+  /** Kept for what asks for the sequences of the last write: that comes at once, or never. */
+  #linger(hold: Hold): void {
+    const state = this.#state
+    hold.pins.add(lingers)
+    this.#showPins()
+    hold.lingering = setTimeout(() => {
+      hold.lingering = null
+      hold.pins.delete(lingers)
+      this.#showPins()
+      if (hold.ended || state.request !== null || hold.pins.size > 0) return
+      this.release(hold)
+      this.#leaveIfFree()
+    }, lingerMs)
+  }
+
+  #leaveIfFree(): void {
+    const { request, session } = this.#state
+    if (request === null && this.#held.size === 0 && session.transaction.kind !== 'open') this.#generations.leave()
+  }
+
+  /** It is used again. */
+  unlinger(hold: Hold): void {
+    if (hold.lingering === null) return
+    clearTimeout(hold.lingering)
+    hold.lingering = null
+    hold.pins.delete(lingers)
+    this.#showPins()
   }
 
   /** The connection is kept until it has said what stands on it. */
@@ -332,8 +383,8 @@ export class Holds {
       hold.inspecting = null
       if (state.inspecting === all) state.inspecting = null
       if (this.#presence.gone) this.release(hold, hold.taint ?? 'its client left')
-      else if (hold.pins.size === 0) this.release(hold)
-      if (state.request === null && this.#held.size === 0 && state.session.transaction.kind !== 'open') this.#generations.leave()
+      else if (hold.pins.size === 0) this.#done(hold)
+      this.#leaveIfFree()
     })
     const all = state.inspecting === null ? inspecting : state.inspecting.then(() => inspecting)
     hold.inspecting = inspecting
@@ -342,6 +393,7 @@ export class Holds {
 
   release(hold: Hold, taint: string | null = hold.taint): void {
     if (hold.ended) return
+    if (hold.lingering !== null) this.unlinger(hold)
     this.#held.delete(hold.cluster)
     hold.detach()
     const { connection, lease, closes } = hold
@@ -381,6 +433,7 @@ export class Holds {
 
   drop(hold: Hold, reason: string): void {
     if (hold.ended) return
+    if (hold.lingering !== null) this.unlinger(hold)
     this.#held.delete(hold.cluster)
     this.endWrite(hold, this.#state.now())
     hold.detach()
@@ -390,6 +443,7 @@ export class Holds {
 
   /** It is not this client's any more: whoever takes it out ends its lease. */
   takeOut(hold: Hold): void {
+    if (hold.lingering !== null) this.unlinger(hold)
     this.#held.delete(hold.cluster)
   }
 
@@ -487,7 +541,7 @@ function waitFor(held: Hold | Promise<Hold>, waiter: HoldWaiter): Hold | null {
 
 /** There is but one primary: a lost connection to it is simply opened again. */
 export function avoid(request: Request, hold: Hold): void {
-  if (hold.route.role === 'replica') request.avoid.add(hold.route.node)
+  if (hold.route.role === 'replica') request.avoid = new Set(request.avoid).add(hold.route.node)
 }
 
 function routeOf(hold: Hold, { why: reasons }: OnePlan): RouteTaken {

@@ -67,6 +67,10 @@ export class Settling {
     if (plan.notifies) hold.notifies = true
     if (plan.pins !== null) this.#holds.pin(hold, plan.pins)
     if (plan.asks !== null && hold.asks !== 'pins') hold.asks = plan.asks
+    if (plan.writes && hold.route.role === 'primary') state.sequences.wrote(hold)
+    if (transaction.kind !== 'open') hold.lingers = false
+    this.#holds.unlinger(hold)
+    if ((plan.writes || plan.readsSequences) && state.sequences.keeps) hold.lingers = true
     if (plan.writes) writeBegins(hold, plan, state.cache, state.floors)
     this.#record(hold, plan, request)
     state.mode = modeOf(transaction)
@@ -160,6 +164,7 @@ export class Settling {
     const { request } = this.#state
     // A connection that is only kept is missed when it is used next.
     if (request !== null && request.hold !== hold) return false
+    this.#holds.unlinger(hold)
     const needed = hold.pins.size > 0 || this.#holds.home === hold || request !== null
     this.#holds.drop(hold, loss.reason)
     if (needed) this.#state.endWith(lostError(hold, loss))

@@ -1,0 +1,87 @@
+// doors/proxy/sequences.ts — currval() and lastval() answer from the memory of one server connection. Shared connections have
+// the memory of whoever wrote there last, so they are asked only where nobody else can be in it:
+//
+//   in the transaction, or the time on one connection, in which this session has written       always
+//   on the one connection on which all of its writes ran, if nobody else has written there      if it can be had
+//   else                                                                                        55000, and from then on
+//
+// writes of that user keep their connection for a moment, for the question that usually follows at once.
+import { PointsmanError } from '../../errors/error.js'
+import type { OnePlan } from '../../routing/plan.js'
+import type { ServerConnection } from '../../server/contract.js'
+import type { ClientState } from './client-state.js'
+import type { Hold } from './hold.js'
+
+/** Several sessions have written on a connection. */
+const several = {}
+/** `database\0user` of those who have asked, by runtime. */
+const askers = new WeakMap<object, Set<string>>()
+/** How long a connection is kept for the question after a write. */
+export const lingerMs: number = 200
+
+export class Sequences {
+  readonly #state: ClientState
+  readonly #who: string
+  readonly #askers: Set<string>
+  /** Where this session has written. */
+  #on: ServerConnection | null = null
+  #elsewhere = false
+
+  constructor(state: ClientState) {
+    this.#state = state
+    this.#who = `${state.session.database}\0${state.session.user}`
+    const known = askers.get(state.runtime)
+    this.#askers = known ?? new Set()
+    if (known === undefined) askers.set(state.runtime, this.#askers)
+  }
+
+  /** Before a write of this session is sent. */
+  wrote(hold: Hold): void {
+    const { connection } = hold
+    hold.wrote = true
+    if (connection.wroteFor !== this) connection.wroteFor = connection.wroteFor === null ? this : several
+    if (this.#on === connection) return
+    this.#elsewhere = this.#on !== null
+    this.#on = connection
+  }
+
+  /** DISCARD ALL, DISCARD SEQUENCES. */
+  forget(): void {
+    this.#on = null
+    this.#elsewhere = false
+  }
+
+  /** For a connection to ask: the one that knows before all others. */
+  prefer(connection: ServerConnection): number {
+    return this.#knows(connection) ? 1 : 0
+  }
+
+  #knows(connection: ServerConnection): boolean {
+    return !this.#elsewhere && this.#on === connection && connection.wroteFor === this
+  }
+
+  /** This user's writes are kept together with what asks for their sequences. */
+  get keeps(): boolean {
+    return this.#askers.size > 0 && this.#askers.has(this.#who)
+  }
+
+  /** Before `plan` writes: the connection remembers what others have drawn. */
+  mustForget(hold: Hold, plan: OnePlan): boolean {
+    const { wroteFor } = hold.connection
+    return plan.writes && this.keeps && wroteFor !== null && wroteFor !== this
+  }
+
+  /** Throws 55000 where an answer could be another session's. */
+  require(hold: Hold, plan: OnePlan): void {
+    if (plan.writes || hold.wrote || this.#knows(hold.connection)) return
+    const { size } = this.#askers
+    this.#askers.add(this.#who)
+    if (this.#on === null) throw new PointsmanError('sequence_undefined')
+    throw new PointsmanError(
+      'sequence_elsewhere',
+      size === this.#askers.size
+        ? {}
+        : { detail: `It will be: connections of ${this.#state.session.user} are kept for a moment after each write from now on.` },
+    )
+  }
+}
