@@ -101,10 +101,10 @@ async function measureAll(peers: readonly Peer[]): Promise<string[][]> {
   return rows
 }
 
-/** CPU microseconds in the process and in the kernel, and throughput as a ratio to the last peer's. */
+/** CPU microseconds in the process and in the kernel, of the best round (others on the machine only ever add to it), and throughput as a ratio to the last peer's. */
 function cell(last: number): (measured: { user: number[]; system: number[]; tps: number[] }) => string {
   return ({ user, system, tps }) =>
-    tps.length === 0 ? '–' : `${median(user).toFixed(1)} + ${median(system).toFixed(1)} (${(median(tps) / last).toFixed(2)})`
+    tps.length === 0 ? '–' : `${Math.min(...user).toFixed(1)} + ${Math.min(...system).toFixed(1)} (${(median(tps) / last).toFixed(2)})`
 }
 
 function loadOf(named: string): Load {

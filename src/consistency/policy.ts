@@ -55,7 +55,18 @@ export function readPolicy(parts: Partial<ReadPolicy> = {}): ReadPolicy {
 }
 
 /** What an open transaction's later statements take over from its first. */
-export function asOverride({ consistency, maxStalenessMs, onUnmet, cutOff, maxTxAgeMs }: ReadPolicy): PolicyOverride {
+export function asOverride(policy: ReadPolicy): PolicyOverride {
+  const known = overrides.get(policy)
+  if (known !== undefined) return known
+  const made = makeOverride(policy)
+  overrides.set(policy, made)
+  return made
+}
+
+/** The same object for the same policy: it is a part of what plans are kept by. */
+const overrides = new WeakMap<ReadPolicy, PolicyOverride>()
+
+function makeOverride({ consistency, maxStalenessMs, onUnmet, cutOff, maxTxAgeMs }: ReadPolicy): PolicyOverride {
   return {
     consistency,
     ...(maxStalenessMs === null ? {} : { maxStalenessMs }),

@@ -1,6 +1,7 @@
 // server/socket-writer.ts — one write per turn of the event loop: what several requests send within a turn is gathered and
 // handed over together. Small pieces are joined (a copy costs less than a long vector), large ones go as they are.
 import type { Socket } from 'node:net'
+import { atTurnEnd } from './turn-end.js'
 
 /** More than this waiting to leave: the sender should wait. */
 const HIGH_WATER = 256 * 1024
@@ -28,7 +29,7 @@ export class SocketWriter {
     this.#bytes += bytes.length
     if (!this.#scheduled) {
       this.#scheduled = true
-      process.nextTick(() => this.flush())
+      atTurnEnd(this)
     }
     // Above the stream's own mark, so its `drain` is sure to come.
     if (this.#bytes + this.#socket.writableLength >= HIGH_WATER) this.#full = true

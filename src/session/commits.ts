@@ -8,5 +8,8 @@ export function commits({ detail }: Statement): boolean {
 
 /** Of a text that could not be read it may. */
 export function mayCommit({ shape }: Understood): boolean {
-  return shape.statements?.some(commits) ?? true
+  const { statements } = shape
+  if (statements === null) return true
+  for (const statement of statements) if (commits(statement)) return true
+  return false
 }

@@ -16,7 +16,7 @@ import {
   type SettingsState,
 } from './settings.js'
 import { idle, transactionView, type TransactionState } from './transaction.js'
-import type { Pooling, SessionView } from './view.js'
+import type { Pooling, SessionView, TransactionView } from './view.js'
 
 /** What a server connection reports before a client has set anything beyond its startup settings. */
 export interface Greeting {
@@ -59,6 +59,14 @@ export interface SessionStart {
   readonly bus?: boolean
 }
 
+/** A view, and what of the settings it was made from. `start`: as they stood when the transaction began. */
+interface Seen {
+  readonly state: { readonly values: Settings; readonly locals: Settings; readonly start: Settings }
+  readonly view: SessionView
+}
+
+const maxSeen = 6
+
 /** What search_path comes to depends on these. */
 const pathSettings = ['search_path', 'role', 'session_authorization'] as const
 
@@ -77,6 +85,9 @@ export class Session {
   #temporary: ReadonlySet<string> = new Set()
   #pins: ReadonlyMap<string, string> = new Map()
   #view: SessionView | null = null
+  /** Views made before: a session goes through the same few states of a transaction over and over. */
+  #seen: Seen[] = []
+  #decoder: { readonly values: Settings; readonly locals: Settings; readonly decoder: 'utf8' | 'latin1' } | null = null
 
   constructor(start: SessionStart) {
     this.database = start.database
@@ -131,7 +142,12 @@ export class Session {
 
   /** How the bytes of this client's statements become text. */
   get decoder(): 'utf8' | 'latin1' {
-    return decoderFor(this.#setting('client_encoding', 'client_encoding', 'UTF8'))
+    const { values, locals } = this.#settings
+    const known = this.#decoder
+    if (known?.values === values && known.locals === locals) return known.decoder
+    const decoder = decoderFor(this.#setting('client_encoding', 'client_encoding', 'UTF8'))
+    this.#decoder = { values, locals, decoder }
+    return decoder
   }
 
   /** Tells apart the same characters that stand for other text; '' in UTF-8. */
@@ -141,26 +157,42 @@ export class Session {
 
   /** What plan() reads; the same object until something in it changes. */
   get view(): SessionView {
-    this.#view ??= this.#makeView()
+    this.#view ??= this.#seenView()
     return this.#view
   }
 
-  #makeView(): SessionView {
+  #seenView(): SessionView {
+    const transaction = transactionView(this.#transaction, {
+      readOnly: this.#flag('default_transaction_read_only', this.#greeting.readOnly),
+      isolation: (effective(this.#settings, 'default_transaction_isolation') ?? this.#greeting.isolation).toLowerCase(),
+    })
+    const { values, locals, undo } = this.#settings
+    const start = undo[0]?.values ?? values
+    for (const { state, view } of this.#seen) {
+      const same = state.values === values && state.locals === locals && state.start === start
+      if (same && view.temporary === this.#temporary && view.pins === this.#pins && sameTransaction(view.transaction, transaction))
+        return view
+    }
+    const view = this.#makeView(transaction)
+    if (this.#seen.length >= maxSeen) this.#seen = []
+    this.#seen.push({ state: { values, locals, start }, view })
+    return view
+  }
+
+  #makeView(transaction: TransactionView): SessionView {
     return {
       database: this.database,
       user: this.user,
       pooling: this.pooling,
       bus: this.#bus,
-      transaction: transactionView(this.#transaction, {
-        readOnly: this.#flag('default_transaction_read_only', this.#greeting.readOnly),
-        isolation: (effective(this.#settings, 'default_transaction_isolation') ?? this.#greeting.isolation).toLowerCase(),
-      }),
+      transaction,
       searchPath: resolveSearchPath(effective(this.#settings, 'search_path') ?? this.#greeting.searchPath, this.role),
       searchPathSettled: this.#searchPathSettled(),
       understood:
         plainlyOn(this.#setting('standard_conforming_strings', 'standard_conforming_strings', 'on')) &&
         safeEncoding(this.#setting('client_encoding', 'client_encoding', 'UTF8')),
       unicode: this.decoder === 'utf8',
+      startup: this.#settings.defaults,
       local: routeOverrides(this.#settings.locals),
       session: routeOverrides(this.#settings.values),
       temporary: this.#temporary,
@@ -188,6 +220,13 @@ export class Session {
     const value = effective(this.#settings, name)
     return value === undefined || value === '' ? otherwise : plainlyOn(value)
   }
+}
+
+function sameTransaction(left: TransactionView, right: TransactionView): boolean {
+  if (left.status !== right.status || left.readOnly !== right.readOnly || left.needsPrimary !== right.needsPrimary) return false
+  if (left.overrides !== right.overrides) return false
+  if (left.home === null || right.home === null) return left.home === right.home
+  return left.home.cluster === right.home.cluster && left.home.node === right.home.node && left.home.role === right.home.role
 }
 
 /** What a statement that has ended with `tag` does to the settings of a session, or of the connection it ran on. */

@@ -47,6 +47,7 @@ export const poison = 'pointsman refused a statement of this transaction'
 
 export const idle: TransactionState = { kind: 'idle' }
 
+const noOverrides: PolicyOverride = {}
 const unsaid: TransactionMode = { readOnly: null, isolation: null, snapshot: false }
 
 /** The mode after BEGIN, START TRANSACTION or SET TRANSACTION. */
@@ -126,6 +127,6 @@ export function transactionView(
     home: state.kind === 'open' ? state.home : null,
     readOnly: mode.readOnly ?? defaults.readOnly,
     needsPrimary: mode.snapshot || (mode.isolation ?? defaults.isolation) === 'serializable',
-    overrides: state.kind === 'open' ? state.overrides : {},
+    overrides: state.kind === 'open' ? state.overrides : noOverrides,
   }
 }

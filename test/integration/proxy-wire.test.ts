@@ -321,7 +321,7 @@ t.test('cancel ends what runs, and what waits for a server', async (t) => {
     async () => (await primary.sql("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'")).length === 1,
   )
   waiting.query('SELECT 1')
-  await until('it waits', async () => proxy.clients().filter(({ state }) => state === 'active').length === 2)
+  await until('it waits', async () => proxy.clients().filter(({ state }) => state === 'active' || state === 'waiting').length === 2)
   await cancel(port, { pid: client.key.pid, secret: Buffer.from('none') })
   await cancel(port, waiting.key)
   t.match(await waiting.until('ReadyForQuery'), [/ErrorResponse .*57014/, 'ReadyForQuery I'])

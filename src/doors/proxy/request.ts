@@ -21,6 +21,8 @@ export interface Running {
 /** Why a request that failed before anything reached the client is sent again. */
 export type Rerun = 'primary' | 'elsewhere' | 'prepare'
 
+const nowhere: ReadonlySet<string> = new Set()
+
 export class Request {
   /** Process-monotonic ms. */
   readonly startedAt: number
@@ -43,7 +45,8 @@ export class Request {
   hold: Hold | null = null
   /** A COMMIT is on its way: if the connection is lost now, nobody knows. */
   commits = false
-  readonly avoid: Set<string> = new Set()
+  /** Nodes that it was lost on. */
+  avoid: ReadonlySet<string> = nowhere
   attempts = 0
   /** When its bytes were sent, process-monotonic ms; only of what may go to a lane. */
   sentAt = 0
