@@ -10,6 +10,7 @@ import type { AuthInput, ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
 import { encodeSaslInitialResponse, encodeSaslResponse } from '../../src/protocol/authentication.js'
 import { formatVerifier, makeVerifier } from '../../src/protocol/scram.js'
+import { LoginKeys } from '../../src/server/login-keys.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
 import { WireClient } from '../support/wire-client.js'
@@ -134,6 +135,7 @@ t.test('one secret for both sides: the proof of the client opens the servers', a
   ]
   const { connect, proxy, runtime } = await withProxy(t, config({ method: 'md5', users }, passing))
   const looked = { user: 'looked', password: 'looked' }
+  const released = t.capture(LoginKeys.prototype, 'release', LoginKeys.prototype.release) // eslint-disable-line @typescript-eslint/unbound-method
   const first = await connect(looked)
   t.equal(await whoAmI(first), 'looked')
   const second = await connect(looked)
@@ -142,6 +144,7 @@ t.test('one secret for both sides: the proof of the client opens the servers', a
   await first.end()
   await second.end()
   await until('both have left', () => Promise.resolve(proxy.clients().length === 0))
+  t.equal(released.args().length, 2, 'each lets go of its keys')
   await primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'looked'")
   t.equal(await whoAmI(await connect(looked)), 'looked', 'their keys are gone, and the next client brings its own')
   t.equal(await whoAmI(await connect({ user: 'old', password: 'old' })), 'old', 'md5')
