@@ -10,6 +10,7 @@ import type { Identity } from '../pool/contract.js'
 import { encodeNotification } from '../protocol/backend-messages.js'
 import { notificationHead, withNotifier } from '../protocol/notification.js'
 import { quoted } from '../session/quote.js'
+import { reason } from '../server/unreachable.js'
 import type { Exchange, Loss, ReplySink, ServerConnection } from '../server/contract.js'
 import { Channels } from './channels.js'
 import { busChannel, type BusParts, type Listener } from './contract.js'
@@ -47,7 +48,8 @@ export class Line {
   #exchange: Exchange | null = null
   #opening = false
   #failures = 0
-  #lastError: unknown = null
+  /** Why the last attempt to connect failed. */
+  #lastError: string | null = null
   #waiting: (() => void)[] = []
   /** Ends the pause between two attempts. */
   #hurry: (() => void) | null = null
@@ -194,8 +196,7 @@ export class Line {
   }
 
   #unavailable(): PointsmanError {
-    const error = this.#lastError
-    const why = error === null ? 'no answer yet' : error instanceof Error ? error.message : String(error)
+    const why = this.#lastError ?? 'no answer yet'
     return new PointsmanError('bus_unavailable', { values: { cluster: this.cluster, why } })
   }
 
@@ -224,7 +225,7 @@ export class Line {
         this.#failures = 0
         this.#lastError = null
       } catch (error) {
-        this.#lastError = error
+        this.#lastError = reason(error)
         this.#failures += 1
         await this.#pause()
       }
@@ -298,14 +299,14 @@ export class Line {
     clearTimeout(timer)
   }
 
-  #lost(connection: ServerConnection, { reason }: Loss): void {
+  #lost(connection: ServerConnection, loss: Loss): void {
     if (this.#connection !== connection) return
     this.#connection = null
     this.#exchange = null
     clearInterval(this.#beat)
     const from = (this.#missingFrom ??= this.#heardUpTo ?? this.#clock())
     const { observer } = this.#parts
-    observer.emit('bus.lost', { cluster: this.cluster, node: connection.node.id, listeners: this.#channels.listeners, reason })
+    observer.emit('bus.lost', { cluster: this.cluster, node: connection.node.id, listeners: this.#channels.listeners, reason: loss.reason })
     this.#tellAll((channels) => ({ event: 'lost', cluster: this.cluster, channels, from: iso(from) }))
     if (this.#channels.size > 0) void this.#open()
   }

@@ -9,8 +9,13 @@ import type { Bus } from '../../bus/bus.js'
 import type { Listener } from '../../bus/contract.js'
 import { clustersOf } from '../../config/clusters-of.js'
 import { PointsmanError } from '../../errors/error.js'
+import type { Observer } from '../../observe/events.js'
+import type { ErrorFields } from '../../protocol/error-fields.js'
+import type { ClientLogin, Runtime } from '../../runtime/contract.js'
+import type { ServerConnection } from '../../server/contract.js'
+import type { Session } from '../../session/session.js'
 import type { Hints, Statement } from '../../sql/statement.js'
-import type { ClientState } from './client-state.js'
+import type { ClientOutput } from './client-output.js'
 import { errorFields } from './error-reply.js'
 import { databaseOf } from './login.js'
 
@@ -27,12 +32,26 @@ interface Mark {
   readonly pending: number
 }
 
+/** What of a client's state has to do with notifications (client-state.ts). */
+export interface ListeningClient {
+  readonly runtime: Runtime<ServerConnection>
+  readonly login: ClientLogin
+  readonly session: Pick<Session, 'database' | 'user' | 'view' | 'transaction' | 'decoder'>
+  readonly output: ClientOutput
+  readonly observer: Observer
+  /** null: nothing runs. */
+  readonly request: object | null
+  readonly ending: ErrorFields | null
+  endWith(error: unknown): void
+  tell(fields: ErrorFields): void
+}
+
 /** A client that does not take the reason why it is closed is cut off. */
 const farewellMs = 2_000
 
 export class ClientBus implements Listener {
   readonly #bus: Bus
-  readonly #state: ClientState
+  readonly #state: ListeningClient
   readonly #endNow: () => void
   #pending: Change[] = []
   #marks: Mark[] = []
@@ -48,7 +67,7 @@ export class ClientBus implements Listener {
   #left = false
 
   /** `endNow`: the client is to be closed though nothing runs. */
-  constructor(bus: Bus, state: ClientState, endNow: () => void) {
+  constructor(bus: Bus, state: ListeningClient, endNow: () => void) {
     this.#bus = bus
     this.#state = state
     this.#endNow = endNow
@@ -71,6 +90,8 @@ export class ClientBus implements Listener {
         return
       case 'transaction':
         this.#controlled(detail.transaction.op, detail.transaction.name, tag)
+        return
+      default:
     }
   }
 
