@@ -11,6 +11,9 @@ import { until } from '../../src/embedded/until.js'
 import { Served } from '../support/served.js'
 import { withTopology } from '../support/topology.js'
 
+/** A process may have to start, on a machine that is busy with others. */
+const startMs = 120_000
+
 t.test('processes', async (t) => {
   const topology = await withTopology(t, { clusters: { main: { seed: 'CREATE TABLE counted (id serial, who text)' } } })
   const main = topology.cluster('main')
@@ -124,7 +127,7 @@ ${more}`
       // Also while there is one only.
       const next = await client(t, served)
       await next.query('SELECT 1')
-      await until('two workers serve', async () => /^pointsman_workers 2$/m.test(await served.metrics()))
+      await until('two workers serve', async () => /^pointsman_workers 2$/m.test(await served.metrics()), startMs)
       t.match(await served.metrics(), /^pointsman_workers_replaced_total 1$/m)
       const fresh = await Promise.all(Array.from({ length: 6 }, () => client(t, served)))
       t.same(new Set(fresh.map(workerOf)), new Set([1, 2]), 'the new one has its number, and clients')
@@ -203,7 +206,7 @@ ${more}`
       await writer.query("INSERT INTO counted (who) VALUES ('the writer')")
 
       served.kill('SIGUSR2')
-      await until('the new process serves', () => Promise.resolve(served.started === 2))
+      await until('the new process serves', () => Promise.resolve(served.started === 2), startMs)
       t.equal(served.ports.length === 2 && served.ports[0] === served.ports[1], true, 'the same port')
       const { processID, secretKey } = keyOf(writer)
       const seen = counts.connected
@@ -233,8 +236,10 @@ ${more}`
       // A new process that cannot start changes nothing.
       served.write('version: 2\n')
       process.kill(pid, 'SIGUSR2')
-      await until('the restart fails', () =>
-        Promise.resolve(served.events('log').some(({ message }) => String(message).startsWith('the restart failed'))),
+      await until(
+        'the restart fails',
+        () => Promise.resolve(served.events('log').some(({ message }) => String(message).startsWith('the restart failed'))),
+        startMs,
       )
       await (await client(t, served)).query('SELECT 1')
       const all = [pid, ...workersOf(pid)]

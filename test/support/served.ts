@@ -11,6 +11,9 @@ import { until } from '../../src/embedded/until.js'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const program = ['--import', join(root, 'scripts/typescript.mjs'), join(root, 'src/bin.ts')]
 
+/** Several processes may have to start, on a machine that is busy with others. */
+const startMs = 120_000
+
 export class Served {
   readonly #child: ChildProcess
   readonly #file: string
@@ -44,7 +47,7 @@ export class Served {
       served.#killSuccessor()
       return served.ended
     })
-    await until('pointsman serves', () => Promise.resolve(/^admin: /m.test(served.out) || child.exitCode !== null))
+    await until('pointsman serves', () => Promise.resolve(/^admin: /m.test(served.out) || child.exitCode !== null), startMs)
     if (child.exitCode !== null) throw new Error(`it ended with ${String(child.exitCode)}: ${served.err}`)
     return served
   }

@@ -98,14 +98,12 @@ export class Supervisor implements Program {
     })
   }
 
-  /** All workers serve; no port is open. Rejects with words for the user where the first worker cannot start. */
+  /** All workers serve; no port is open. Rejects with words for the user where one cannot start. */
   static async create(parts: SupervisorParts): Promise<Supervisor> {
     const supervisor = new Supervisor(parts)
     const { workers } = parts.config.listen
     try {
-      // The first alone: what is wrong with the configuration is then told once.
-      await supervisor.#started(1)
-      await Promise.all(Array.from({ length: workers - 1 }, (_, index) => supervisor.#started(index + 2)))
+      await Promise.all(Array.from({ length: workers }, (_, index) => supervisor.#started(index + 1)))
       return supervisor
     } catch (error) {
       await supervisor.close(0)
