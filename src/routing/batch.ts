@@ -42,6 +42,8 @@ export function planTogether(parts: readonly Part[]): Together {
   if (first.context.session.transaction.status === 'failed' && !endsFailedTransaction(first.statement)) {
     return { plan: inFailedTransaction(), keyed: false }
   }
+  const reset = resetMidway(parts, first.context.session)
+  if (reset !== null) return { plan: reset, keyed: false }
   const placed: Placed[] = []
   let session = first.context.session
   let keyed = false
@@ -55,6 +57,27 @@ export function planTogether(parts: readonly Part[]): Together {
   }
   const cluster = commonCluster(first.context, placed)
   return { plan: typeof cluster === 'string' ? joinAll(placed, cluster, first.context) : cluster, keyed }
+}
+
+/** Kinds that no setting of the session changes the meaning of. */
+const indifferent: ReadonlySet<Statement['detail']['kind']> = new Set(['set', 'transaction', 'unlisten', 'close', 'deallocate', 'discard'])
+
+/**
+ * RESET goes back to what the client said at its startup; on a shared connection it goes to the server's default first. What
+ * followed in the same message would run in between.
+ */
+function resetMidway(parts: readonly Part[], { startup }: SessionView): RefusePlan | null {
+  if (startup === undefined || startup.size === 0) return null
+  const at = parts.findIndex(({ statement: { detail } }) => {
+    if (detail.kind !== 'set' || detail.change.value !== null || detail.change.viaFunction) return false
+    const { name } = detail.change
+    return name === 'all' ? [...startup.keys()].some((key) => key !== 'application_name') : startup.has(name)
+  })
+  if (at < 0 || parts.slice(at + 1).every(({ statement }) => indifferent.has(statement.detail.kind))) return null
+  return refuse('setting', {
+    message: 'RESET of what the client has set at its startup cannot go together with statements after it',
+    hint: 'Send it by itself, or last.',
+  })
 }
 
 /** A part that is refused or answered ends the whole. */

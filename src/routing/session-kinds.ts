@@ -214,6 +214,10 @@ function setKind(context: Context, change: SettingChange): SessionKind {
   if (isOurs(change.name) && !context.inBatch) return decided(planSet(context, change))
   const bad = checkSetting(context, change)
   if (bad !== null) return decided(bad)
+  if (!context.session.understood && lexesAlike(change)) {
+    const understood: Context = { ...context, session: { ...context.session, understood: true } }
+    return onPrimary(understood, 'setting', change.name, { settings: [change] })
+  }
   const { status, home } = context.session.transaction
   // In a read-write transaction of a database with one cluster there is nothing to wait for.
   const placed = context.clusters.length === 1 && !context.session.transaction.readOnly
@@ -225,6 +229,12 @@ function setKind(context: Context, change: SettingChange): SessionKind {
   return writable
     ? onPrimary(context, 'setting', change.name, { settings: [change] })
     : anywhere(context, 'setting', change.name, { settings: [change] })
+}
+
+/** Plain characters without a backslash: however the session reads text, it reads this as we do, and nothing hides in it. */
+function lexesAlike({ name, value }: SettingChange): boolean {
+  const texts = [name, ...(value ?? []).map((one) => (one.kind === 'text' ? one.text : ''))]
+  return texts.every((text) => /^[\x20-\x5b\x5d-\x7e]*$/.test(text))
 }
 
 function showKind(context: Context, name: string): SessionKind {

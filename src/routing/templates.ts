@@ -95,6 +95,7 @@ function sessionKey(session: SessionView): string {
     session.user,
     session.searchPath,
     session.searchPathSettled,
+    session.startup === undefined ? [] : [...session.startup.keys()],
     session.understood,
     [...session.temporary],
     [...session.pins],

@@ -35,6 +35,8 @@ export interface SessionView {
   readonly understood: boolean
   /** client_encoding is UTF8. Else text beyond ASCII may have been decoded wrongly, so it is no shard key. */
   readonly unicode: boolean
+  /** What the client said at its startup, which is what RESET goes back to. Default: nothing. */
+  readonly startup?: ReadonlyMap<string, string>
   /** By SET LOCAL pointsman.*, then by SET pointsman.*. */
   readonly local: RouteOverrides
   readonly session: RouteOverrides

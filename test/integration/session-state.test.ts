@@ -350,6 +350,23 @@ t.test('a transaction whose server process is terminated hears it', async (t) =>
   t.equal(await ended, '57P01')
 })
 
+t.test('what follows a RESET in its message would run before it is done', async (t) => {
+  const client = await one.connect({ options: '-c search_path=s1' })
+  await t.rejects(client.query('RESET search_path; SELECT count(*) FROM items'), { code: '0A000' })
+  await client.query('SELECT 1; RESET search_path; SET work_mem = 64')
+  t.same((await client.query('SHOW search_path')).rows, [{ search_path: 's1' }])
+})
+
+t.test('a session that reads text in another way can go back, also where nothing may be written', async (t) => {
+  const client = await four.connect()
+  await client.query('SET standard_conforming_strings = off')
+  four.runtime.switches.setReadOnly('main', { message: 'for a test', by: 'test' }, 'test')
+  await t.rejects(client.query('SELECT 1'), { code: '25006' })
+  await client.query('RESET standard_conforming_strings')
+  t.same((await client.query("SELECT 'a\\b' AS x")).rows, [{ x: 'a\\b' }])
+  four.runtime.switches.setReadOnly('main', null, 'test')
+})
+
 t.test('whoever leaves, leaves nothing', async (t) => {
   const scripts: readonly (readonly string[])[] = [
     ["SELECT setter('work_mem', '1MB')"],
