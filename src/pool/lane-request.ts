@@ -73,5 +73,6 @@ export interface LaneOf {
     readonly evidence: Evidence
     readonly parameters: ReadonlyMap<string, string>
     readonly parametersKey: string
+    readonly statements: PreparedNames
   }
 }

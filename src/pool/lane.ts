@@ -166,13 +166,12 @@ export class Lane implements RawSink, LaneOf {
     if (!this.#reading) this.#finishIfDone()
   }
 
-  /** Looks at the head: to be called often, once what the socket has was read. */
-  check(now: number): void {
+  /** Looks at the head, which is slow if it is older than `patience`, in ms: to be called often, once what the socket has was read. */
+  check(now: number, patience: number): void {
     const head = this.#slots[this.#first]
     if (head === undefined || this.#gone) return
-    const { stallMs } = this.#owner.limits
     const age = now - Math.max(head.sentAt, this.#headSince)
-    if (age < stallMs) return
+    if (age < patience) return
     this.#slow = true
     if (!head.slow) {
       head.slow = true
@@ -180,7 +179,7 @@ export class Lane implements RawSink, LaneOf {
       this.#owner.count('stalled', 1)
       this.#tellFollowers()
     }
-    if (age < stallMs * longStall || head.long) return
+    if (age < patience * longStall || head.long) return
     head.long = true
     if (!this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
     // Nobody waits for it: why should the server?
@@ -457,7 +456,7 @@ export class Lane implements RawSink, LaneOf {
   }
 }
 
-/** A head that is so many times `stall` old is slow by itself, whatever the machine does. */
+/** A head that is so many times as old is slow by itself, whatever the machine does. */
 const longStall = 5
 
 function newSlot(): LaneSlot {

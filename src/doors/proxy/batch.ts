@@ -9,6 +9,7 @@ import type { OnePlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import { poison } from '../../session/transaction.js'
+import { BatchLane, type BatchOnLane } from './batch-lane.js'
 import { BatchState, type Step } from './batch-state.js'
 import { cachedBatch } from './cached-batch.js'
 import { fromCache } from './cached-read.js'
@@ -18,6 +19,7 @@ import type { End, Hold } from './hold.js'
 import { elsewhere, fits, joined } from './join-plans.js'
 import { errorOf } from './message-problems.js'
 import { MessageReader, rememberTypes, type Message } from './messages.js'
+import { parked, type Parked } from './parked.js'
 import type { Request, Running } from './request.js'
 import { batchError } from './named-errors.js'
 import { runningNaming } from './naming-replies.js'
@@ -34,11 +36,12 @@ const repeatBytes = 4 * 1024 * 1024
 const flushFrame = encodeFlush()
 const syncFrame = encodeSync()
 
-export class Batch {
+export class Batch implements BatchOnLane {
   readonly #conversation: Conversation
   readonly #reader: MessageReader
   readonly #at = new BatchState()
   readonly #planner: StepPlanner
+  readonly #lane: BatchLane
   #fresh: Message[] = []
   #freshBytes = 0
   #count = 0
@@ -51,6 +54,7 @@ export class Batch {
 
   constructor(conversation: Conversation) {
     this.#conversation = conversation
+    this.#lane = new BatchLane(this, conversation.traffic)
     this.#planner = new StepPlanner(conversation, this.#at)
     this.#reader = new MessageReader(conversation.session, (text) => conversation.core.understand(text))
   }
@@ -116,7 +120,7 @@ export class Batch {
   }
 
   /** Sync: the end of the batch, whatever became of it. */
-  sync(): Promise<void> | null {
+  sync(): Promise<void> | Parked | null {
     const request = this.#requested()
     const unusual = this.#failed || this.#at.hold !== null || this.#conversation.ending !== null || this.#fresh.some(tokenAsked)
     if (unusual || this.#fresh.some((message) => errorOf(message) !== null)) return this.#through(request, () => this.#syncUnusual(request))
@@ -128,7 +132,7 @@ export class Batch {
   }
 
   /** All of the batch has come, it goes to one server, and nothing but its end is waited for. null: it was answered here. */
-  #syncUsual(request: Request): Promise<void> | null {
+  #syncUsual(request: Request): Promise<void> | Parked | null {
     const messages = this.#fresh
     this.#fresh = []
     this.#freshBytes = 0
@@ -153,8 +157,9 @@ export class Batch {
     await this.#runToSync(step, request)
   }
 
-  #runUsual(step: Step, request: Request): Promise<void> {
+  #runUsual(step: Step, request: Request): Promise<void> | Parked {
     this.#enter(step)
+    if (this.#takesLane(step, request)) return parked
     const hold = this.#attach(request)
     if (hold instanceof Promise) return this.#through(request, () => this.#runToSync(step, request, hold))
     if (unsureOf(step.messages, hold.connection.statements).length > 0) {
@@ -162,6 +167,31 @@ export class Batch {
     }
     return this.#sendToSync(hold, [step]).then((end) => this.#concluded(hold, request, end))
   }
+
+  // ---- on a lane
+
+  #takesLane({ plan, messages, replies }: Step, request: Request): boolean {
+    const { lane } = this.#conversation
+    if (lane === null || plan?.lane !== true || replies.size > 0) return false
+    request.plan = plan
+    return this.#lane.take(messages) && lane.take(this.#lane, plan, request)
+  }
+
+  laneFailed(index: number): void {
+    this.#undoFrom(labelOf(index))
+  }
+
+  laneEnded(): void {
+    this.#close(this.#at.request as Request)
+  }
+
+  laneAgain(writes: boolean): Promise<void> {
+    const request = this.#at.request as Request
+    if (writes && this.#at.plan !== null) this.#at.plan = asWrite(this.#at.plan)
+    return this.#through(request, () => this.#repeat(request))
+  }
+
+  // ---- on a connection of its own
 
   #concluded(hold: Hold, request: Request, end: End): Promise<void> | undefined {
     try {

@@ -29,10 +29,14 @@ import type { Told } from './told.js'
 
 /** One request, as its kind (a Query, a batch) knows it. */
 export interface LaneWork {
+  /** What was prepared on the connection is as this client knows it. */
+  fits(names: PreparedNames): boolean
   /** Its frames for a lane's connection; the acknowledgements that the client does not get are counted in the slot. */
   compile(names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void
   /** What the client gets before the server's reply, or null; known once compiled. */
   readonly head: Uint8Array | null
+  /** What it has prepared on the connection is of no use any more. */
+  forget(names: PreparedNames): void
   /** The client got an error; `parsed`: of what comes after its Parse. */
   failed(parsed: boolean): void
   /** The client has its reply, ReadyForQuery included. */
@@ -138,7 +142,8 @@ export class LaneSeat implements LaneRequest {
   // ---- what a lane asks and tells
 
   fits({ connection }: LaneOf): boolean {
-    return this.#place !== null && fitsPlace(this.#place, connection.evidence)
+    if (this.#place === null || !fitsPlace(this.#place, connection.evidence)) return false
+    return this.#work?.fits(connection.statements) === true
   }
 
   compile(names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void {
@@ -164,7 +169,7 @@ export class LaneSeat implements LaneRequest {
   }
 
   /** The error says "not on this connection" rather than "not at all". */
-  #notHere({ code, message }: ErrorFields, { node, cluster }: LaneOf): boolean {
+  #notHere({ code, message }: ErrorFields, { node, cluster, connection }: LaneOf): boolean {
     if (code === '25006') {
       const { state, lanes } = this.#parts
       this.#writes = true
@@ -174,7 +179,10 @@ export class LaneSeat implements LaneRequest {
       return true
     }
     // The plan of a statement that was prepared for somebody, earlier: the client never saw that.
-    if (code === '26000' || (code === '0A000' && message.includes('cached plan'))) return true
+    if (code === '26000' || (code === '0A000' && message.includes('cached plan'))) {
+      this.#work?.forget(connection.statements)
+      return true
+    }
     return rerunFor(code, this.#place?.role ?? 'primary') !== null
   }
 
@@ -207,7 +215,9 @@ export class LaneSeat implements LaneRequest {
   }
 
   missed(miss: LaneMiss): void {
-    if (miss.why === 'lost' && this.#place?.role === 'replica') this.#request?.avoid.add(this.#place.node.id)
+    const place = this.#place
+    if (miss.why === 'lost' && place?.role === 'replica' && this.#request !== null)
+      this.#request.avoid = new Set(this.#request.avoid).add(place.node.id)
     this.#runElsewhere()
   }
 

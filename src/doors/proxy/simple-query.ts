@@ -91,8 +91,16 @@ class SimpleQuery implements LaneWork, HoldWaiter {
 
   readonly head = null
 
+  fits(): boolean {
+    return true
+  }
+
   compile(_names: unknown, _slot: unknown, frames: Uint8Array[]): void {
     frames.push(this.#frame)
+  }
+
+  forget(): void {
+    return undefined
   }
 
   /** Nothing of a Query outlives its failure. */
