@@ -194,7 +194,11 @@ t.test('errors', (t) => {
   const german = decodeErrorFields(
     encodeMessage('B', 'ErrorResponse S "FEHLER" V "ERROR" C "42601" M "Syntaxfehler" F "scan.l" L "1" R "scanner_yyerror"'),
   )
-  t.same(german, { severity: 'ERROR', code: '42601', message: 'Syntaxfehler' }, 'the severity that is not translated')
+  t.same(
+    german,
+    { severity: 'ERROR', code: '42601', message: 'Syntaxfehler', routine: 'scanner_yyerror' },
+    'the severity that is not translated',
+  )
   t.equal(decodeErrorFields(encodeErrorResponse({ ...fields, message: 'a\0b' })).message, 'a\uFFFDb')
   const frame = encodeErrorResponse(fields)
   t.throws(() => decodeErrorFields(frame.subarray(0, 30)), violation)

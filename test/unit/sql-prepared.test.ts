@@ -108,6 +108,7 @@ t.test('what arguments call and what stands around EXECUTE counts too', (t) => {
     functions: [{ name: { name: 'f' } }, { name: { name: 'g' } }],
     writes: false,
   })
+  t.match(run("EXECUTE p('7'::mine)")?.types, [{ name: 'mine' }], 'a type may be a user’s')
   t.match(run("EXECUTE p(nextval('s'))")?.relations, [{ name: { name: 'a' } }, { name: { name: 's' }, access: 'write' }])
   t.match(run('EXPLAIN EXECUTE p(1)', 'PREPARE p AS DELETE FROM a'), {
     writes: false,
