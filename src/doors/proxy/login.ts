@@ -235,7 +235,8 @@ function replicationOf(value: string | undefined): Login['replication'] {
   if (value === undefined) return null
   if (value === 'database') return value
   const on = parseSwitch(value)
-  if (on === null) throw new PointsmanError('invalid_parameter_value', { values: { what: `invalid value for parameter "replication": "${value}"` } })
+  if (on === null)
+    throw new PointsmanError('invalid_parameter_value', { values: { what: `invalid value for parameter "replication": "${value}"` } })
   return on ? 'true' : null
 }
 
