@@ -3,10 +3,12 @@
 // that only `*` takes count as `*`, and no label holds a user, a table or a text.
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import type { Events, Observer } from '../observe/events.js'
+import type { LanesReport } from '../pool/lanes.js'
 import type { RuntimeSnapshot } from '../runtime/contract.js'
 import { countBus, type LineCounts } from './bus.js'
 import { gaugeClients, type ClientCount } from './clients.js'
 import { countConsistency, gaugeConsistency } from './consistency.js'
+import { countLanes } from './lanes.js'
 import { Durations, type Tally } from './durations.js'
 import { packMetrics } from './merge.js'
 import { replicaStaleness } from './staleness.js'
@@ -21,6 +23,8 @@ export interface MetricSources {
   readonly lines?: () => readonly LineCounts[]
   /** Clients of the proxy. Default: none. */
   readonly clients?: () => Iterable<ClientCount>
+  /** Connections that clients share. Default: none. */
+  readonly lanes?: () => LanesReport
   /** Process-monotonic ms. */
   readonly now: () => number
 }
@@ -227,7 +231,7 @@ function gaugePools(registry: Registry, sources: MetricSources): void {
       }
     },
   })
-  new Gauge({ name: 'pointsman_lane_depth', help: 'Requests in flight on lanes; this version has none.', registers: [registry] })
+  countLanes(registry, () => sources.lanes?.() ?? null)
 }
 
 function gaugeShapes(registry: Registry, sources: MetricSources): void {

@@ -53,7 +53,7 @@ t.test('every metric of the contract is there, also before anything happened', a
   t.teardown(() => metrics.close())
   const text = await metrics.text()
   const names =
-    'queries_total query_seconds route_reasons_total replica_staleness_seconds node_state pool_connections pool_wait_seconds unmet_reads_total crossings_total misrouted_total lane_depth shape_cache_hits_total config_reload_failures_total'
+    'queries_total query_seconds route_reasons_total replica_staleness_seconds node_state pool_connections pool_wait_seconds unmet_reads_total crossings_total misrouted_total lane_depth lane_connections lane_requests_total lane_trouble_total lane_shapes_barred shape_cache_hits_total config_reload_failures_total'
   for (const name of names.split(' ')) t.match(text, `# TYPE pointsman_${name} `)
   t.match(text, 'process_cpu_seconds_total')
   t.match(text, /pointsman_shape_cache_hits_total 7/)
@@ -229,4 +229,23 @@ t.test('notifications: what was read, given, and may be missing', async (t) => {
   ] as const)
     t.match(text, `pointsman_bus_${name} ${String(value)}\n`)
   metrics.close()
+})
+
+t.test('lanes are told by node and state, and what happened there by what it was', async (t) => {
+  const lane = { cluster: 'main', node: 'p:1', user: 'app', dbname: 'app', settings: [], waiting: 0, served: 9, age: 1 }
+  const counts = { served: 9, stalled: 1, moved: 3, large: 0, canceled: 0, missed: 2, misrouted: 0 }
+  const lanes = [
+    { ...lane, state: 'open' as const, inFlight: 4 },
+    { ...lane, state: 'slow' as const, inFlight: 1 },
+  ]
+  const { metrics } = start(() => snapshotOf([]), { lanes: () => ({ lanes, counts, barred: 1 }) })
+  t.teardown(() => metrics.close())
+  await metrics.text()
+  const text = await metrics.text()
+  t.match(text, 'pointsman_lane_depth{node="p:1"} 5')
+  t.match(text, 'pointsman_lane_connections{node="p:1",state="slow"} 1')
+  t.match(text, 'pointsman_lane_connections{node="p:1",state="large"} 0')
+  t.match(text, 'pointsman_lane_requests_total 9')
+  t.match(text, 'pointsman_lane_trouble_total{what="missed"} 2')
+  t.match(text, 'pointsman_lane_shapes_barred 1')
 })

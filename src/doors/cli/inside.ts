@@ -78,6 +78,7 @@ function sources(runtime: Runtime<ServerConnection>, proxy: Proxy, now: () => nu
     },
     lines: () => proxy.lines(),
     clients: () => proxy.clients(),
+    lanes: () => proxy.lanes(),
     now,
   }
 }
