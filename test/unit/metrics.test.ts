@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { createMetrics, type MetricSources } from '../../src/metrics/metrics.js'
+import { createSupervisorMetrics } from '../../src/metrics/supervisor.js'
 import { createObserver } from '../../src/observe/observer.js'
 import type { Events } from '../../src/observe/events.js'
 import type { PoolSnapshot, RuntimeSnapshot } from '../../src/runtime/contract.js'
@@ -141,9 +142,13 @@ t.test('what is told of consistency', async (t) => {
 })
 
 t.test('the documentation lists every metric, and no other', async (t) => {
-  const { metrics } = start(() => snapshotOf([]))
+  const { metrics, observer } = start(() => snapshotOf([]))
+  const supervisor = createSupervisorMetrics(observer, () => 1)
   t.teardown(() => metrics.close())
-  const told = [...(await metrics.text()).matchAll(/^# TYPE (pointsman_\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`)
+  t.teardown(() => supervisor.close())
+  const told = [...(await supervisor.merged([await metrics.packed()])).matchAll(/^# TYPE (pointsman_\w+) (\w+)$/gm)].map(
+    ([, name, type]) => `${name} ${type}`,
+  )
   const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
   const written = [...docs.matchAll(/^\| `(pointsman_\w+)` +\| (\w+) /gm)].map(([, name, type]) => `${name} ${type}`)
   t.same(written.sort(), told.sort())
@@ -248,4 +253,27 @@ t.test('lanes are told by node and state, and what happened there by what it was
   t.match(text, 'pointsman_lane_requests_total 9')
   t.match(text, 'pointsman_lane_trouble_total{what="missed"} 2')
   t.match(text, 'pointsman_lane_shapes_barred 1')
+})
+
+t.test('several processes: what they counted adds up, what each has measured does not', async (t) => {
+  const observer = createObserver()
+  const supervisor = createSupervisorMetrics(observer, () => 2)
+  const replica = node('a:1', { position: at(250n) })
+  const first = start(() => snapshotOf([primary, replica]))
+  const second = start(() => snapshotOf([primary, node('a:1', {})]))
+  t.teardown(() => [supervisor, first.metrics, second.metrics].forEach((one) => one.close()))
+  first.observer.emit('pool.wait', { seconds: 0.002, outcome: 'ok' } as Events['pool.wait'])
+  second.observer.emit('pool.wait', { seconds: 20, outcome: 'ok' } as Events['pool.wait'])
+  observer.emit('config.reloaded', { outcome: 'refused', generation: 1, problems: [] })
+  supervisor.replaced()
+  const text = await supervisor.merged([await first.metrics.packed(), await second.metrics.packed()])
+  t.match(text, 'pointsman_shape_cache_hits_total 14')
+  t.match(text, 'pointsman_pool_wait_seconds_bucket{le="0.0025"} 1')
+  t.match(text, 'pointsman_pool_wait_seconds_bucket{le="+Inf"} 2')
+  t.match(text, 'pointsman_pool_wait_seconds_sum 20.002')
+  t.match(text, 'pointsman_config_reload_failures_total 1')
+  t.match(text, 'pointsman_workers 2')
+  t.match(text, 'pointsman_workers_replaced_total 1')
+  t.match(text, 'pointsman_node_state{node="a:1",state="up"} 1')
+  t.match(text, 'pointsman_replica_staleness_seconds{node="a:1"} +Inf', 'where one of them knows nothing, nothing is proved')
 })
