@@ -72,7 +72,17 @@ t.test('the plain pooler', async (t) => {
   t.equal(config.databases.get('*')?.default, 'main')
   t.equal(config.clusters.get('main')?.dbname, null)
   t.equal(config.admin, null)
-  t.same(config.listen, { host: '127.0.0.1', port: 6432, unix: null, tls: null, maxClients: 10_000, clientLifetimeMs: null })
+  t.same(config.listen, {
+    host: '127.0.0.1',
+    port: 6432,
+    unix: null,
+    tls: null,
+    maxClients: 10_000,
+    clientLifetimeMs: null,
+    workers: 1,
+    graceMs: 10_000,
+    drainMs: 60_000,
+  })
   t.same([config.tokens, config.cache, config.chaos], [{ key: null }, { maxBytes: 64 * 2 ** 20, maxResultBytes: 2 ** 20 }, null])
   t.match(config.clusters.get('main'), { lsnSource: 'insert', position: { kind: 'wal' }, readOnly: null })
 })
