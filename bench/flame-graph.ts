@@ -28,6 +28,9 @@ const narrowest = 0.6
 /** Not work of ours: waiting for events, and what starting the process took. */
 const waiting = new Set(['(idle)', '(program)'])
 
+/** Loading of modules, and what `serve` does before it serves. */
+const starting = /node:internal\/(?:modules|bootstrap|process\/esm)| doors\/cli\//
+
 /** The picture of a profile as `node --cpu-prof` writes it. `title` stands at its top. */
 export function flameGraph(text: string, title: string): string {
   const root = merged(JSON.parse(text) as Profile)
@@ -76,6 +79,7 @@ function merged({ nodes, samples, timeDeltas }: Profile): Frame {
     if (waiting.has(byId.get(id)?.callFrame.functionName ?? '')) continue
     const spent = timeDeltas[index] ?? 0
     const path = pathOf(id)
+    if (path.some(({ name }) => starting.test(name))) continue
     for (const frame of path) frame.total += spent
     const last = path.at(-1)
     if (last !== undefined) last.self += spent
