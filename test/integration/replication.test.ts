@@ -73,10 +73,11 @@ function run(program: string, args: readonly string[]): Promise<{ code: number |
   })
 }
 
-const missing = spawnSync('pg_recvlogical', ['--version']).status !== 0 && 'not installed'
+const tool = 'pg_recvlogical'
+const missing = spawnSync(tool, ['--version']).status !== 0 && 'not installed'
 t.test('pg_recvlogical', { skip: missing }, async (t) => {
-  t.same(await run('pg_recvlogical', ['-d', 'app', '-S', 'tool', '--create-slot', '-P', 'test_decoding']), { code: 0, said: '' })
-  t.same(await run('pg_recvlogical', ['-d', 'app', '-S', 'tool', '--drop-slot']), { code: 0, said: '' })
+  t.same(await run(tool, ['-d', 'app', '-S', 'tool', '--create-slot', '-P', 'test_decoding']), { code: 0, said: '' })
+  t.same(await run(tool, ['-d', 'app', '-S', 'tool', '--drop-slot']), { code: 0, said: '' })
 })
 
 t.test('one that is open when the proxy closes ends with it', async (t) => {
