@@ -25,7 +25,6 @@ export function gaugeClients(registry: Registry, clients: () => Iterable<ClientC
   })
   new Gauge({
     name: 'pointsman_client_wait_seconds',
-    aggregator: 'max',
     help: 'How long the client has waited that waits longest for a server connection, also for the end of a pause; 0: none does.',
     aggregator: 'max',
     registers,
@@ -37,7 +36,6 @@ export function gaugeClients(registry: Registry, clients: () => Iterable<ClientC
   })
   new Gauge({
     name: 'pointsman_pool_queue_seconds',
-    aggregator: 'max',
     help: 'How long the first in the queue of a pool has waited; 0: nobody waits.',
     labelNames: ['node'],
     aggregator: 'max',
