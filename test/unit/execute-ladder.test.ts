@@ -50,6 +50,10 @@ class Bench {
   looks = 0
   /** This login cannot connect. */
   unreachable = ''
+  /** No connection is idle; whoever waits for one gets it by free(). */
+  full = false
+  readonly #queue: (() => void)[] = []
+  readonly destroyed: string[] = []
   #topology: Topology
   #waiting: (() => void)[] = []
   readonly executor: Executor<Connection>
@@ -97,6 +101,22 @@ class Bench {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
+  free(): void {
+    this.full = false
+    for (const give of this.#queue.splice(0)) give()
+  }
+
+  /** Waits by a call, as the proxy does. */
+  take(plan: OnePlan, floors: SessionFloors = createFloors()): Promise<Grant<Connection>> {
+    return new Promise((resolve, reject) => {
+      const grant = this.executor.take(
+        { plan, identity, floors, invokedAt: this.now, signal: never },
+        { granted: resolve, failed: reject as (error: unknown) => void },
+      )
+      if (grant !== null) resolve(grant)
+    })
+  }
+
   read(policy: Partial<ReadPolicy>, floors: SessionFloors = createFloors()): Promise<Grant<Connection>> {
     const plan = one({ cluster: 'main', role: 'replica', readsData: true, policy: readPolicy({ consistency: 'any', ...policy }), why: [] })
     return this.acquire(plan, floors)
@@ -139,12 +159,15 @@ class Bench {
       node,
       cluster: 'main',
       release: () => undefined,
-      destroy: () => undefined,
+      destroy: (reason) => void this.destroyed.push(reason),
     })
     return {
+      wait: (_request: unknown, waiter: { granted: (lease: Grant<Connection>['lease']) => void }) => {
+        this.#queue.push(() => waiter.granted(lease()))
+      },
       tryLease: () => {
         this.leased.push(node)
-        return this.unreachable === login ? null : lease()
+        return this.unreachable === login || this.full ? null : lease()
       },
       lease: () => {
         this.leased.push(node)
@@ -373,6 +396,31 @@ t.test('writes that wait for a primary get it in the order in which they came', 
   const sudden = bench.acquire(write).then(() => order.push(6))
   await Promise.all([...waiting, last, sudden])
   t.same(order, [0, 1, 2, 3, 4, 5, 6])
+})
+
+t.test('who has waited for a connection is asked again whether it is good', async (t) => {
+  const bench = new Bench(t)
+  const session = createFloors()
+  const plan = one({ cluster: 'main', role: 'replica', readsData: true, policy: readPolicy({ consistency: 'session' }), why: [] })
+  bench.full = true
+  const read = bench.take(plan, session)
+  // Meanwhile the same session has begun to write: the replica does not have it.
+  session.writeStarted('main')
+  bench.free()
+  t.match((await read).route, { role: 'primary' }, 'the replica that it waited for is not good any more')
+  bench.full = true
+  const written = bench.take(write)
+  bench.publish({ headlessSince: 1_000 })
+  bench.free()
+  await new Promise((resolve) => setImmediate(resolve))
+  t.same(bench.destroyed, ['its server is not the primary any more'])
+  bench.publish({})
+  t.match((await written).route, { role: 'primary' }, 'it waits for the next one')
+  bench.full = true
+  const usual = bench.take(write)
+  bench.free()
+  t.match((await usual).route, { role: 'primary' })
+  t.equal(bench.load.inFlight('r:1'), 0)
 })
 
 t.test('a login that cannot connect waits by itself', async (t) => {
