@@ -12,30 +12,20 @@ import { encodeSync } from '../protocol/extended.js'
 import { Backend } from '../protocol/message-types.js'
 import { violation } from '../protocol/violation.js'
 import type { Loss, RawSink, RawWire, ServerConnection } from '../server/contract.js'
+import { fit, replayChanges, replaySql } from '../session/replay.js'
 import type { Lease } from './contract.js'
+import type { LaneKind, LaneOwner, LaneState, SharedLane } from './lane-kind.js'
 import type { LaneOf, LaneRequest, LaneSlot } from './lane-request.js'
-import { bar, measure, type LaneLimits } from './shape-book.js'
-
-export interface LaneOwner {
-  readonly limits: LaneLimits & { readonly depth: number }
-  readonly now: () => number
-  /** Replies were read: there is room for others. */
-  moved(lane: Lane): void
-  /** It is gone, and so is its connection. */
-  ended(lane: Lane): void
-  /** A reply was read whole. */
-  served(): void
-  /** For the counters. */
-  count(what: 'stalled' | 'moved' | 'large' | 'canceled' | 'missed', by: number): void
-}
-
-export type LaneState = 'open' | 'slow' | 'large' | 'canceling' | 'retiring'
+import type { LaneGroup, Lanes } from './lanes.js'
+import { bar, measure } from './shape-book.js'
 
 const syncFrame = encodeSync()
 const header = 5
 const compactAt = 256
+/** Whatever is no row is kept until it is whole. */
+const longestMessage = 1024 * 1024
 
-export class Lane implements RawSink, LaneOf {
+export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   readonly node: string
   readonly cluster: string
   readonly connection: ServerConnection
@@ -45,7 +35,7 @@ export class Lane implements RawSink, LaneOf {
   idleSince: number
   served = 0
   readonly #lease: Lease<ServerConnection>
-  readonly #owner: LaneOwner
+  readonly #owner: LaneOwner<Lane>
   readonly #wire: RawWire
   #slots: LaneSlot[] = []
   #first = 0
@@ -74,7 +64,7 @@ export class Lane implements RawSink, LaneOf {
     this.#write()
   }
 
-  constructor(lease: Lease<ServerConnection>, owner: LaneOwner) {
+  constructor(lease: Lease<ServerConnection>, owner: LaneOwner<Lane>) {
     this.#lease = lease
     this.#owner = owner
     this.node = lease.node
@@ -220,9 +210,11 @@ export class Lane implements RawSink, LaneOf {
       this.#carry = null
     }
     while (at + header <= bytes.length) {
-      const next = at + frameLength(bytes, at)
-      if (next > bytes.length) break
+      const length = frameLength(bytes, at)
+      const next = at + length
       const type = bytes[at] ?? 0
+      if (length > longestMessage && type !== Backend.DataRow) throw violation(`a message of ${String(length)} bytes came on a lane`)
+      if (next > bytes.length) break
       switch (type) {
         case Backend.DataRow:
         case Backend.RowDescription:
@@ -288,7 +280,8 @@ export class Lane implements RawSink, LaneOf {
     }
     if (!this.#streaming) this.#stream()
     let end = bytes.length
-    if (at < end && end - at >= header) this.#passing = at + frameLength(bytes, at) - end
+    // Only a row may be passed on in pieces: all other messages say something that has to be heard.
+    if (at < end && end - at >= header && bytes[at] === Backend.DataRow) this.#passing = at + frameLength(bytes, at) - end
     else if (at < end) {
       this.#carry = bytes.subarray(at)
       this.#scanned = 0
@@ -448,12 +441,27 @@ export class Lane implements RawSink, LaneOf {
     this.#owner.ended(this)
     left.forEach(({ request }, index) => {
       if (request === null) return
-      if (begun && index === 0) request.broken(loss, this.#passing > 0 || this.#carry !== null, this)
+      if (begun && index === 0) request.broken(loss, this.#passing > 0, this)
       else request.missed({ why: 'lost', loss })
     })
     const missed = left.filter(({ request }) => request !== null).length
     if (missed > 0) this.#owner.count('missed', missed)
   }
+}
+
+export type WireLanes = Lanes<ServerConnection, LaneRequest, Lane>
+export type WireLaneGroup = LaneGroup<ServerConnection, LaneRequest, Lane>
+
+/** The proxy's lanes: replies are passed on as the bytes they are. */
+export const wireLanes: LaneKind<ServerConnection, LaneRequest, Lane> = {
+  suits: ({ settings }, wanted) => fit(wanted, settings),
+  prepare: async (connection, wanted) => {
+    const changes = replayChanges(wanted, connection.settings)
+    if (changes.length > 0) await connection.query(replaySql(changes))
+    connection.settings.clear()
+    for (const [name, value] of wanted) connection.settings.set(name, value)
+  },
+  open: (lease, owner) => new Lane(lease, owner),
 }
 
 /** A head that is so many times as old is slow by itself, whatever the machine does. */

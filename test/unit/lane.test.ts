@@ -1,0 +1,286 @@
+// One lane byte by byte: whose reply is whose, however the server's bytes are cut, and what happens around it.
+import t from 'tap'
+import { encodeErrorResponse, type ErrorFields } from '../../src/protocol/error-fields.js'
+import type { Lease } from '../../src/pool/contract.js'
+import type { LaneMiss, LaneOf, LaneRequest, LaneSlot } from '../../src/pool/lane-request.js'
+import { encodeCopyResponse } from '../../src/protocol/query.js'
+import { Lane } from '../../src/pool/lane.js'
+import { ShapeBook } from '../../src/pool/shape-book.js'
+import { PreparedStatements } from '../../src/server/prepared-names.js'
+import type { Loss, PreparedNames, RawSink, ServerConnection } from '../../src/server/contract.js'
+import { encodeMessage } from '../support/wire-text.js'
+
+const frames = (...lines: string[]): Buffer => Buffer.concat(lines.map((line) => encodeMessage('B', line)))
+const row = (text: string): string => `DataRow 1 ${JSON.stringify(text)}`
+const answer = (text: string): Buffer => frames('BindComplete', row(text), 'CommandComplete "SELECT 1"', 'ReadyForQuery I')
+const error = (severity: string, code: string): Buffer => encodeErrorResponse({ severity, code, message: 'failed' })
+const failure = (code: string): Buffer => Buffer.concat([error('ERROR', code), frames('ReadyForQuery I')])
+const loss: Loss = { reason: 'gone', error: null, written: true, forwarded: false, torn: false, owed: true }
+
+class Asked implements LaneRequest {
+  queuedAt = 0
+  readonly record = new ShapeBook().of('main', 1)
+  readonly told: string[] = []
+  readonly parts: Uint8Array[] = []
+  reply: Uint8Array | null = null
+  skip = 0
+  keepsUp = true
+
+  fits(): boolean {
+    return true
+  }
+
+  compile(_names: PreparedNames, slot: LaneSlot, pieces: Uint8Array[]): void {
+    slot.skip = this.skip
+    pieces.push(Buffer.from('request'))
+  }
+
+  answered(reply: Uint8Array): void {
+    this.reply = Buffer.from(reply)
+    this.told.push('answered')
+  }
+
+  failed({ code }: ErrorFields, parsed: boolean): void {
+    this.told.push(`failed ${code}${parsed ? ' parsed' : ''}`)
+  }
+
+  streamed(part: Uint8Array, last: boolean): boolean {
+    this.parts.push(Buffer.from(part))
+    if (last) this.told.push('streamed')
+    return this.keepsUp
+  }
+
+  broken(_loss: Loss, torn: boolean): void {
+    this.told.push(torn ? 'torn' : 'broken')
+  }
+
+  stalled(): void {
+    this.told.push('stalled')
+  }
+
+  missed({ why }: LaneMiss): void {
+    this.told.push(`missed: ${why}`)
+  }
+}
+
+function laneOf(maxResultBytes = 1000) {
+  let sink: RawSink | null = null
+  const events: string[] = []
+  const written: string[] = []
+  let endCancel: (failed: boolean) => void = () => undefined
+  const connection = {
+    statements: new PreparedStatements(10),
+    raw: (given: RawSink) => {
+      sink = given
+      const wire = { pause: 'pause', resume: 'resume', end: 'end' } as const
+      return {
+        ...Object.fromEntries(Object.entries(wire).map(([name]) => [name, () => void events.push(name)])),
+        write: (bytes: Uint8Array) => void written.push(Buffer.from(bytes).toString('latin1')),
+        fatal: () => void events.push('fatal'),
+      }
+    },
+    cancel: () =>
+      new Promise<void>((resolve, reject) => {
+        endCancel = (failed) => (failed ? reject(new Error('no')) : resolve())
+      }),
+    sever: () => void events.push('sever'),
+  }
+  const lease = {
+    connection: connection as unknown as ServerConnection,
+    node: 'p:1',
+    cluster: 'main',
+    release: (taint: string | null) => void events.push(`release ${String(taint)}`),
+    destroy: () => void events.push('destroy'),
+  } satisfies Lease<ServerConnection>
+  let now = 0
+  const lane: Lane & LaneOf = new Lane(lease, {
+    limits: { enabled: true, connections: 1, stallMs: 20, maxResultBytes, depth: 8 },
+    now: () => now,
+    moved: () => undefined,
+    ended: () => void events.push('ended'),
+    served: () => undefined,
+    count: () => undefined,
+  })
+  const data = (bytes: Uint8Array): void => sink?.data(bytes)
+  const push = (count: number): Asked[] => {
+    const asked = Array.from({ length: count }, () => new Asked())
+    for (const one of asked) lane.push(one, now)
+    return asked
+  }
+  const at = (time: number): void => {
+    now = time
+  }
+  return { lane, data, push, at, events, written, closed: () => sink?.closed(loss), cancelEnds: (failed = false) => endCancel(failed) }
+}
+
+const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+t.test('each gets its own whole reply, wherever the bytes are cut', async (t) => {
+  const replies = [answer('one'), failure('22012'), answer('three')]
+  const all = Buffer.concat(replies)
+  for (let cut = 0; cut <= all.length; cut++) {
+    const { data, push } = laneOf()
+    const asked = push(3)
+    data(all.subarray(0, cut))
+    if (cut < all.length) data(all.subarray(cut))
+    t.same(
+      asked.map(({ told }) => told),
+      [['answered'], ['failed 22012'], ['answered']],
+      `cut at ${String(cut)}`,
+    )
+    t.same([asked[0]?.reply, asked[2]?.reply], [replies[0], replies[2]])
+  }
+})
+
+t.test('a reply beyond the limit is streamed, byte for byte, and the next ones are whole again', async (t) => {
+  const large = frames('BindComplete', row('x'.repeat(700)), row('y'.repeat(900)), 'CommandComplete "SELECT 2"', 'ReadyForQuery I')
+  const all = Buffer.concat([large, answer('two')])
+  for (const size of [1, 3, 7, 64, 500, 1024, all.length]) {
+    const { lane, data, push } = laneOf(size === all.length ? 10 : 300)
+    const [first, second] = push(2)
+    for (let from = 0; from < all.length; from += size) data(all.subarray(from, from + size))
+    if (size < 1024) {
+      t.same(Buffer.concat(first?.parts ?? []), large, `in pieces of ${String(size)}`)
+      t.same(first?.told, ['streamed'])
+      t.same(second?.told, ['stalled', 'answered'])
+    }
+    t.same(second?.reply, answer('two'))
+    t.ok(lane.open)
+  }
+})
+
+t.test('a client that does not read pauses the lane; one that goes lets it go on', async (t) => {
+  const { lane, data, push, events } = laneOf(100)
+  const [first] = push(1)
+  if (first === undefined) return
+  first.keepsUp = false
+  const large = frames(row('x'.repeat(500)), 'CommandComplete "SELECT 1"', 'ReadyForQuery I')
+  data(large.subarray(0, 300))
+  t.same(events, ['pause'])
+  t.equal(lane.state, 'large')
+  lane.drop(first)
+  t.same(events, ['pause', 'resume'])
+  data(large.subarray(300))
+  t.equal(lane.state, 'open')
+  t.same(first.told, [])
+})
+
+t.test('acknowledgements of what is ours are left out', async (t) => {
+  const { data, push, lane } = laneOf()
+  const one = new Asked()
+  one.skip = 2
+  lane.push(one, 0)
+  const [two] = push(1)
+  data(Buffer.concat([frames('CloseComplete', 'ParseComplete'), answer('one'), frames('ParseComplete'), answer('two')]))
+  t.same(one.reply, answer('one'))
+  t.same(two?.reply, Buffer.concat([frames('ParseComplete'), answer('two')]))
+})
+
+t.test('a setting that changes ends the lane once its replies have come; nobody is told of it', async (t) => {
+  const { data, push, lane, events } = laneOf()
+  const asked = push(2)
+  const status = frames('ParameterStatus "TimeZone" "UTC"')
+  const first = answer('one')
+  data(Buffer.concat([first.subarray(0, 5), status, first.subarray(5)]))
+  t.same(asked[0]?.reply, first)
+  t.notOk(lane.open)
+  t.same(events, [])
+  data(answer('two'))
+  t.same(asked[1]?.reply, answer('two'))
+  t.same(events, ['end', 'release it was a lane', 'ended'])
+})
+
+t.test('what has no place on a lane ends the connection', async (t) => {
+  const strange = [encodeCopyResponse('in', false, 0), frames('ReadyForQuery T'), frames(row('a'), 'ReadyForQuery I', row('b'))]
+  for (const bytes of strange) {
+    const { data, push } = laneOf()
+    push(1)
+    t.throws(() => data(bytes), /protocol|lane|asked/)
+  }
+  const { data, events } = laneOf()
+  data(error('FATAL', '57P01'))
+  t.same(events, ['fatal'], 'a server may say why it goes')
+})
+
+t.test('a lost connection: what was not given out is run elsewhere', async (t) => {
+  const { data, push, closed, events } = laneOf()
+  const asked = push(3)
+  data(Buffer.concat([answer('one'), answer('two').subarray(0, 20)]))
+  closed()
+  t.same(
+    asked.map(({ told }) => told),
+    [['answered'], ['missed: lost'], ['missed: lost']],
+  )
+  t.same(events, ['destroy', 'ended'])
+  const other = laneOf(50)
+  const [first, second] = other.push(2)
+  other.data(frames(row('x'.repeat(80))).subarray(0, 70))
+  other.closed()
+  t.same(first?.told, ['torn'])
+  t.same(second?.told, ['stalled', 'missed: lost'])
+})
+
+t.test('a slow head: followers are told once, nobody new, and the lane goes on after it', async (t) => {
+  const { lane, data, push, at } = laneOf()
+  const [head, follower] = push(2)
+  at(19)
+  lane.check(19, 20)
+  t.ok(lane.open)
+  at(21)
+  lane.check(21, 20)
+  lane.check(22, 20)
+  t.equal(lane.state, 'slow')
+  t.same(head?.told, [])
+  t.same(follower?.told, ['stalled'])
+  t.equal(head?.record.barred, 'stalled')
+  if (follower !== undefined) lane.drop(follower)
+  data(Buffer.concat([answer('one'), answer('two')]))
+  t.same(head?.told, ['answered'])
+  t.same(follower?.told, ['stalled'], 'its reply is dropped')
+  t.ok(lane.open)
+})
+
+t.test('cancel: the head is hit, a neighbour that is hit is run again, and the lane opens after an empty round trip', async (t) => {
+  const { lane, data, push, cancelEnds, written } = laneOf()
+  const [head, follower, another] = push(3)
+  if (head === undefined || another === undefined) return
+  t.equal(lane.cancel(another), 'dropped')
+  t.equal(lane.cancel(head), 'sent')
+  t.equal(lane.state, 'canceling')
+  data(Buffer.concat([failure('57014'), failure('57014')]))
+  t.same(head.told, ['failed 57014'])
+  t.same(follower?.told, ['missed: neighbour'])
+  data(answer('three'))
+  t.same(another.told, [])
+  t.notOk(lane.open, 'the cancel may still arrive')
+  cancelEnds()
+  await soon()
+  t.equal(written.at(-1), 'S\0\0\0\x04')
+  t.notOk(lane.open)
+  data(frames('ReadyForQuery I'))
+  t.ok(lane.open)
+  const [next] = push(1)
+  data(failure('57014'))
+  t.same(next?.told, ['failed 57014'], 'without a cancel in flight it is the own error')
+})
+
+t.test('a cancel whose end cannot be awaited ends the connection', async (t) => {
+  const { lane, push, cancelEnds, events } = laneOf()
+  const [head] = push(1)
+  if (head === undefined) return
+  lane.cancel(head)
+  cancelEnds(true)
+  await soon()
+  t.same(events, ['sever'])
+})
+
+t.test('it writes at once when idle, and gathers while something is in flight', async (t) => {
+  const { push, written, data } = laneOf()
+  push(1)
+  t.same(written, ['request'])
+  push(3)
+  t.same(written, ['request'])
+  await soon()
+  t.same(written, ['request', 'requestrequestrequest'])
+  data(answer('one'))
+})
