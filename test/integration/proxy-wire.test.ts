@@ -356,7 +356,7 @@ t.test('startup', async (t) => {
   }
   t.match(await refused({ database: 'nowhere' }), /FATAL.*3D000/)
   t.match(await refused({ user: 'nobody' }), /FATAL.*28P01/)
-  t.match(await refused({ replication: 'true' }), /FATAL.*0A000/)
+  t.match(await refused({ replication: 'true' }), /FATAL.*28000/, 'it is not allowed to replicate')
   t.match(await refused({ database: 'pointsman' }), /FATAL.*42501/, 'the console is for admins and viewers')
   t.match(await refused({ options: '-S' }), /FATAL.*42601/)
   t.match(await refused({ work_mem: 'lots' }), /FATAL.*22023/, 'with the server’s own words')
