@@ -2,9 +2,9 @@
 // everybody; every rule that comes out says its method, so nobody has to look further up.
 import { parseRange, isLoopbackRange } from './address-range.js'
 import { ms } from './build-doors.js'
-import type { AuthConfig, AuthMethod, AuthQueryConfig, AuthRule, ListenConfig, UserConfig } from './config.js'
+import type { AuthConfig, AuthMethod, AuthQueryConfig, AuthRule, ListenConfig, UserConfig, UserLimits } from './config.js'
 import { secretFrom, type Context } from './context.js'
-import type { AuthInput, AuthQueryInput, AuthRuleInput, Partly, UserInput } from './input.js'
+import type { AuthInput, AuthQueryInput, AuthRuleInput, Partly, UserInput, UserLimitsInput } from './input.js'
 import type { Path } from './locator.js'
 import { isLoopback } from './quantities.js'
 
@@ -39,16 +39,18 @@ export function buildAuth(
   const rules = buildRules(context, input, method, listen)
   const authQuery = buildAuthQuery(context, input?.auth_query, clusterNames)
   const users = new Map<string, UserConfig>()
+  const defaultLimits = limitsFrom(input?.default_user, noLimits)
   const needs = {
     secret: authQuery === null && rules.some(({ method }) => needsSecret(method)),
     md5: rules.some(({ method }) => method === 'md5'),
   }
   input?.users?.forEach((user, index) => {
-    if (user !== undefined) addUser(context, index, user, needs, users)
+    if (user !== undefined) addUser(context, index, user, needs, defaultLimits, users)
   })
   return {
     method,
     users,
+    defaultLimits,
     authQuery,
     rules,
     map: buildMap(input),
@@ -168,6 +170,7 @@ function addUser(
   index: number,
   input: Partly<UserInput>,
   needs: { readonly secret: boolean; readonly md5: boolean },
+  defaultLimits: UserLimits,
   users: Map<string, UserConfig>,
 ): void {
   const path = ['auth', 'users', index]
@@ -182,7 +185,18 @@ function addUser(
       message: `user ${JSON.stringify(input.name)} is listed twice`,
     })
   }
-  users.set(input.name, { name: input.name, password, verifier, poolMode: input.pool_mode ?? null })
+  const limits = limitsFrom(input, defaultLimits)
+  users.set(input.name, { name: input.name, password, verifier, poolMode: input.pool_mode ?? null, limits })
+}
+
+const noLimits: UserLimits = { maxClients: null, maxConnections: null, weight: 1 }
+
+function limitsFrom(input: Partly<UserLimitsInput> | undefined, otherwise: UserLimits): UserLimits {
+  return {
+    maxClients: input?.max_clients ?? otherwise.maxClients,
+    maxConnections: input?.max_connections ?? otherwise.maxConnections,
+    weight: input?.weight ?? otherwise.weight,
+  }
 }
 
 function checkCredentials(

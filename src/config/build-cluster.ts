@@ -34,7 +34,12 @@ export function buildCluster(context: Context, id: string, input: Partly<Cluster
     tls: buildTls(context, [...path, 'tls'], input.tls),
     monitor: buildMonitor(context, path, input),
     nodes,
-    pool: { max: input.pool?.max ?? 20, waitMs: ms(input.pool?.wait, 5000), lifetimeMs: lifetime(context, path, input.pool?.lifetime) },
+    pool: {
+      max: input.pool?.max ?? 20,
+      waitMs: ms(input.pool?.wait, 5000),
+      lifetimeMs: lifetime(context, path, input.pool?.lifetime),
+      queue: input.pool?.queue ?? 10_000,
+    },
     failover: { waitMs: ms(input.failover?.wait, 10_000) },
     reset: input.reset ?? 'tainted',
     lsnSource: input.lsn_source ?? 'insert',

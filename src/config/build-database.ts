@@ -52,6 +52,8 @@ export function buildDatabase(context: Context, name: string, input: Partly<Data
     twoPhase: false,
     unparsed: input.unparsed ?? 'primary',
     poolMode: input.pool_mode ?? 'transaction',
+    maxClients: input.max_clients ?? null,
+    maxConnections: input.max_connections ?? null,
     bus: input.bus ?? 'own',
     functions: buildFunctions(context, path, input.functions),
     reads: buildReads(context, [...path, 'reads'], input.reads),

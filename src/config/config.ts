@@ -120,6 +120,8 @@ export interface AuthConfig {
   readonly method: AuthMethod
   readonly users: ReadonlyMap<string, UserConfig>
   /** Where the secrets of users come from who are not in `users`, or have none there; null: from nowhere. */
+  /** Of users that are not listed. */
+  readonly defaultLimits: UserLimits
   readonly authQuery: AuthQueryConfig | null
   /** The first that fits a client decides; none fits: it is refused. Never empty. */
   readonly rules: readonly AuthRule[]
@@ -168,6 +170,16 @@ export interface UserConfig {
   readonly verifier: string | null
   /** null: its database's. */
   readonly poolMode: PoolMode | null
+  readonly limits: UserLimits
+}
+
+/** Of one user, over all processes. null: no limit. */
+export interface UserLimits {
+  readonly maxClients: number | null
+  /** Server connections that it may have at once. */
+  readonly maxConnections: number | null
+  /** Its turns, compared with those of others who wait for the same pool. */
+  readonly weight: number
 }
 
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
@@ -212,6 +224,8 @@ export interface PoolConfig {
   readonly max: number
   readonly waitMs: number
   readonly lifetimeMs: number
+  /** Statements that may wait for a connection, per node and login, in each process. */
+  readonly queue: number
 }
 
 export interface NodeConfig {
@@ -238,6 +252,10 @@ export interface DatabaseConfig {
   readonly unparsed: 'primary' | 'refuse'
   /** How long a client keeps a server connection, where its user does not say otherwise. */
   readonly poolMode: PoolMode
+  /** Over all processes; null: no limit. */
+  readonly maxClients: number | null
+  /** Server connections that its clients may have at once, over all processes; null: no limit. */
+  readonly maxConnections: number | null
   /** `own`: LISTEN without a cluster means the default one. `all`: every cluster of the database. */
   readonly bus: 'own' | 'all'
   /** Overrides for functions the catalog mislabels: `schema.name` or `name` → read-only or not. */

@@ -96,6 +96,7 @@ function others(old: Config, next: Config): readonly string[] {
     ['listen.drain', old.listen.drainMs, next.listen.drainMs],
     ['listen.tls', old.listen.tls, next.listen.tls],
     ['auth.method', old.auth.method, next.auth.method],
+    ['auth.default_user', old.auth.defaultLimits, next.auth.defaultLimits],
     ['auth.auth_query', old.auth.authQuery, next.auth.authQuery],
     ['auth.rules', old.auth.rules, next.auth.rules],
     ['auth.map', old.auth.map, next.auth.map],

@@ -34,7 +34,7 @@ export interface ClusterInput {
   tls?: ClusterTlsInput | undefined
   monitor?: { user: string; password?: string | undefined } | undefined
   nodes: (string | NodeInput)[]
-  pool?: { max?: number | undefined; wait?: Duration | undefined; lifetime?: Duration | undefined } | undefined
+  pool?: { max?: number | undefined; wait?: Duration | undefined; lifetime?: Duration | undefined; queue?: number | undefined } | undefined
   failover?: { wait?: Duration | undefined } | undefined
   reset?: 'tainted' | 'always' | undefined
   lsn_source?: 'insert' | 'flush' | undefined
@@ -84,6 +84,8 @@ export interface DatabaseInput {
   two_phase?: false | undefined
   unparsed?: 'primary' | 'refuse' | undefined
   pool_mode?: PoolModeInput | undefined
+  max_clients?: number | undefined
+  max_connections?: number | undefined
   bus?: 'own' | 'all' | undefined
   functions?: Record<string, 'read' | 'write'> | undefined
   reads?: ReadsInput | undefined
@@ -115,7 +117,13 @@ export interface AdminInput {
   token?: string | undefined
 }
 
-export interface UserInput {
+export interface UserLimitsInput {
+  max_clients?: number | undefined
+  max_connections?: number | undefined
+  weight?: number | undefined
+}
+
+export interface UserInput extends UserLimitsInput {
   name: string
   pool_mode?: PoolModeInput | undefined
   password?: string | undefined
@@ -143,6 +151,7 @@ export interface AuthRuleInput {
 export interface AuthInput {
   method?: 'scram-sha-256' | 'md5' | 'cert' | 'trust' | undefined
   users?: UserInput[] | undefined
+  default_user?: UserLimitsInput | undefined
   auth_query?: AuthQueryInput | undefined
   rules?: AuthRuleInput[] | undefined
   map?: Record<string, string | string[]> | undefined

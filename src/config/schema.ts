@@ -104,12 +104,19 @@ const admin = object(
   'HTTP: /metrics, /healthz, /readyz. Off where this key is missing.',
 )
 
+const userLimits = {
+  max_clients: whole(1, 1_000_000, 'Clients of this user at once; more get 53300. Default: no limit but listen.max_clients.').optional(),
+  max_connections: whole(1, 100_000, 'Server connections lent to this user at once; who needs more waits. Default: no limit.').optional(),
+  weight: whole(1, 1_000, 'Turns of this user, compared with others who wait for connections of one pool. Default: 1.').optional(),
+}
+
 const authUser = object(
   {
     name: text('The name clients log in with.'),
     password: secret('The password.').optional(),
     verifier: secret('Instead of a password: what pg_authid holds, a SCRAM verifier (SCRAM-SHA-256$…) or an md5 hash (md5…).').optional(),
     pool_mode: poolMode('Instead of the database’s.').optional(),
+    ...userLimits,
   },
   'One user.',
 )
@@ -159,6 +166,7 @@ const auth = object(
       'How clients prove who they are; trust: on loopback only. Default: scram-sha-256.',
     ).optional(),
     users: listOf(authUser, 'Who may log in.').optional(),
+    default_user: object(userLimits, 'Limits of users that are not listed, or are listed without one.').optional(),
     auth_query: authQuery.optional(),
     rules: listOf(
       authRule,
@@ -237,6 +245,7 @@ const cluster = object(
         max: whole(1, 10_000, 'Server connections per node and user. Default: 20.').optional(),
         wait: duration('How long a statement waits for a connection; then 53300. Default: 5s.', '5s').optional(),
         lifetime: duration('Age at which a connection is replaced. Default: 30m.', '30m').optional(),
+        queue: whole(1, 1_000_000, 'Statements that may wait for a connection; more get 53300. Default: 10000.').optional(),
       },
       'Connections to the servers.',
     ).optional(),
@@ -364,6 +373,16 @@ const database = object(
     ).optional(),
     unparsed: oneOf(['primary', 'refuse'], 'What happens to text the parser does not understand. Default: primary.').optional(),
     pool_mode: poolMode('How long a client keeps a server connection. Default: transaction.').optional(),
+    max_clients: whole(
+      1,
+      1_000_000,
+      'Clients of this database at once; more get 53300. Default: no limit but listen.max_clients.',
+    ).optional(),
+    max_connections: whole(
+      1,
+      100_000,
+      'Server connections lent for this database at once; who needs more waits. Default: no limit.',
+    ).optional(),
     bus: oneOf(['own', 'all'], 'all: LISTEN hears every cluster of the database. Default: own, the default cluster.').optional(),
     functions: mapOf(
       oneOf(['read', 'write'], 'read: changes nothing. write: may change data.'),

@@ -99,7 +99,9 @@ export class Search<C extends PooledConnection> {
     if (config === undefined) return null
     const end = load.begin(node.id)
     try {
-      const lease = await pools.pool(this.cluster, config, identity).lease({ prefer: this.#score(fits), signal })
+      const lease = await pools
+        .pool(this.cluster, config, identity)
+        .lease({ prefer: this.#score(fits), signal, party: identity.party ?? null })
       return countedLease(lease, [end])
     } catch (error) {
       end()
@@ -115,7 +117,8 @@ export class Search<C extends PooledConnection> {
     const { load, pools } = this.parts
     const config = this.config(node)
     if (config === undefined) return null
-    const lease = pools.pool(this.cluster, config, this.request.identity).tryLease(this.#score(fits))
+    const { identity } = this.request
+    const lease = pools.pool(this.cluster, config, identity).tryLease(this.#score(fits), identity.party)
     if (lease !== null) return countedLease(lease, [load.begin(node.id)])
     this.full = { node, fits }
     return null
@@ -137,7 +140,7 @@ export class Search<C extends PooledConnection> {
     }
     const end = load.begin(node.id)
     pools.pool(this.cluster, config, identity).wait(
-      { prefer: this.#score(fits), signal },
+      { prefer: this.#score(fits), signal, party: identity.party ?? null },
       {
         granted: (lease) => granted(countedLease(lease, [end])),
         failed: (error) => {

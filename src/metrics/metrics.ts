@@ -178,13 +178,24 @@ function countEvents(registry: Registry, observer: Observer): readonly Stop[] {
     { name: 'pointsman_pool_wait_seconds', help: 'Waiting for a server connection.', bounds: secondsBuckets },
     registry,
   ).tally({})
+  const rejections = new Counter({
+    name: 'pointsman_rejections_total',
+    help: 'What ended in 53300: clients that were too many, and statements for which there was no connection.',
+    labelNames: ['limit'],
+    registers,
+  })
   const reloads = new Counter({ name: 'pointsman_config_reload_failures_total', help: 'Configs that were refused on reload.', registers })
   const clients = new Gauge({ name: 'pointsman_clients', help: 'Clients connected.', registers })
   return [
     observer.on('read.unmet', ({ policy, step }) => unmet.inc({ policy: consistencies.has(policy) ? policy : 'other', step })),
     observer.on('crossing', ({ kind }) => crossings.inc({ kind })),
     observer.on('read.misrouted', () => misrouted.inc()),
-    observer.on('pool.wait', ({ seconds }) => waits.observe(seconds)),
+    observer.on('pool.wait', ({ seconds, outcome }) => {
+      waits.observe(seconds)
+      if (outcome === 'full') rejections.inc({ limit: 'queue' })
+      else if (outcome === 'timeout') rejections.inc({ limit: 'wait' })
+    }),
+    observer.on('client.limited', ({ limit }) => rejections.inc({ limit })),
     observer.on('config.reloaded', ({ outcome }) => outcome === 'refused' && reloads.inc()),
     observer.on('client.opened', () => clients.inc()),
     observer.on('client.closed', () => clients.dec()),

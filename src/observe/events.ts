@@ -83,12 +83,14 @@ export interface Events {
     readonly cluster: string
     readonly node: string
     readonly seconds: number
-    readonly outcome: 'ok' | 'timeout' | 'failed' | 'canceled'
+    readonly outcome: 'ok' | 'timeout' | 'full' | 'failed' | 'canceled'
   }
   'pool.opened': { readonly cluster: string; readonly node: string; readonly user: string }
   'pool.closed': { readonly cluster: string; readonly node: string; readonly user: string; readonly reason: string }
   'client.opened': { readonly database: string; readonly user: string; readonly address: string }
   'client.closed': { readonly database: string; readonly user: string; readonly reason: string; readonly seconds: number }
+  /** A client was not let in: there are as many as there may be, in all, of its user or of its database. */
+  'client.limited': { readonly limit: 'max_clients' | 'user' | 'database' }
   'client.refused': { readonly address: string; readonly sqlstate: string; readonly reason: string }
   'catalog.loaded': { readonly cluster: string; readonly relations: number; readonly functions: number; readonly generation: number }
   'config.reloaded': {

@@ -2,6 +2,7 @@
 // connection (the proxy: server/ServerConnection; the library: the user's pg.Client), so the pool knows only this.
 import type { Lsn } from '../consistency/lsn.js'
 import type { NodeConfig } from '../config/config.js'
+import type { Party } from './account.js'
 import type { LoginKeys } from '../server/login-keys.js'
 
 /** What a connection itself proved when it was opened (CONSISTENCY §2.4: role evidence is the connection's own). */
@@ -27,6 +28,8 @@ export interface Identity {
   /** What the client proved itself with, where the password is not known. */
   readonly keys?: LoginKeys | null
   readonly key: string
+  /** Whose client it is, for fair turns and bounds; several may share a login, and so a pool. Default: nobody's. */
+  readonly party?: Party
 }
 
 export interface PooledConnection {

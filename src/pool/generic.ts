@@ -3,7 +3,7 @@
 // uses. That seam gives a preferred connection, real cancelling and fair turns without a second set of books.
 import { Pool } from 'generic-pool'
 import type { Shelf } from './shelf.js'
-import type { Ticket, Waiting, WaitQueue } from './queue.js'
+import type { Ticket, Wait, Waiting, WaitQueue } from './queue.js'
 
 export interface GenericPool<C> {
   readonly spareResourceCapacity: number
@@ -54,16 +54,21 @@ class Taken implements Waiting {
 
 /** Lends an idle connection at once; null where none is idle, or somebody waits for the next one. */
 export function takeIdle<C>(generic: GenericPool<C>, queue: WaitQueue<C>, ticket: Ticket<C>): C | null {
-  if (queue.length > 0 || generic.available === 0) return null
+  if (queue.ready || generic.available === 0) return null
   const taken = new Taken()
   queue.enqueue(taken, ticket)
   generic._dispatchResource()
   return taken.connection as C | null
 }
 
-/** Puts one of ours in the queue: it is resolved like generic-pool's own, without a promise or a timer. */
-export function enqueue<C>(generic: GenericPool<C>, queue: WaitQueue<C>, ticket: Ticket<C>, waiting: Waiting): void {
-  queue.enqueue(waiting, ticket)
+/** Puts one of ours in the queue (`again`: where it was): it is resolved like generic-pool's own, without a promise or a timer. */
+export function enqueue<C>(generic: GenericPool<C>, queue: WaitQueue<C>, wait: Wait<C>, again: boolean): void {
+  queue.join(wait, again)
+  generic._dispense()
+}
+
+/** Lends what is idle to those who wait, and opens what they lack. */
+export function dispense<C>(generic: GenericPool<C>): void {
   generic._dispense()
 }
 

@@ -2,7 +2,8 @@
 //  · a failed opening is told to those who wait, and backs off (generic-pool opens again at once and tells nobody);
 //  · while one connection lives, a failed opening costs nobody: they get the next one that comes free;
 //  · a connection that dies while idle leaves at once (it is borrowed to be buried), so lending needs no round trip;
-//  · a tainted connection is scrubbed while still on loan, so nobody can get it meanwhile.
+//  · a tainted connection is scrubbed while still on loan, so nobody can get it meanwhile;
+//  · users take turns, each may be bounded (queue.ts), and a few connections are opened at a time, however many wait.
 import { setMaxListeners } from 'node:events'
 import { PointsmanError } from '../errors/error.js'
 import type { NodeConfig } from '../config/config.js'
@@ -17,13 +18,17 @@ import {
   type PooledConnection,
 } from './contract.js'
 import { speaksOfNode } from './failure.js'
-import { createGenericPool, enqueue, takeIdle, type GenericPool, type Resource } from './generic.js'
-import { WaitQueue, type Ticket, type Waiting } from './queue.js'
+import { outOfTime, queueFull } from './refusal.js'
+import { nobody, type Party } from './account.js'
+import { createGenericPool, dispense, enqueue, takeIdle, type GenericPool, type Resource } from './generic.js'
+import { Wait, WaitQueue, type Ticket } from './queue.js'
 import { Shelf } from './shelf.js'
 
 export interface PoolSettings {
   readonly max: number
   readonly waitMs: number
+  /** Requests that may wait. */
+  readonly queue: number
   readonly lifetimeMs: number
   /** Idle longer than this: closed. */
   readonly idleMs: number
@@ -55,6 +60,8 @@ export interface PoolParts<C extends PooledConnection> {
 export interface LeaseRequest<C> {
   readonly prefer?: (connection: C) => number
   readonly signal: AbortSignal
+  /** Who is to have it. Default: nobody in particular. */
+  readonly party?: Party | null
 }
 
 /** Who waits for a connection. One of the two is called, once, within the call that gave it or that made a connection free; neither may throw. */
@@ -94,12 +101,16 @@ export interface PooledState<C> {
 const lentElsewhere = 'another worker needs it'
 /** Why a wait ended that took too long. */
 const timedOut = Symbol('timed out')
+/** Why one was not let into the queue, or had to leave it to somebody who has less there. */
+const crowdedOut = Symbol('crowded out')
+/** Connections that are opened side by side: a server that is slow to let in is not helped by more who ask. */
+const openAtOnce = 4
 const backOffFirstMs = 25
 const backOffMaxMs = 1000
 
 export class Pool<C extends PooledConnection> {
   readonly #parts: PoolParts<C>
-  readonly #queue = new WaitQueue<C>()
+  readonly #queue = new WaitQueue<C>({ idle: () => this.#generic.available, openAtOnce, onRoom: () => this.#serveSoon() })
   readonly #shelf = new Shelf<Resource<C>>((items) => this.#choose(items))
   readonly #reasons = new WeakMap<C, string>()
   readonly #generic: GenericPool<C>
@@ -119,6 +130,7 @@ export class Pool<C extends PooledConnection> {
   #retryAt = -Infinity
   #lastError: unknown = null
   #draining = false
+  #servingSoon = false
   #closing: Promise<void> | null = null
   #settle: (() => void) | null = null
   /** One for all who wait: each has the same time, so the first in the queue is always the first to run out of it. */
@@ -172,16 +184,21 @@ export class Pool<C extends PooledConnection> {
   }
 
   counts(): PoolCounts {
-    const first = this.#queue.first
+    const { oldest } = this.#queue
     return {
       busy: this.#generic.borrowed - this.#scrubbing,
       idle: this.#generic.available,
       opening: this.#opening + this.#scrubbing,
-      waiting: this.#queue.length,
+      waiting: this.#queue.waiting,
       max: this.#parts.settings.max,
-      longestWaitMs: first === undefined ? 0 : this.#parts.now() - first.since,
+      longestWaitMs: oldest === null ? 0 : this.#parts.now() - oldest.since,
       draining: this.#draining,
     }
+  }
+
+  /** Somebody waits who could have a connection if there were one: not who is at a bound of his own. */
+  get wanted(): boolean {
+    return this.#queue.ready
   }
 
   /** Every connection that is open. */
@@ -209,20 +226,21 @@ export class Pool<C extends PooledConnection> {
   }
 
   /**
-   * Lends a connection, opening one if there is room. Rejects with `too_many_connections` after `waitMs`, with the
+   * Lends a connection, opening one if there is room. Rejects with `too_many_connections` after `waitMs` or where too many wait, with the
    * reason of the failed opening where no connection is left, with `signal.reason`, or with `shutting_down`.
    */
   lease(request: LeaseRequest<C>): Promise<Lease<C>> {
     return new Promise((granted, failed) => {
-      const idle = request.signal.aborted ? null : this.tryLease(request.prefer)
+      const idle = request.signal.aborted ? null : this.tryLease(request.prefer, request.party)
       if (idle === null) this.wait(request, { granted, failed })
       else granted(idle)
     })
   }
 
   /** lease(), for whom tryLease() gave nothing, without a promise or a timer of its own. */
-  wait({ signal, prefer }: LeaseRequest<C>, waiter: LeaseWaiter<C>): void {
-    const refusal = signal.aborted
+  wait(request: LeaseRequest<C>, waiter: LeaseWaiter<C>): void {
+    const { signal } = request
+    const refusal: unknown = signal.aborted
       ? signal.reason
       : this.#draining
         ? new PointsmanError('shutting_down')
@@ -233,58 +251,84 @@ export class Pool<C extends PooledConnection> {
       waiter.failed(refusal)
       return
     }
-    this.#hear(signal)
-    const wait = new Wait<C>(prefer ?? null, signal, this.#parts.now(), performance.now() + this.#parts.settings.waitMs, {
+    const now = this.#parts.now()
+    const party = request.party ?? nobody
+    const wait = new Wait<C>(party, request, now, performance.now() + this.#parts.settings.waitMs, {
       granted: (it, connection) => this.#granted(it, connection, waiter),
       failed: (it, reason) => this.#failed(it, reason, waiter),
     })
-    this.#enqueue(wait)
+    if (!this.#makePlace(party)) {
+      waiter.failed(this.#refusal(crowdedOut, wait))
+      return
+    }
+    this.#hear(signal)
+    this.#enqueue(wait, false)
   }
 
-  #enqueue(wait: Wait<C>): void {
-    enqueue(this.#generic, this.#queue, wait, wait)
-    if (this.#queue.length === 0) return
+  /** In a full queue, for one whose user has less in it than another: that one's last leaves. */
+  #makePlace(party: Party): boolean {
+    if (this.#queue.waiting < this.#parts.settings.queue) return true
+    const last = this.#queue.lastOfMost()
+    if (last === null || this.#queue.loadOf(party) + 1 / party.user.weight >= this.#queue.loadOf(last.party)) return false
+    this.#queue.cancel(last, crowdedOut)
+    return true
+  }
+
+  #enqueue(wait: Wait<C>, again: boolean): void {
+    enqueue(this.#generic, this.#queue, wait, again)
+    if (this.#queue.waiting === 0) return
     if (this.#patience === null) this.#patience = setTimeout(() => this.#outOfPatience(), wait.deadline - performance.now())
-    else if (this.#queue.length === 1) this.#patience.ref()
+    else if (this.#queue.waiting === 1) this.#patience.ref()
+  }
+
+  /** Somebody who was at his bound may have what is idle here, or what can be opened; not before what has just come back is given on. */
+  #serveSoon(): void {
+    if (this.#servingSoon) return
+    this.#servingSoon = true
+    queueMicrotask(() => {
+      this.#servingSoon = false
+      dispense(this.#generic)
+    })
   }
 
   #granted(wait: Wait<C>, connection: C, waiter: LeaseWaiter<C>): void {
     if (!connection.usable) {
       this.#discard(connection)
-      this.#enqueue(wait)
+      this.#enqueue(wait, true)
       return
     }
-    if (this.#queue.length === 0) this.#patience?.unref()
+    if (this.#queue.waiting === 0) this.#patience?.unref()
     this.#waited(this.#parts.now() - wait.since, 'ok')
-    waiter.granted(this.#lend(connection))
+    waiter.granted(this.#lend(connection, wait.party))
   }
 
-  #failed({ since, signal }: Wait<C>, reason: unknown, waiter: LeaseWaiter<C>): void {
-    if (this.#queue.length === 0) this.#patience?.unref()
+  #failed(wait: Wait<C>, reason: unknown, waiter: LeaseWaiter<C>): void {
+    if (this.#queue.waiting === 0) this.#patience?.unref()
     this.#sweep()
-    waiter.failed(this.#refusal(reason, since, signal))
+    waiter.failed(this.#refusal(reason, wait))
   }
 
   /** Whoever has waited too long hears of it. */
   #outOfPatience(): void {
     this.#patience = null
     const now = performance.now()
-    for (let first = this.#queue.first; first !== undefined && first.deadline <= now; first = this.#queue.first) {
-      this.#queue.cancel(first, timedOut)
+    for (let { oldest } = this.#queue; oldest !== null && oldest.deadline <= now; { oldest } = this.#queue) {
+      this.#queue.cancel(oldest, timedOut)
     }
-    const next = this.#queue.first
-    if (next !== undefined) this.#patience = setTimeout(() => this.#outOfPatience(), Math.max(1, next.deadline - now))
+    const next = this.#queue.oldest
+    if (next !== null) this.#patience = setTimeout(() => this.#outOfPatience(), Math.max(1, next.deadline - now))
   }
 
-  /** Lends an idle connection within the call: no promise, no timer. null: none is idle, or others wait, or the pool takes nobody. */
-  tryLease(prefer?: (connection: C) => number): Lease<C> | null {
-    if (this.#draining) return null
+  /** Lends an idle connection within the call: no promise, no timer. null: none is idle, or others wait, or the party has all it may have, or the pool takes nobody. */
+  tryLease(prefer?: (connection: C) => number, party?: Party | null): Lease<C> | null {
+    const holder = party ?? nobody
+    if (this.#draining || holder.user.room === 0 || holder.database.room === 0) return null
     for (;;) {
-      const connection = takeIdle(this.#generic, this.#queue, { prefer: prefer ?? null, take: null, signal: null, since: 0, deadline: 0 })
+      const connection = takeIdle(this.#generic, this.#queue, { prefer: prefer ?? null, take: null })
       if (connection === null) return null
       if (connection.usable) {
         this.#waited(0, 'ok')
-        return this.#lend(connection)
+        return this.#lend(connection, holder)
       }
       this.#discard(connection)
     }
@@ -327,21 +371,15 @@ export class Pool<C extends PooledConnection> {
     signal.addEventListener('abort', () => this.#queue.cancelOf(signal), { once: true, signal: this.#stop.signal })
   }
 
-  #refusal(error: unknown, since: number, signal: AbortSignal): unknown {
-    this.#waited(this.#parts.now() - since, error === timedOut ? 'timeout' : signal.aborted ? 'canceled' : 'failed')
-    if (error !== timedOut) return error
-    const { node, identity, settings } = this.#parts
-    const { busy, opening, waiting } = this.counts()
-    const why = this.#lastError === null ? '' : `; the last attempt to open one failed: ${messageOf(this.#lastError)}`
-    return new PointsmanError('too_many_connections', {
-      values: {
-        what:
-          `the pool of node ${node.id} of cluster ${identity.cluster} for user ${identity.user} is full: ` +
-          `${String(busy)} of ${String(settings.max)} connections lent, ${String(opening)} opening, ${String(waiting)} waiting, ` +
-          `nothing came free within ${String(settings.waitMs)} ms${why}`,
-      },
-      hint: 'Raise pool.max or pool.wait of the cluster, or hold connections for less time.',
-    })
+  #refusal(error: unknown, wait: Wait<C>): unknown {
+    const { now, settings } = this.#parts
+    const told = error === timedOut ? 'timeout' : error === crowdedOut ? 'full' : wait.signal.aborted ? 'canceled' : 'failed'
+    this.#waited(now() - wait.since, told)
+    if (error !== timedOut && error !== crowdedOut) return error
+    const { node, identity } = this.#parts
+    const numbers = { ...this.counts(), lastError: this.#lastError === null ? null : messageOf(this.#lastError) }
+    const names = { node: node.id, cluster: identity.cluster, user: identity.user }
+    return error === timedOut ? outOfTime(names, settings, numbers, wait.party) : queueFull(names, settings, numbers)
   }
 
   #waited(ms: number, outcome: Events['pool.wait']['outcome']): void {
@@ -349,10 +387,12 @@ export class Pool<C extends PooledConnection> {
     observer.emit('pool.wait', { cluster: identity.cluster, node: node.id, seconds: ms / 1000, outcome })
   }
 
-  #lend(connection: C): Lease<C> {
+  #lend(connection: C, party: Party): Lease<C> {
     const entry = this.#entries.get(connection)
     if (entry !== undefined) entry.phase = 'lent'
-    return new PoolLease(connection, this.#parts, this.#ends)
+    party.user.take()
+    party.database.take()
+    return new PoolLease(connection, this.#parts, this.#ends, party)
   }
 
   #returned(connection: C, taint: string | null): void {
@@ -418,7 +458,7 @@ export class Pool<C extends PooledConnection> {
   }
 
   #maybeEmpty(): void {
-    if (this.#entries.size > 0 || this.#opening > 0 || this.#queue.length > 0) return
+    if (this.#entries.size > 0 || this.#opening > 0 || this.#queue.waiting > 0) return
     if (this.#draining) this.#settle?.()
     // A pool that failed is kept: it knows how long to back off.
     else if (this.#failures === 0) this.#parts.onEmpty?.()
@@ -433,10 +473,10 @@ export class Pool<C extends PooledConnection> {
 
   #evictIdle(connection: C, reason: string): void {
     if (!this.#shelf.has((item) => item.obj === connection)) return // on its way to somebody, who will look at `usable`
-    const ticket: Ticket<C> = { prefer: null, take: connection, signal: null, since: this.#parts.now(), deadline: Infinity }
+    const ticket: Ticket<C> = { prefer: null, take: connection }
     const taken = this.#generic.acquire(ticket)
     // Where a connection is idle nobody waits, so generic-pool has served this within the call, or never will.
-    if (this.#queue.cancel(ticket, null)) taken.catch(() => undefined)
+    if (this.#queue.withdraw(ticket)) taken.catch(() => undefined)
     else void taken.then((it) => (it === connection ? this.#discard(it, reason) : this.#giveBack(it)))
   }
 
@@ -485,7 +525,7 @@ export class Pool<C extends PooledConnection> {
 
   /** Its permit is given back when its socket has closed: until then the server counts it. */
   async #permitted(permits: Permits): Promise<C> {
-    await permits.take(() => this.#queue.length > 0, this.#stop.signal)
+    await permits.take(() => this.#queue.ready, this.#stop.signal)
     try {
       const connection = await this.#connect()
       connection.onClosed(() => permits.give())
@@ -539,11 +579,13 @@ export class Pool<C extends PooledConnection> {
 
   async #backOff(): Promise<void> {
     const delay = this.#retryAt - this.#parts.now()
-    if (delay > 0) await pause(delay, this.#stop.signal)
+    if (delay <= 0) return
+    await pause(delay, this.#stop.signal)
+    if (!this.#queue.ready) throw new PermitUnwanted()
   }
 
   #leaving(): boolean {
-    return this.#draining && this.#queue.length === 0
+    return this.#draining && this.#queue.waiting === 0
   }
 
   async #drain(): Promise<void> {
@@ -587,38 +629,6 @@ export class Pool<C extends PooledConnection> {
   }
 }
 
-interface WaitEnds<C> {
-  granted(wait: Wait<C>, connection: C): void
-  failed(wait: Wait<C>, reason: unknown): void
-}
-
-/** One request in the queue. */
-class Wait<C> implements Ticket<C>, Waiting {
-  readonly state = 'PENDING'
-  readonly take = null
-  readonly prefer: ((connection: C) => number) | null
-  readonly signal: AbortSignal
-  readonly since: number
-  readonly deadline: number
-  readonly #ends: WaitEnds<C>
-
-  constructor(prefer: Ticket<C>['prefer'], signal: AbortSignal, since: number, deadline: number, ends: WaitEnds<C>) {
-    this.prefer = prefer
-    this.signal = signal
-    this.since = since
-    this.deadline = deadline
-    this.#ends = ends
-  }
-
-  resolve(connection: unknown): void {
-    this.#ends.granted(this, connection as C)
-  }
-
-  reject(reason: unknown): void {
-    this.#ends.failed(this, reason)
-  }
-}
-
 interface LeaseEnds<C> {
   release(connection: C, taint: string | null): void
   destroy(connection: C, reason: string): void
@@ -628,13 +638,15 @@ class PoolLease<C extends PooledConnection> implements Lease<C> {
   readonly connection: C
   readonly node: string
   readonly cluster: string
+  readonly #party: Party
   #ends: LeaseEnds<C> | null
 
-  constructor(connection: C, parts: PoolParts<C>, ends: LeaseEnds<C>) {
+  constructor(connection: C, parts: PoolParts<C>, ends: LeaseEnds<C>, party: Party) {
     this.connection = connection
     this.node = parts.node.id
     this.cluster = parts.identity.cluster
     this.#ends = ends
+    this.#party = party
   }
 
   release(taint: string | null): void {
@@ -649,6 +661,9 @@ class PoolLease<C extends PooledConnection> implements Lease<C> {
     const ends = this.#ends
     if (ends === null) throw new Error(`the lease of a connection to ${this.node} was ended twice`)
     this.#ends = null
+    // First, so that the next one may be of the same party.
+    this.#party.user.give()
+    this.#party.database.give()
     return ends
   }
 }

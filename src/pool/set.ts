@@ -174,8 +174,8 @@ export class PoolSet<C extends PooledConnection> {
 }
 
 function settingsOf(cluster: ClusterConfig): PoolSettings {
-  const { max, waitMs, lifetimeMs } = cluster.pool
-  return { max, waitMs, lifetimeMs, idleMs, connectMs, scrubMs, reset: cluster.reset }
+  const { max, waitMs, lifetimeMs, queue } = cluster.pool
+  return { max, waitMs, lifetimeMs, queue, idleMs, connectMs, scrubMs, reset: cluster.reset }
 }
 
 function sourcesOf(config: Config): string[] {

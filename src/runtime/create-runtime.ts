@@ -21,6 +21,7 @@ import { lagOf, type ClusterLag } from '../topology/lag.js'
 import type { Generation, ReloadResult, Runtime } from './contract.js'
 import { Chaos } from './chaos.js'
 import { createIdentities } from './identity.js'
+import { Parties } from './parties.js'
 
 export interface RuntimeParts<C extends PooledConnection> {
   readonly config: Config
@@ -37,6 +38,8 @@ export interface RuntimeParts<C extends PooledConnection> {
   readonly permits?: PermitsFor | null
   /** Number of the first generation, where other processes have counted before. Default: 1. */
   readonly generation?: number
+  /** How many processes serve the configuration; each allows its share of what a user or a database may have. Default: 1. */
+  readonly workers?: number
   /** Measuring servers does not keep the process alive. */
   readonly background?: boolean
 }
@@ -63,6 +66,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   readonly #readyMs: number
   readonly #pools: PoolSet<C>
   readonly #load = new Load()
+  readonly #parties: Parties
   readonly switches: Switches
   readonly gate = new Gate()
   readonly bans: Bans
@@ -79,6 +83,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.#chaos = chaos
     chaos.configure(parts.config.chaos)
     this.#readyMs = readyMs
+    this.#parties = new Parties(parts.config, parts.workers ?? 1)
     this.switches = new Switches(observer, now)
     this.bans = new Bans(observer, now)
     const onFailure = (node: string, error: unknown): void => monitor.reportFailure(node, error)
@@ -172,6 +177,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     if (problems.length > 0 || this.#closing !== null) return this.#told({ outcome: 'refused', generation: before.number, problems })
     this.#monitor.configure(config)
     await this.#monitor.ready(this.#readyMs)
+    this.#parties.configure(config)
     this.#current = this.#generation(config, before.number + 1)
     this.#chaos.configure(config.chaos)
     this.#old.add(before)
@@ -213,7 +219,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
         writeAcknowledged: (cluster, at) => monitor.writeAcknowledged(cluster, at),
         commitsWatched: (cluster) => monitor.commitsWatched(cluster),
         asynchronousCommit: (cluster, reason) => monitor.asynchronousCommit(cluster, reason),
-        identityFor: createIdentities(config),
+        identityFor: createIdentities(config, this.#parties),
       },
       (generation) => this.#drained(generation),
     )
@@ -237,7 +243,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   async #problemOf(config: Config, cluster: ClusterConfig, node: NodeConfig): Promise<Problem | null> {
     if (cluster.user === null) return null
     const database = [...config.databases.keys()].find((name) => name !== '*') ?? 'postgres'
-    const identity = createIdentities(config)(cluster.id, { database, user: cluster.user, password: null })
+    const identity = createIdentities(config, this.#parties)(cluster.id, { database, user: cluster.user, password: null })
     try {
       const connection = await this.#parts.connect(cluster)(node, identity, AbortSignal.timeout(proveMs))
       connection.close()

@@ -34,7 +34,7 @@ function clusterConfig(running: RunningTopology, cluster: EmbeddedCluster): Clus
     tls: { mode: 'disable', ca: null, cert: null, key: null },
     monitor: null,
     nodes: cluster.nodes.map(nodeConfig),
-    pool: { max: 5, waitMs: 5_000, lifetimeMs: 60_000 },
+    pool: { max: 5, waitMs: 5_000, lifetimeMs: 60_000, queue: 10_000 },
     failover: { waitMs: 10_000 },
     reset: 'tainted',
     lsnSource: 'insert',

@@ -77,7 +77,7 @@ function bench(settings: Partial<PoolSettings> = {}, random: () => number = () =
   it.pool = new Pool<FakeConnection>({
     node,
     identity,
-    settings: { max: 2, waitMs: 5000, lifetimeMs: 1e9, idleMs: 1e9, connectMs: 5000, scrubMs: 5000, reset: 'tainted', ...settings },
+    settings: { max: 2, waitMs: 5000, queue: 1000, lifetimeMs: 1e9, idleMs: 1e9, connectMs: 5000, scrubMs: 5000, reset: 'tainted', ...settings },
     connect: async () => {
       await it.opening
       if (it.fail !== null) throw it.fail
@@ -358,7 +358,7 @@ t.test('an opening that hangs ends in an error that names the node', async (t) =
   const hanging = new Pool<FakeConnection>({
     node,
     identity,
-    settings: { max: 1, waitMs: 5000, lifetimeMs: 1e9, idleMs: 1e9, connectMs: 10, scrubMs: 5000, reset: 'tainted' },
+    settings: { max: 1, waitMs: 5000, queue: 1000, lifetimeMs: 1e9, idleMs: 1e9, connectMs: 10, scrubMs: 5000, reset: 'tainted' },
     connect: (_node, _identity, signal) =>
       new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
     observer: silent,

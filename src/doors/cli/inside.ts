@@ -45,6 +45,7 @@ export async function openInside(parts: InsideParts): Promise<Inside> {
     connect: (cluster) => createConnect((id) => (id === cluster.id ? cluster : undefined), { now }),
     permits,
     generation,
+    workers: fleet.workers,
     now,
     random: Math.random,
   })

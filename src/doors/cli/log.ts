@@ -36,6 +36,7 @@ const levels: LevelOf = {
   'pool.closed': 'debug',
   'client.opened': 'debug',
   'client.closed': 'debug',
+  'client.limited': 'debug',
   'client.refused': 'info',
   'console.command': 'warn',
   'catalog.loaded': 'info',

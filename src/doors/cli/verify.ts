@@ -149,7 +149,7 @@ function loginOf(config: Config): { readonly login: RunParts['login']; readonly 
   const name = users[0]?.name ?? own?.user ?? null
   if (name === null) throw new CommandError(exit.no, 'no user to work as: auth.users needs one with a password, or a cluster its own user')
   const password = randomBytes(16).toString('hex')
-  const user: UserConfig = { name, password, verifier: null, poolMode: null }
+  const user: UserConfig = { name, password, verifier: null, poolMode: null, limits: config.auth.defaultLimits }
   return { login: { user: name, password }, auth: { ...config.auth, method: 'scram-sha-256', users: new Map([[name, user]]) } }
 }
 

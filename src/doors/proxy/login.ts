@@ -21,6 +21,7 @@ import { authenticate, type Proof } from './authenticate.js'
 import { ClientInput } from './client-input.js'
 import { ClientOutput } from './client-output.js'
 import { encryptClient, type ClientCertificate, type ClientTls } from './client-tls.js'
+import type { Seat } from './client-limits.js'
 import { consoleDatabase, requireConsoleRights } from './console-rights.js'
 import type { LoginFailures } from './login-failures.js'
 import type { Secrets } from './secrets.js'
@@ -35,7 +36,7 @@ export interface LoginParts {
   readonly secrets: Secrets
   readonly failures: LoginFailures
   /** Called when the client has proved who it is: who has not takes nobody's place. Throws 53300. */
-  admit(): void
+  admit(user: string, database: string): Seat
 }
 
 /** Too many logins are being held back already: this one ends without a word. */
@@ -59,6 +60,7 @@ export interface Login {
   readonly replication: 'true' | 'database' | null
   /** Of the protocol that is spoken: 3.`minor`. */
   readonly minor: number
+  readonly seat: Seat
 }
 
 export interface CancelCall {
@@ -160,7 +162,7 @@ export class LoginAttempt {
     const replication = replicationOf(packet.parameters.get('replication'))
     const { settings, token } = startupSettings(packet.parameters)
     const proof = await this.#prove(user, database, replication === 'true')
-    this.#parts.admit()
+    const seat = this.#parts.admit(user, database)
     // Only who has proved himself learns which databases there are.
     if (database === consoleDatabase) requireConsoleRights(config.auth, user, false)
     else if (replication !== null) requireReplication(config, user)
@@ -182,6 +184,7 @@ export class LoginAttempt {
       token,
       replication,
       minor: Math.min(packet.minor, newestMinor),
+      seat,
     }
   }
 

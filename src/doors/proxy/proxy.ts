@@ -18,6 +18,7 @@ import type { Signal } from '../../session/client-pids.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
 import { createBus } from './bus.js'
 import { Client } from './client.js'
+import { ClientLimits, type Seat } from './client-limits.js'
 import { ConsoleClient } from './console.js'
 import { Desk } from './console/desk.js'
 import { consoleDatabase } from './console-rights.js'
@@ -153,8 +154,8 @@ class RunningProxy implements Proxy {
   readonly #failures: LoginFailures
   readonly #fleet: Fleet
   readonly #desk: Desk
+  readonly #limits: ClientLimits
   #loggingIn = 0
-  #admitted = 0
   #closing: Promise<void> | null = null
   /** Why clients that come now are sent away as soon as nothing of theirs is open. */
   #leaving: PointsmanError | null = null
@@ -166,6 +167,7 @@ class RunningProxy implements Proxy {
     this.#core = core
     this.#fleet = parts.fleet ?? createLoneFleet()
     this.#fleet.answer(signalTopic, (body) => this.#obey(body as unknown as Order))
+    this.#limits = new ClientLimits(this.#fleet.workers, parts.observer)
     this.#now = parts.now ?? ((): number => performance.now())
     this.#lanes = { lanes: new Lanes(this.#config.lanes, { now: this.#now }), book: new ShapeBook() }
     parts.runtime.countShared((node) => this.#lanes.lanes.inFlight(node))
@@ -362,7 +364,7 @@ class RunningProxy implements Proxy {
   async #login(socket: Socket, local: boolean, address: string): Promise<Login | null> {
     const generation = this.#parts.runtime.current()
     const { config } = generation
-    const seat = { taken: false }
+    const taken: { seat: Seat | null } = { seat: null }
     const attempt = new LoginAttempt({
       socket,
       generation,
@@ -370,9 +372,10 @@ class RunningProxy implements Proxy {
       local,
       secrets: this.#secrets,
       failures: this.#failures,
-      admit: () => {
-        this.#admit(config)
-        seat.taken = true
+      admit: (user, database) => {
+        if (this.#closing !== null) throw new PointsmanError('shutting_down')
+        taken.seat = this.#limits.admit(config, user, database)
+        return taken.seat
       },
     })
     const timer = setTimeout(() => socket.destroy(), config.limits.loginMs)
@@ -390,17 +393,8 @@ class RunningProxy implements Proxy {
       this.#loggingIn -= 1
       clearTimeout(timer)
     }
-    if (seat.taken) this.#admitted -= 1
+    taken.seat?.leave()
     return null
-  }
-
-  #admit(config: Config): void {
-    if (this.#closing !== null) throw new PointsmanError('shutting_down')
-    const max = config.listen.maxClients
-    // They are spread evenly.
-    if (this.#admitted >= Math.ceil(max / this.#fleet.workers))
-      throw new PointsmanError('too_many_connections', { values: { what: `sorry, too many clients already (max_clients ${String(max)})` } })
-    this.#admitted += 1
   }
 
   #refuse(attempt: LoginAttempt, error: unknown, address: string): void {
@@ -423,7 +417,7 @@ class RunningProxy implements Proxy {
       this.#parts.observer.emit('client.refused', { address, sqlstate: fields.code, reason: fields.message })
       login.output.write(encodeErrorResponse(fields))
     } finally {
-      this.#admitted -= 1
+      login.seat.leave()
       login.keys?.release()
       if (entry !== null) this.#forget(entry)
       this.#left()
@@ -434,7 +428,7 @@ class RunningProxy implements Proxy {
   /** One that passes through to a server of its own. */
   async #replicate(login: Login, address: string): Promise<void> {
     await this.#replications.serve(login, address)
-    this.#admitted -= 1
+    login.seat.leave()
     login.keys?.release()
     this.#left()
     endSocket(login)
@@ -461,7 +455,7 @@ class RunningProxy implements Proxy {
     this.#consoles.delete(client)
     login.keys?.release()
     this.#left()
-    this.#admitted -= 1
+    login.seat.leave()
     endSocket(login)
   }
 

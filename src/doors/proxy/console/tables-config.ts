@@ -29,9 +29,9 @@ export const databases: TableSpec = {
         Math.round((cluster?.pool.lifetimeMs ?? 0) / 1_000),
         database.poolMode,
         null,
-        0,
+        database.maxConnections ?? 0,
         serverConnections(shown, (pool) => configuredName(config, databaseOfPool(config, pool)) === name),
-        0,
+        database.maxClients ?? 0,
         sum(
           told(shown, 'tally')
             .filter(([, tally]) => configuredName(config, tally.database) === name)
@@ -74,7 +74,8 @@ export const users: TableSpec = {
       const own = serverConnections(shown, ({ user }) => user === name && logins.has(name))
       const clients = sum(tally.filter(({ user }) => user === name).map(({ idle, active, waiting }) => idle + active + waiting))
       const rights = auth.admins.includes(name) ? 'admin' : auth.viewers.includes(name) ? 'viewer' : null
-      return [name, '', '', auth.users.get(name)?.poolMode ?? null, 0, own, 0, clients, rights]
+      const { maxClients, maxConnections } = auth.users.get(name)?.limits ?? auth.defaultLimits
+      return [name, '', '', auth.users.get(name)?.poolMode ?? null, maxConnections ?? 0, own, maxClients ?? 0, clients, rights]
     })
   },
 }
@@ -101,7 +102,8 @@ function bouncerKeys({ listen, auth, limits, clusters }: Config): readonly (read
     ['max_client_conn', listen.maxClients, '', true],
     ['default_pool_size', first?.pool.max ?? 0, '', true],
     ['max_db_connections', 0, '0', true],
-    ['max_user_connections', 0, '0', true],
+    ['max_user_connections', auth.defaultLimits.maxConnections ?? 0, '0', true],
+    ['max_user_client_connections', auth.defaultLimits.maxClients ?? 0, '0', true],
     ['client_login_timeout', limits.loginMs / 1_000, '', true],
     ['query_wait_timeout', (first?.pool.waitMs ?? 0) / 1_000, '', true],
     ['server_lifetime', (first?.pool.lifetimeMs ?? 0) / 1_000, '', true],
