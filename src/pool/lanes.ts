@@ -5,12 +5,9 @@
 //   request ──▶ an open lane with room ──▶ or in line, as long as the lanes move ──▶ or false: a connection of its own
 import type { LanesConfig } from '../config/config.js'
 import { laneSettings } from '../session/lane-key.js'
-import { fit, replayChanges, replaySql } from '../session/replay.js'
 import type { Settings } from '../session/settings.js'
-import type { ServerConnection } from '../server/contract.js'
-import type { Lease } from './contract.js'
-import type { LaneRequest } from './lane-request.js'
-import { Lane, type LaneOwner, type LaneState } from './lane.js'
+import type { Lease, PooledConnection } from './contract.js'
+import type { LaneKind, LaneNewcomer, LaneOwner, LaneState, SharedLane } from './lane-kind.js'
 import type { Pool } from './pool.js'
 
 /** Requests of a group within a second before lanes are worth opening. */
@@ -18,6 +15,8 @@ const warmRequests = 16
 const warmMs = 1_000
 /** Idle longer than this: the connection goes back. */
 const idleMs = 2_000
+/** The same, where others wait for a connection. */
+const wantedMs = 50
 /** After an opening that failed. */
 const retryMs = 1_000
 const tickMs = 5
@@ -67,15 +66,18 @@ export interface LanesReport {
   readonly barred: number
 }
 
-export interface LanesParts {
+export interface LanesParts<C extends PooledConnection, R, L> {
   /** Process-monotonic milliseconds. */
   readonly now: () => number
+  readonly kind: LaneKind<C, R, L>
 }
 
-export class Lanes {
+export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L extends SharedLane<R>> {
   readonly counts: LaneCounts = { served: 0, stalled: 0, moved: 0, large: 0, canceled: 0, missed: 0, misrouted: 0 }
-  readonly #parts: LanesParts
-  readonly #pools = new Map<Pool<ServerConnection>, PoolLanes>()
+  readonly #parts: LanesParts<C, R, L>
+  readonly #pools = new Map<Pool<C>, PoolLanes<C, R, L>>()
+  /** Pools that tell when they close. */
+  readonly #heard = new WeakSet<Pool<C>>()
   #config: LanesConfig
   #timer: NodeJS.Timeout | null = null
   #lookedAt = -Infinity
@@ -83,7 +85,7 @@ export class Lanes {
   readonly #look = (): void => this.#check()
   #closed = false
 
-  constructor(config: LanesConfig, parts: LanesParts) {
+  constructor(config: LanesConfig, parts: LanesParts<C, R, L>) {
     this.#config = config
     this.#parts = parts
   }
@@ -101,19 +103,25 @@ export class Lanes {
   }
 
   /** The lanes for sessions with these settings; the same object as long as it is `usable`. */
-  group(pool: Pool<ServerConnection>, key: string, settings: Settings): LaneGroup | null {
+  group(pool: Pool<C>, key: string, settings: Settings): LaneGroup<C, R, L> | null {
     if (this.#closed || pool.draining) return null
     let lanes = this.#pools.get(pool)
     if (lanes === undefined) {
       lanes = new PoolLanes(pool, this.#config, this.counts, this.#parts)
       this.#pools.set(pool, lanes)
-      pool.onDraining(() => {
-        this.#pools.get(pool)?.retire('the pool is closing')
-        this.#pools.delete(pool)
-      })
+      this.#hear(pool)
     }
     this.#timer ??= setInterval(() => setImmediate(this.#look), tickMs).unref()
     return lanes.group(key, settings)
+  }
+
+  #hear(pool: Pool<C>): void {
+    if (this.#heard.has(pool)) return
+    this.#heard.add(pool)
+    pool.onDraining(() => {
+      this.#pools.get(pool)?.retire('the pool is closing')
+      this.#pools.delete(pool)
+    })
   }
 
   /** Requests that are on lanes of this node. */
@@ -158,21 +166,21 @@ export class Lanes {
 }
 
 /** The lanes of one pool. */
-class PoolLanes {
-  readonly #pool: Pool<ServerConnection>
+class PoolLanes<C extends PooledConnection, R extends LaneNewcomer<L>, L extends SharedLane<R>> {
+  readonly #pool: Pool<C>
   readonly #config: LanesConfig
   readonly #counts: LaneCounts
-  readonly #parts: LanesParts
-  readonly #groups = new Map<string, LaneGroup>()
+  readonly #parts: LanesParts<C, R, L>
+  readonly #groups = new Map<string, LaneGroup<C, R, L>>()
 
-  constructor(pool: Pool<ServerConnection>, config: LanesConfig, counts: LaneCounts, parts: LanesParts) {
+  constructor(pool: Pool<C>, config: LanesConfig, counts: LaneCounts, parts: LanesParts<C, R, L>) {
     this.#pool = pool
     this.#config = config
     this.#counts = counts
     this.#parts = parts
   }
 
-  group(key: string, settings: Settings): LaneGroup {
+  group(key: string, settings: Settings): LaneGroup<C, R, L> {
     let group = this.#groups.get(key)
     if (group === undefined) {
       const room = (): boolean => this.#room()
@@ -182,12 +190,13 @@ class PoolLanes {
     return group
   }
 
-  /** Half of the pool at most, and not while somebody waits for a connection. */
+  /** Half of the pool at most. The first is given its turn among those who wait: it serves more of them; the others are not. */
   #room(): boolean {
     const { busy, idle, opening, waiting, max } = this.#pool.counts()
     let lanes = 0
     for (const group of this.#groups.values()) lanes += group.size
-    return waiting === 0 && lanes < Math.floor(this.#pool.share / 2) && (idle > 0 || busy + opening < max)
+    if (lanes >= Math.floor(this.#pool.share / 2)) return false
+    return lanes === 0 || (waiting === 0 && (idle > 0 || busy + opening < max))
   }
 
   inFlight(): number {
@@ -218,8 +227,8 @@ class PoolLanes {
   }
 }
 
-interface GroupParts extends LanesParts {
-  readonly pool: Pool<ServerConnection>
+interface GroupParts<C extends PooledConnection, R, L> extends LanesParts<C, R, L> {
+  readonly pool: Pool<C>
   readonly settings: Settings
   readonly config: LanesConfig
   readonly counts: LaneCounts
@@ -227,13 +236,13 @@ interface GroupParts extends LanesParts {
 }
 
 /** The lanes of one pool and one set of settings. */
-export class LaneGroup implements LaneOwner {
+export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L extends SharedLane<R>> implements LaneOwner<L> {
   readonly limits: LanesConfig
   readonly now: () => number
-  readonly #parts: GroupParts
-  #lanes: Lane[] = []
+  readonly #parts: GroupParts<C, R, L>
+  #lanes: L[] = []
   /** In line, from #next on. */
-  #line: (LaneRequest | null)[] = []
+  #line: (R | null)[] = []
   #next = 0
   #opening = 0
   #retryAt = -Infinity
@@ -244,7 +253,7 @@ export class LaneGroup implements LaneOwner {
   #movedAt = -Infinity
   #usable = true
 
-  constructor(parts: GroupParts) {
+  constructor(parts: GroupParts<C, R, L>) {
     this.#parts = parts
     this.limits = parts.config
     this.now = parts.now
@@ -268,7 +277,7 @@ export class LaneGroup implements LaneOwner {
   }
 
   /** Takes the request on. False: it needs a connection of its own. */
-  push(request: LaneRequest, now: number): boolean {
+  push(request: R, now: number): boolean {
     if (!this.#usable) return false
     this.#asked += 1
     const lane = this.#best(request)
@@ -279,15 +288,15 @@ export class LaneGroup implements LaneOwner {
     return true
   }
 
-  #best(request: LaneRequest): Lane | null {
-    let best: Lane | null = null
+  #best(request: R): L | null {
+    let best: L | null = null
     for (const lane of this.#lanes) {
       if (lane.open && (best === null || lane.inFlight < best.inFlight) && request.fits(lane)) best = lane
     }
     return best
   }
 
-  #inLine(request: LaneRequest, now: number): boolean {
+  #inLine(request: R, now: number): boolean {
     this.#grow(now)
     const fitting = this.#lanes.some((lane) => lane.moving && request.fits(lane))
     if (!fitting || this.#line.length - this.#next >= lineOfLane * this.#lanes.length) return false
@@ -297,7 +306,7 @@ export class LaneGroup implements LaneOwner {
   }
 
   /** Takes it out of the line. False: it is not there. */
-  leaveLine(request: LaneRequest): boolean {
+  leaveLine(request: R): boolean {
     const at = this.#line.indexOf(request, this.#next)
     if (at < 0) return false
     this.#line[at] = null
@@ -305,13 +314,13 @@ export class LaneGroup implements LaneOwner {
   }
 
   /** Finds the lane that a request is on. */
-  laneOf(request: LaneRequest): Lane | null {
+  laneOf(request: R): L | null {
     return this.#lanes.find((lane) => lane.has(request)) ?? null
   }
 
   // ---- what a lane tells
 
-  moved(lane: Lane): void {
+  moved(lane: L): void {
     this.#movedAt = this.now()
     while (lane.open && this.#next < this.#line.length) {
       const request = this.#line[this.#next] ?? null
@@ -328,7 +337,7 @@ export class LaneGroup implements LaneOwner {
     }
   }
 
-  ended(lane: Lane): void {
+  ended(lane: L): void {
     this.#lanes = this.#lanes.filter((one) => one !== lane)
     if (this.#lanes.length === 0) this.#dismissLine()
   }
@@ -357,12 +366,12 @@ export class LaneGroup implements LaneOwner {
   async #open(): Promise<void> {
     this.#opening += 1
     try {
-      const { pool, settings } = this.#parts
+      const { pool, settings, kind } = this.#parts
       const wanted = laneSettings(settings)
-      const lease = await pool.lease({ prefer: ({ settings: actual }) => fit(wanted, actual), signal: AbortSignal.timeout(retryMs) })
+      const lease = await pool.lease({ prefer: (it) => kind.suits(it, wanted), signal: AbortSignal.timeout(retryMs) })
       await this.#prepared(lease, wanted)
       if (!this.#usable) lease.release('it was to be a lane')
-      else this.#lanes.push(new Lane(lease, this))
+      else this.#lanes.push(kind.open(lease, this))
     } catch {
       // Whoever needs a connection hears of it; lanes are only there when they are there.
       this.#retryAt = this.now() + retryMs
@@ -371,13 +380,9 @@ export class LaneGroup implements LaneOwner {
     }
   }
 
-  async #prepared(lease: Lease<ServerConnection>, wanted: Settings): Promise<void> {
-    const { connection } = lease
+  async #prepared(lease: Lease<C>, wanted: Settings): Promise<void> {
     try {
-      const changes = replayChanges(wanted, connection.settings)
-      if (changes.length > 0) await connection.query(replaySql(changes))
-      connection.settings.clear()
-      for (const [name, value] of wanted) connection.settings.set(name, value)
+      await this.#parts.kind.prepare(lease.connection, wanted)
     } catch (error) {
       lease.destroy('it could not be made a lane')
       throw error
@@ -396,7 +401,7 @@ export class LaneGroup implements LaneOwner {
     for (const lane of [...this.#lanes]) {
       lane.check(now, patience)
       const idle = lane.inFlight === 0
-      if (idle && (wanted || now - lane.idleSince > idleMs)) lane.retire('nobody comes')
+      if (idle && now - lane.idleSince > (wanted ? wantedMs : idleMs)) lane.retire('nobody comes')
       else if (now - lane.openedAt > pool.lifetimeMs * lifeShare) lane.retire('at the end of its lifetime')
     }
     const waits = this.#line.length > this.#next

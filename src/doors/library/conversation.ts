@@ -43,6 +43,7 @@ import {
   type TransactionMode,
 } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
+import { NotWanted, type Begun, type Moved } from './begun.js'
 import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
 import { CachedRead } from './cached-read.js'
 import type { Core, Ground } from './core.js'
@@ -77,6 +78,8 @@ interface Request {
   outcome: 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
   /** Its rows are read so that they can be kept. */
   filling: CachedRead | null
+  /** null: it was on no lane. */
+  readonly moved: Moved | null
 }
 
 export interface ConversationOptions {
@@ -86,6 +89,9 @@ export interface ConversationOptions {
   /** Whose reads and writes these are; null: nobody's in particular. */
   readonly session?: CarriedSession | null
 }
+
+/** What is not known of a request before it runs. */
+const unbegun = { attempts: 0, plan: null, route: null, outcome: 'ok', filling: null } as const
 
 type Sent = { readonly ok: true; readonly result: Answer } | { readonly ok: false; readonly error: unknown }
 
@@ -133,9 +139,14 @@ export class Conversation {
 
   /** Runs after everything that was given before. */
   run(query: Query): Promise<Answer> {
-    const run = this.#tail.then(() => this.#core.alive.during(() => this.#run(query)))
+    const run = this.#tail.then(() => this.#core.alive.during(() => this.#run(query, null)))
     this.#tail = run.catch(() => undefined)
     return run
+  }
+
+  /** The one statement of a conversation that keeps nothing. `begun`: what is known of it already. */
+  runAlone(query: Query, begun: Begun | null): Promise<Answer> {
+    return this.#run(query, begun)
   }
 
   /** Where it would go now. */
@@ -175,10 +186,10 @@ export class Conversation {
 
   // ---- one statement
 
-  async #run(query: Query): Promise<Answer> {
+  async #run(query: Query, begun: Begun | null): Promise<Answer> {
     if (this.#over) throw new Error('Client was released to the pool and is not queryable')
     if (query.kind === 'submittable' && query.closing.closed()) return undefined
-    const request = await this.#request(query)
+    const request = begun === null ? await this.#request(query) : this.#continued(query, begun)
     request.ground.generation.enter()
     const end = this.#requestSession?.begin()
     try {
@@ -203,19 +214,12 @@ export class Conversation {
     if (this.#keeps) this.#session ??= this.#core.newSession(ground.greeting)
     const understood = withRouteOptions(ground.planner.understand(query.text), query.route, query.scope)
     const parameters = query.values.length === 0 ? null : parameterSource(this.#core.pg, query.values)
-    return {
-      query,
-      ground,
-      startedAt,
-      understood,
-      parameters,
-      avoid: new Set(),
-      attempts: 0,
-      plan: null,
-      route: null,
-      outcome: 'ok',
-      filling: null,
-    }
+    return this.#continued(query, { ground, startedAt, understood, parameters, moved: null })
+  }
+
+  #continued(query: Query, { ground, startedAt, understood, parameters, moved }: Begun): Request {
+    const avoid = new Set(moved?.avoid)
+    return { ...{ query, ground, startedAt, understood, parameters, avoid, moved }, ...unbegun }
   }
 
   /** pg lets a prepared statement be run by its name alone; the connection it runs on now may not know it yet. */
@@ -258,8 +262,13 @@ export class Conversation {
     return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
   }
 
-  async #dispatch(request: Request): Promise<Answer> {
+  #planned(request: Request): Plan {
     const plan = this.#plan(request, this.#session ?? request.ground.fresh)
+    return request.moved?.writes === true && plan.kind === 'one' ? asWrite(plan) : plan
+  }
+
+  async #dispatch(request: Request): Promise<Answer> {
+    const plan = this.#planned(request)
     request.plan = plan
     switch (plan.kind) {
       case 'refuse':
@@ -304,6 +313,7 @@ export class Conversation {
     const { plan, route, ground, startedAt, outcome, understood } = request
     if (plan !== null && plan.kind !== 'answer') this.#lastRoute = { plan, route }
     this.#keepGeneration(ground)
+    if (request.moved?.silent() === true) return
     this.#core.observer.emit('query.end', {
       door: 'library',
       database: this.#core.login.database,
@@ -479,6 +489,10 @@ export class Conversation {
       ...(this.#requestSession === null ? {} : { affinity: this.#requestSession.affinity }),
     })
     const hold = new Hold(grant, this.#listener, now(), this.#leases)
+    if (request.moved?.granted() === false) {
+      hold.release()
+      throw new NotWanted()
+    }
     this.#holds.set(plan.cluster, hold)
     return hold
   }
@@ -501,7 +515,9 @@ export class Conversation {
     if (plan.writes) writeBegins(hold, plan, this.#core.cache, this.#floors)
     const { filling } = request
     if (filling !== null) this.#fill(filling, hold, plan)
+    const learns = plan.lane && request.query.kind === 'plain' ? this.#core.shapes.begin(hold.connection) : null
     const sent = await this.#send(hold, filling?.query ?? request.query)
+    if (learns !== null && sent.ok) learns(plan.cluster, request.understood.shape.id)
     if (!sent.ok && isTimeout(sent.error)) {
       // pg gave up on the statement, the server did not.
       hold.connection.close()

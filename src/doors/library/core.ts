@@ -22,6 +22,7 @@ import type { PgConnection } from './pg-connection.js'
 import type { PgModule } from './public.js'
 import type { RawRows } from './raw-rows.js'
 import type { RequestContext } from './request-context.js'
+import { ShapeLearning } from './shape-learning.js'
 import { Warnings } from './warnings.js'
 
 /** How statements are read and routed; the same functions that the proxy uses. */
@@ -75,11 +76,14 @@ export class Core {
   /** Whose statement the present one is. */
   readonly context: RequestContext
   readonly warnings: Warnings
+  readonly shapes: ShapeLearning
   readonly #config: Config
   readonly #planner: Promise<Planner>
   readonly #runtime: Promise<Runtime<PgConnection>>
   #running: { readonly planner: Planner; readonly runtime: Runtime<PgConnection> } | null = null
   #ground: { readonly generation: number; readonly ground: Promise<Ground> } | null = null
+  /** The same, once it is there. */
+  #stands: Ground | null = null
 
   constructor(parts: CoreParts) {
     this.pg = parts.pg
@@ -88,6 +92,7 @@ export class Core {
     this.login = parts.login
     this.context = parts.context
     this.warnings = new Warnings(parts.observer, parts.context)
+    this.shapes = new ShapeLearning(parts.now)
     this.#config = parts.config
     this.#planner = parts.planner
     this.#runtime = parts.runtime
@@ -108,6 +113,12 @@ export class Core {
     return this.#running?.runtime ?? null
   }
 
+  /** What ground() would resolve with, where that is known. */
+  get standing(): Ground | null {
+    const ground = this.#stands
+    return ground !== null && this.#running?.runtime.current().number === ground.generation.number ? ground : null
+  }
+
   /** The present generation with what its servers say at login; asked once per generation, again where that failed. */
   async ground(): Promise<Ground> {
     const { planner, runtime } = this.#running ?? (await this.ready())
@@ -115,9 +126,14 @@ export class Core {
     if (this.#ground?.generation === generation.number) return this.#ground.ground
     const ground = this.#prepare(planner, generation)
     this.#ground = { generation: generation.number, ground }
-    ground.catch(() => {
-      if (this.#ground?.ground === ground) this.#ground = null
-    })
+    ground.then(
+      (found) => {
+        if (this.#ground?.ground === ground) this.#stands = found
+      },
+      () => {
+        if (this.#ground?.ground === ground) this.#ground = null
+      },
+    )
     return ground
   }
 

@@ -12,6 +12,7 @@ import { createObserver } from '../../observe/observer.js'
 import { createRuntime } from '../../runtime/create-runtime.js'
 import type { ReloadResult } from '../../runtime/contract.js'
 import { Core } from './core.js'
+import { LibraryLanes } from './library-lanes.js'
 import { openConnections } from './open-connection.js'
 import { loadPlanner } from './planner.js'
 import type { PgModule, RoutedPool, RouterOptions } from './public.js'
@@ -61,12 +62,17 @@ export function createRouter(options: RouterOptions): RoutedPool {
   if (config.chaos !== null) process.emitWarning('chaos is on: connections are broken on purpose', { code: 'POINTSMAN_CHAOS' })
   const planner = loadPlanner(config)
   // Whoever asks first hears of it; until then it must not end the process.
-  runtime.catch(() => undefined)
   planner.catch(() => undefined)
   const login = { database, user: userOf(config, database, options), password: options.password ?? null }
   const core = new Core({ pg, planner, runtime, observer, now, login, config, context })
+  const lanes = new LibraryLanes(core, config.lanes)
+  runtime.then(
+    (it) => it.countShared((node) => lanes.inFlight(node)),
+    () => undefined,
+  )
   events.pool = createRoutedPool(pg, {
     core,
+    lanes,
     options: { max: poolSize(config), database, user: login.user },
     makeTypes: () => overridesOf(pg, options.client?.['types']),
     reload: (input) => reload(core, options, input),

@@ -14,6 +14,15 @@ export function parameterSource(pg: PgModule, values: readonly unknown[]): Param
   }
 }
 
+/** The values as pg would send them; null: one of them cannot be, and pg is to say so. */
+export function laneValues(pg: PgModule, values: readonly unknown[]): readonly unknown[] | null {
+  try {
+    return values.map((value) => (typeof value === 'object' && value !== null ? prepareWith(pg)(value) : value))
+  } catch {
+    return null
+  }
+}
+
 function valueOf(pg: PgModule, value: unknown): ParameterValue | null {
   const prepared = prepareWith(pg)(value)
   if (prepared === null || prepared === undefined) return null

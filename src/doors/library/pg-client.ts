@@ -15,7 +15,13 @@ export interface PgConnectionEvents {
   prependListener(event: 'readyForQuery', listener: (message: { readonly status?: string }) => void): unknown
   on(event: 'parameterStatus', listener: (message: { readonly parameterName: string; readonly parameterValue: string }) => void): unknown
   emit(event: 'readyForQuery', message: { readonly status: string }): unknown
-  readonly stream: { readonly destroyed: boolean; destroy(error?: Error): unknown }
+  readonly stream: {
+    readonly destroyed: boolean
+    readonly bytesRead?: number
+    destroy(error?: Error): unknown
+    cork?(): void
+    uncork?(): void
+  }
   /** Closes a portal or a statement. */
   close(message: object): void
   parsedStatements: Record<string, string>

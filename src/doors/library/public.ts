@@ -15,6 +15,7 @@ import type { ConfigInput } from '../../config/input.js'
 import type { RouteTaken as Taken } from '../../execute/contract.js'
 import type { Observer } from '../../observe/events.js'
 import type { Plan } from '../../routing/plan.js'
+import type { LanesReport } from '../../pool/lanes.js'
 import type { RuntimeSnapshot, ReloadResult } from '../../runtime/contract.js'
 import type { RequestApi, RouteOptions } from './request-types.js'
 
@@ -76,6 +77,8 @@ export interface RoutedPool extends Pool, RequestApi<RoutedClient> {
   reload(config?: ConfigInput): Promise<ReloadResult>
   /** Pools, nodes and work under way. */
   snapshot(): RuntimeSnapshot | null
+  /** Connections that fast reads share, and what they have done since the start. */
+  lanes(): LanesReport
   /** Typed events of the router itself. */
   readonly events: Observer
 }

@@ -81,3 +81,16 @@ export function resultOf(kept: RawRows, config: object): PgResult {
   made.rowCount = kept.rowCount
   return made
 }
+
+/** What a result with values came to in bytes, roughly. */
+export function sizeOfResult({ rows }: PgResult): number {
+  let bytes = 0
+  for (const row of rows) for (const value of Object.values(row as object)) bytes += sizeOfValue(value)
+  return bytes
+}
+
+function sizeOfValue(value: unknown): number {
+  if (typeof value === 'string' || value instanceof Uint8Array) return value.length
+  if (typeof value !== 'object' || value === null || value instanceof Date) return 8
+  return Object.values(value).reduce<number>((sum, one) => sum + sizeOfValue(one), 8)
+}

@@ -4,10 +4,14 @@
 import type { EventEmitter } from 'node:events'
 import type { ConfigInput } from '../../config/input.js'
 import type { Observer } from '../../observe/events.js'
+import type { LanesReport } from '../../pool/lanes.js'
 import type { ReloadResult, RuntimeSnapshot } from '../../runtime/contract.js'
-import { Conversation } from './conversation.js'
+import type { Begun } from './begun.js'
+import { Conversation, type Answer } from './conversation.js'
 import type { Core } from './core.js'
 import type { LeaseListener } from './hold.js'
+import type { LaneUser } from './lane-read.js'
+import type { LibraryLanes } from './library-lanes.js'
 import type { PgModule, RoutedPool } from './public.js'
 import type { RouteOptions } from './request-types.js'
 import { readQuery, type Query } from './query-arguments.js'
@@ -18,6 +22,7 @@ import { deliver, RoutedClientImpl, scoped, TypeParsers } from './routed-client.
 /** What createRouter() has made before the pool exists. */
 export interface PoolParts {
   readonly core: Core
+  readonly lanes: LibraryLanes
   readonly options: object
   readonly makeTypes: () => { setTypeParser(...args: readonly unknown[]): void; getTypeParser(...args: readonly unknown[]): unknown }
   readonly reload: (config: ConfigInput | undefined) => Promise<ReloadResult>
@@ -39,6 +44,10 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
     readonly #leases: LeaseListener = {
       acquired: (client) => process.nextTick(() => this.emit('acquire', client)),
       returned: (client, error) => process.nextTick(() => this.emit('release', error, client)),
+    }
+    readonly #laneUser: LaneUser = {
+      elsewhere: (query, session, begun) => this.#alone(query, session, begun),
+      onEnd: () => this.#in(),
     }
     #out = 0
     #end: Promise<void> | null = null
@@ -106,6 +115,10 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
       return this.#parts.core.runtime?.snapshot() ?? null
     }
 
+    lanes(): LanesReport {
+      return this.#parts.lanes.report()
+    }
+
     #explain(sql: unknown, parameters?: readonly unknown[]): ReturnType<Conversation['explain']> {
       const { core } = this.#parts
       const { session, scope } = core.context.current()
@@ -122,21 +135,32 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
         setImmediate(first as (error: Error) => void, error)
         return undefined
       }
-      const { session, scope } = this.#parts.core.context.current()
+      const { core, lanes } = this.#parts
+      const { session, scope } = core.context.current()
       const query = scoped(readQuery(first, second, third), scope)
       if (this.ending) return deliver(query, Promise.reject(ended()))
-      return deliver(query, this.#once(query, session))
+      const begun = query.kind === 'plain' ? lanes.begin(query) : null
+      const shared = begun === null || query.kind !== 'plain' ? null : lanes.take(query, begun, session, this.#laneUser)
+      if (shared === null) return deliver(query, this.#once(query, session, begun))
+      this.#out++
+      return deliver(query, shared)
     }
 
     /** A statement outside any client. It counts as being checked out while it runs, so that end() waits for it. */
-    async #once(query: Query, session: CarriedSession | null): ReturnType<Conversation['run']> {
-      const { core } = this.#parts
+    async #once(query: Query, session: CarriedSession | null, begun: Begun | null): Promise<Answer> {
+      const { alive } = this.#parts.core
       this.#out++
+      alive.begin()
       try {
-        return await new Conversation(core, { keeps: false, listener: null, leases: this.#leases, session }).run(query)
+        return await this.#alone(query, session, begun)
       } finally {
+        alive.end()
         this.#in()
       }
+    }
+
+    #alone(query: Query, session: CarriedSession | null, begun: Begun | null): Promise<Answer> {
+      return new Conversation(this.#parts.core, { keeps: false, listener: null, leases: this.#leases, session }).runAlone(query, begun)
     }
 
     #connect(callback?: ConnectCallback): Promise<RoutedClientImpl> | undefined {
@@ -197,10 +221,11 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
     /** As pg-pool: takes nothing new, waits for what is out, then closes. */
     async #close(): Promise<void> {
       this.ending = true
-      const { core } = this.#parts
+      const { core, lanes } = this.#parts
       await core.alive.during(async () => {
         if (this.#out > 0) await new Promise<void>((resolve) => (this.#whenIn = resolve))
         core.stopping.abort(ended())
+        lanes.close()
         const running = await core.ready().catch(() => null)
         await running?.runtime.close(Infinity)
       })

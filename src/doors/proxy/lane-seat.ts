@@ -11,7 +11,7 @@ import { rerunFor } from '../../execute/again.js'
 import { endedByServer, lossError } from '../../execute/loss-error.js'
 import { fitsPlace, routeTo, type Place } from '../../execute/place.js'
 import type { AcquireRequest, RouteTaken } from '../../execute/contract.js'
-import type { LaneGroup, Lanes } from '../../pool/lanes.js'
+import type { WireLaneGroup, WireLanes } from '../../pool/lane.js'
 import type { LaneMiss, LaneOf, LaneRequest, LaneSlot } from '../../pool/lane-request.js'
 import { bar, isProved, type ShapeBook, type ShapeRecord } from '../../pool/shape-book.js'
 import type { OnePlan } from '../../routing/plan.js'
@@ -47,7 +47,7 @@ export interface LaneWork {
 
 /** What all clients share. */
 export interface LaneParts {
-  readonly lanes: Lanes
+  readonly lanes: WireLanes
   readonly book: ShapeBook
 }
 
@@ -82,7 +82,7 @@ export class LaneSeat implements LaneRequest {
   #place: Place<ServerConnection> | null = null
   #route: RouteTaken | null = null
   /** The lanes that the last request went to. */
-  #group: LaneGroup | null = null
+  #group: WireLaneGroup | null = null
   #groupPool: unknown = null
   #groupKey = ''
 
@@ -129,7 +129,7 @@ export class LaneSeat implements LaneRequest {
     }
   }
 
-  #groupOf({ pool }: Place<ServerConnection>): LaneGroup | null {
+  #groupOf({ pool }: Place<ServerConnection>): WireLaneGroup | null {
     const { values } = this.#parts.state.session.settings
     const key = laneKey(values)
     if (this.#group?.usable === true && this.#groupPool === pool && this.#groupKey === key) return this.#group

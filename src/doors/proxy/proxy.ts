@@ -29,6 +29,7 @@ import { Listeners, type ListenerAddress } from './listeners.js'
 import { bringToken } from './tokens.js'
 import { loadCore } from './core.js'
 import type { LaneParts } from './lane-seat.js'
+import { wireLanes } from '../../pool/lane.js'
 import { Lanes, type LanesReport } from '../../pool/lanes.js'
 import { ShapeBook } from '../../pool/shape-book.js'
 import { bytesOf } from './client-report.js'
@@ -169,7 +170,7 @@ class RunningProxy implements Proxy {
     this.#fleet.answer(signalTopic, (body) => this.#obey(body as unknown as Order))
     this.#limits = new ClientLimits(this.#fleet.workers, parts.observer)
     this.#now = parts.now ?? ((): number => performance.now())
-    this.#lanes = { lanes: new Lanes(this.#config.lanes, { now: this.#now }), book: new ShapeBook() }
+    this.#lanes = { lanes: new Lanes(this.#config.lanes, { now: this.#now, kind: wireLanes }), book: new ShapeBook() }
     parts.runtime.countShared((node) => this.#lanes.lanes.inFlight(node))
     parts.observer.on('config.reloaded', () => this.#lanes.lanes.configure(this.#config.lanes))
     this.#secrets = new Secrets(parts.observer, this.#now)
