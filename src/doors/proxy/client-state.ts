@@ -18,7 +18,7 @@ import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
 import type { Core } from './core-contract.js'
 import { errorFields } from './error-reply.js'
-import type { LaneParts } from './lane-seat.js'
+import type { LaneParts } from './lane-parts.js'
 import { databaseOf, type Login } from './login.js'
 import type { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
@@ -104,7 +104,7 @@ export class ClientState {
     const database = databaseOf(config, login.database)
     const pooling = config.auth.users.get(login.user)?.poolMode ?? database?.poolMode ?? 'transaction'
     this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting, pooling, bus: true })
-    this.sequences = new Sequences(this)
+    this.sequences = new Sequences({ database: login.database, user: login.user, runtime: parts.runtime })
     const kept = pooling === 'session' && database !== undefined ? clustersOf(database) : []
     this.kept = new Map(kept.map((cluster) => [cluster, sessionMode]))
     this.session.pins = this.kept

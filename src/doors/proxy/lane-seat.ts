@@ -11,9 +11,10 @@ import { rerunFor } from '../../execute/again.js'
 import { endedByServer, lossError } from '../../execute/loss-error.js'
 import { fitsPlace, routeTo, type Place } from '../../execute/place.js'
 import type { AcquireRequest, RouteTaken } from '../../execute/contract.js'
-import type { WireLaneGroup, WireLanes } from '../../pool/lane.js'
+import { nobody, type Party } from '../../pool/account.js'
+import type { WireLaneGroup } from '../../pool/lane.js'
 import type { LaneMiss, LaneOf, LaneRequest, LaneSlot } from '../../pool/lane-request.js'
-import { bar, isProved, type ShapeBook, type ShapeRecord } from '../../pool/shape-book.js'
+import { bar, isProved, type ShapeRecord } from '../../pool/shape-book.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { Loss, PreparedNames, ServerConnection } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
@@ -23,6 +24,7 @@ import { errorFields } from './error-reply.js'
 import type { Generations } from './generations.js'
 import type { Hold } from './hold.js'
 import type { Holds } from './holds.js'
+import type { LaneParts } from './lane-parts.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
@@ -45,12 +47,6 @@ export interface LaneWork {
   again(writes: boolean): Promise<void> | null
 }
 
-/** What all clients share. */
-export interface LaneParts {
-  readonly lanes: WireLanes
-  readonly book: ShapeBook
-}
-
 export interface LaneSeatParts extends LaneParts {
   readonly state: ClientState
   readonly generations: Generations
@@ -65,6 +61,7 @@ export interface LaneSeatParts extends LaneParts {
 
 export class LaneSeat implements LaneRequest {
   queuedAt = 0
+  party: Party = nobody
   record: ShapeRecord
   readonly #parts: LaneSeatParts
   /** A reply may still come from a lane: the request is on it, or in line. */
@@ -99,7 +96,8 @@ export class LaneSeat implements LaneRequest {
     if (holds.size > 0 || !state.runtime.gate.open) return false
     const record = this.#recordOf(plan.cluster, request.shape)
     if (!isProved(record, lanes.config, request.startedAt)) return false
-    const place = generations.current.executor.place(this.#asked(plan, request))
+    const asked = this.#asked(plan, request)
+    const place = generations.current.executor.place(asked)
     const group = place === null ? null : this.#groupOf(place)
     if (place === null || group === null) return false
     this.#work = work
@@ -107,7 +105,11 @@ export class LaneSeat implements LaneRequest {
     this.#plan = plan
     this.#place = place
     this.#onLane = true
-    if (group.push(this, request.startedAt)) return true
+    this.party = asked.identity.party ?? nobody
+    if (group.push(this, request.startedAt)) {
+      state.traffic.assignments += 1
+      return true
+    }
     this.#clear()
     return false
   }

@@ -9,7 +9,6 @@ import type { ParameterText } from '../../session/settings.js'
 import { readyByte } from '../../session/transaction.js'
 import type { Understood } from '../../sql/statement.js'
 import type { Conversation } from './conversation.js'
-import type { Message } from './messages.js'
 
 const noParameter: ParameterText = () => undefined
 
@@ -47,25 +46,4 @@ function sentInstead(session: Session, given: Understood): OwnText | null {
   const call = ownCallOf(given)
   if (call === null || session.pid === 0 || !session.view.understood || !/^[\x20-\x7e]*$/.test(call.column)) return null
   return ownText(call, given, session.pid)
-}
-
-/** Gives the signal of a statement that is about to run. Throws 42501. */
-export function giveSignal(conversation: Conversation, message: Message): void {
-  if (message.kind !== 'execute' || message.portal === null) return
-  const { own } = message.portal.statement
-  if (own?.signal === null || own === undefined) return
-  const { parameters, text } = message.portal
-  const signal = signalOf(own, (number) => {
-    const value = parameters.get(number)
-    if (value === undefined || value === null || 'text' in value) return text(number)
-    return integerText(value.binary)
-  })
-  if (signal !== null) conversation.signal(signal)
-}
-
-/** A binary integer of any size. */
-function integerText(bytes: Uint8Array): string | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (bytes.length === 4) return String(view.getInt32(0))
-  return bytes.length === 8 ? String(view.getBigInt64(0)) : undefined
 }

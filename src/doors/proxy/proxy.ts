@@ -28,7 +28,7 @@ import { createBackendKey, sameSecret, workerOfKey, type BackendKey } from './ba
 import { Listeners, type ListenerAddress } from './listeners.js'
 import { bringToken } from './tokens.js'
 import { loadCore } from './core.js'
-import type { LaneParts } from './lane-seat.js'
+import type { LaneParts } from './lane-parts.js'
 import { wireLanes } from '../../pool/lane.js'
 import { Lanes, type LanesReport } from '../../pool/lanes.js'
 import { ShapeBook } from '../../pool/shape-book.js'

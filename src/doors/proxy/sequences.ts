@@ -9,7 +9,6 @@
 import { PointsmanError } from '../../errors/error.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ServerConnection } from '../../server/contract.js'
-import type { ClientState } from './client-state.js'
 import type { Hold } from './hold.js'
 
 /** Several sessions have written on a connection. */
@@ -19,20 +18,27 @@ const askers = new WeakMap<object, Set<string>>()
 /** How long a connection is kept for the question after a write. */
 export const lingerMs: number = 200
 
+/** Whose they are. `runtime` is where it is remembered who has asked. */
+export interface SequenceOwner {
+  readonly database: string
+  readonly user: string
+  readonly runtime: object
+}
+
 export class Sequences {
-  readonly #state: ClientState
+  readonly #owner: SequenceOwner
   readonly #who: string
   readonly #askers: Set<string>
   /** Where this session has written. */
   #on: ServerConnection | null = null
   #elsewhere = false
 
-  constructor(state: ClientState) {
-    this.#state = state
-    this.#who = `${state.session.database}\0${state.session.user}`
-    const known = askers.get(state.runtime)
+  constructor(owner: SequenceOwner) {
+    this.#owner = owner
+    this.#who = `${owner.database}\0${owner.user}`
+    const known = askers.get(owner.runtime)
     this.#askers = known ?? new Set()
-    if (known === undefined) askers.set(state.runtime, this.#askers)
+    if (known === undefined) askers.set(owner.runtime, this.#askers)
   }
 
   /** Before a write of this session is sent. */
@@ -81,7 +87,7 @@ export class Sequences {
       'sequence_elsewhere',
       size === this.#askers.size
         ? {}
-        : { detail: `It will be: connections of ${this.#state.session.user} are kept for a moment after each write from now on.` },
+        : { detail: `It will be: connections of ${this.#owner.user} are kept for a moment after each write from now on.` },
     )
   }
 }

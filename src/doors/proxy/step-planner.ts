@@ -14,7 +14,7 @@ import { describing } from './join-plans.js'
 import { problemOf } from './message-problems.js'
 import { unknownParameters, type Message, type Portal } from './messages.js'
 import { answersNaming, namingReplies, plannedNaming } from './naming-replies.js'
-import { giveSignal } from './own-calls.js'
+import { giveSignal } from './own-signal.js'
 import type { Request } from './request.js'
 import { takeTokens, tokenParameters } from './tokens.js'
 
