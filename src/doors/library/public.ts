@@ -24,6 +24,7 @@ export interface RoutedQueryArrayConfig<I = unknown[]> extends QueryArrayConfig<
 
 /** Where a statement ran and why. All of it can be written as JSON. */
 export type RouteTaken = Omit<Taken, 'position'>
+export type { LaneSnapshot, LanesReport } from '../../pool/lanes.js'
 
 /** Where it ran and why; not enumerable, so that results compare and print as pg's. `null`: no server was asked. */
 export interface Routed {
