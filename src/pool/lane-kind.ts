@@ -2,6 +2,7 @@
 // (lane.ts), the library's are clients of pg: how a connection is shared is each kind's own, who shares it is decided for both.
 import type { LanesConfig } from '../config/config.js'
 import type { Settings } from '../session/settings.js'
+import type { Party } from './account.js'
 import type { Lease, PooledConnection } from './contract.js'
 
 export type LaneState = 'open' | 'slow' | 'large' | 'canceling' | 'retiring'
@@ -47,6 +48,8 @@ export interface SharedLane<R> {
 export interface LaneNewcomer<L> {
   /** When it was put in line for a lane, process-monotonic ms; kept by the lanes. */
   queuedAt: number
+  /** Whose it is; while it stands in line, the same. Default: nobody's. */
+  readonly party?: Party
   /** Whether the connection is proved to be good for what is asked now. */
   fits(lane: L): boolean
   /** It was still waiting for a lane, and none moves: it must be run elsewhere. */

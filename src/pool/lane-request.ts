@@ -2,6 +2,7 @@
 // client, one after the other, so that nothing is made for each of them.
 import type { ErrorFields } from '../protocol/error-fields.js'
 import type { Loss, PreparedNames } from '../server/contract.js'
+import type { Party } from './account.js'
 import type { Evidence } from './contract.js'
 import type { ShapeRecord } from './shape-book.js'
 
@@ -44,6 +45,8 @@ export type LaneMiss =
 export interface LaneRequest {
   /** When it was put in line for a lane, process-monotonic ms; kept by the lanes. */
   queuedAt: number
+  /** Whose it is; while it stands in line, the same. Default: nobody's. */
+  readonly party?: Party
   readonly record: ShapeRecord
   /** Whether the connection is proved to be good for what is asked now. */
   fits(lane: LaneOf): boolean

@@ -4,6 +4,7 @@
 //
 //   request ──▶ an open lane with room ──▶ or in line, as long as the lanes move ──▶ or false: a connection of its own
 import type { LanesConfig } from '../config/config.js'
+import { nobody, type Account } from './account.js'
 import { laneSettings } from '../session/lane-key.js'
 import type { Settings } from '../session/settings.js'
 import type { Lease, PooledConnection } from './contract.js'
@@ -192,11 +193,11 @@ class PoolLanes<C extends PooledConnection, R extends LaneNewcomer<L>, L extends
 
   /** Half of the pool at most. The first is given its turn among those who wait: it serves more of them; the others are not. */
   #room(): boolean {
-    const { busy, idle, opening, waiting, max } = this.#pool.counts()
+    const { busy, idle, opening, max } = this.#pool.counts()
     let lanes = 0
     for (const group of this.#groups.values()) lanes += group.size
     if (lanes >= Math.floor(this.#pool.share / 2)) return false
-    return lanes === 0 || (waiting === 0 && (idle > 0 || busy + opening < max))
+    return lanes === 0 || (!this.#pool.wanted && (idle > 0 || busy + opening < max))
   }
 
   inFlight(): number {
@@ -207,9 +208,9 @@ class PoolLanes<C extends PooledConnection, R extends LaneNewcomer<L>, L extends
 
   /** `patience`: what is older, in ms, is slow. False: there is nothing left to look at. */
   check(now: number, patience: number): boolean {
-    const { waiting } = this.#pool.counts()
+    const { wanted } = this.#pool
     for (const [key, group] of this.#groups) {
-      if (!group.check(now, patience, waiting > 0)) {
+      if (!group.check(now, patience, wanted)) {
         group.retire('nobody comes')
         this.#groups.delete(key)
       }
@@ -252,6 +253,10 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   /** When the last reply came. */
   #movedAt = -Infinity
   #usable = true
+  /** Who came first. */
+  #user: Account | null = null
+  /** Others have come, too. */
+  #shared = false
 
   constructor(parts: GroupParts<C, R, L>) {
     this.#parts = parts
@@ -280,6 +285,9 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   push(request: R, now: number): boolean {
     if (!this.#usable) return false
     this.#asked += 1
+    const { user } = request.party ?? nobody
+    this.#user ??= user
+    if (user !== this.#user) this.#shared = true
     const lane = this.#best(request)
     if (lane === null) return this.#inLine(request, now)
     // One more, where even the idlest has something to do.
@@ -299,7 +307,12 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   #inLine(request: R, now: number): boolean {
     this.#grow(now)
     const fitting = this.#lanes.some((lane) => lane.moving && request.fits(lane))
-    if (!fitting || this.#line.length - this.#next >= lineOfLane * this.#lanes.length) return false
+    const room = lineOfLane * this.#lanes.length
+    if (!fitting || this.#line.length - this.#next >= room) return false
+    // Beyond half of it, who has no place takes turns with the others for a connection of his own.
+    const { user } = request.party ?? nobody
+    if (this.#shared && user.inLine >= room / 2) return false
+    user.inLine += 1
     request.queuedAt = now
     this.#line.push(request)
     return true
@@ -309,8 +322,13 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   leaveLine(request: R): boolean {
     const at = this.#line.indexOf(request, this.#next)
     if (at < 0) return false
+    this.#outOfLine(request)
     this.#line[at] = null
     return true
+  }
+
+  #outOfLine({ party }: R): void {
+    ;(party ?? nobody).user.inLine -= 1
   }
 
   /** Finds the lane that a request is on. */
@@ -326,7 +344,9 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
       const request = this.#line[this.#next] ?? null
       if (request !== null && !request.fits(lane)) return
       this.#next += 1
-      if (request !== null) lane.push(request, this.#movedAt)
+      if (request === null) continue
+      this.#outOfLine(request)
+      lane.push(request, this.#movedAt)
     }
     if (this.#next === this.#line.length && this.#next > 0) {
       this.#line.length = 0
@@ -415,6 +435,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     this.#next = 0
     for (const request of line) {
       if (request === null) continue
+      this.#outOfLine(request)
       request.missed({ why: 'crowded' })
     }
   }

@@ -6,45 +6,9 @@ import { until } from '../../src/embedded/until.js'
 import { PointsmanError } from '../../src/errors/error.js'
 import type { Observer } from '../../src/observe/events.js'
 import { createObserver } from '../../src/observe/observer.js'
-import type { Identity, Lease, PooledConnection } from '../../src/pool/contract.js'
+import type { Identity, Lease } from '../../src/pool/contract.js'
 import { Pool, type PoolSettings } from '../../src/pool/pool.js'
-
-class FakeConnection implements PooledConnection {
-  readonly evidence = { node: 'n:1', openedAt: 0, inRecovery: false, position: null, postmasterStart: 'x', timeline: 1 }
-  readonly number: number
-  usable = true
-  scrubs = 0
-  closed = false
-  scrubbing: Promise<void> = Promise.resolve()
-  #listeners: ((reason: string) => void)[] = []
-
-  constructor(number: number) {
-    this.number = number
-  }
-
-  scrub(): Promise<void> {
-    this.scrubs++
-    return this.scrubbing
-  }
-
-  close(): void {
-    this.closed = true
-    this.die('closed')
-  }
-
-  sever(): void {
-    this.die('severed')
-  }
-
-  die(reason: string): void {
-    this.usable = false
-    for (const listener of this.#listeners.splice(0)) listener(reason)
-  }
-
-  onClosed(listener: (reason: string) => void): void {
-    this.#listeners.push(listener)
-  }
-}
+import { FakeConnection } from '../support/fake-connection.js'
 
 type Held = Lease<FakeConnection>
 const identity: Identity = { cluster: 'main', dbname: 'app', user: 'app', password: 'secret', key: 'k' }
@@ -77,7 +41,17 @@ function bench(settings: Partial<PoolSettings> = {}, random: () => number = () =
   it.pool = new Pool<FakeConnection>({
     node,
     identity,
-    settings: { max: 2, waitMs: 5000, queue: 1000, lifetimeMs: 1e9, idleMs: 1e9, connectMs: 5000, scrubMs: 5000, reset: 'tainted', ...settings },
+    settings: {
+      max: 2,
+      waitMs: 5000,
+      queue: 1000,
+      lifetimeMs: 1e9,
+      idleMs: 1e9,
+      connectMs: 5000,
+      scrubMs: 5000,
+      reset: 'tainted',
+      ...settings,
+    },
     connect: async () => {
       await it.opening
       if (it.fail !== null) throw it.fail
