@@ -120,6 +120,10 @@ export class Session {
   }
 
   /** Cluster → reason, of every cluster whose server connection this session keeps. */
+  get pins(): ReadonlyMap<string, string> {
+    return this.#pins
+  }
+
   set pins(pins: ReadonlyMap<string, string>) {
     if (pins.size === 0 && this.#pins.size === 0) return
     this.#pins = pins

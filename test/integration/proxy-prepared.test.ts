@@ -259,6 +259,16 @@ const scripts: Readonly<Record<string, readonly Step[]>> = {
     by('a', ...run('', 'i', '2', 'two'), 'Sync'),
     query('a', 'SELECT count(*) FROM wide'),
   ],
+  'a cursor WITH HOLD as a portal of the protocol': [
+    by('a', 'Describe P "held"', 'Sync'),
+    query('a', 'DECLARE held CURSOR WITH HOLD FOR SELECT g FROM generate_series(1, 5) g'),
+    by('a', 'Describe P "held"', 'Sync'),
+    by('a', 'Execute "held" 2', 'Sync'),
+    by('b', 'Describe P "held"', 'Execute "held" 2', 'Sync'),
+    query('a', 'FETCH 1 FROM held'),
+    by('a', 'Close P "held"', 'Describe P "held"', 'Sync'),
+    query('a', 'FETCH 1 FROM held'),
+  ],
   'what forgets': [
     query('a', 'PREPARE p AS SELECT 1 AS one'),
     by('a', parse('q', 'SELECT 2 AS two'), 'Sync'),

@@ -4,6 +4,7 @@
 // fails in this environment is told from what fails through the proxy.
 import { spawn } from 'node:child_process'
 import type { Test } from 'tap'
+import type { DatabaseInput } from '../../src/config/input.js'
 import { programEnvironment } from './program.js'
 import { withProxy, type RunningProxy } from './proxy.js'
 import { routerConfig } from './router.js'
@@ -22,13 +23,20 @@ const hangMs = 120_000
 /** Servers and a proxy for the programs of a test file. */
 export async function withClients(t: Pick<Test, 'teardown'>): Promise<(t: Test, program: ClientProgram) => Promise<void>> {
   const running = await withTopology(t, { clusters: { main: { replicas: 1 } } })
-  const reads = { default: { consistency: 'session', on_unmet: ['wait 2s', 'primary'] } } as const
-  const proxy = await withProxy(t, routerConfig(running, { default: 'main', reads }))
   const { primary } = running.cluster('main')
+  // A commit waits until the replica has it, so that a program may write on one connection and read on another.
+  await primary.sql('ALTER SYSTEM SET synchronous_commit = remote_apply')
+  await primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+  await primary.sql('SELECT pg_reload_conf()')
+  const anew = (): Promise<unknown> => primary.sql('DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app')
+  const database: DatabaseInput = { default: 'main', reads: { default: { consistency: 'session', on_unmet: ['wait 2s', 'primary'] } } }
+  const proxy = await withProxy(t, routerConfig(running, database))
   return async (t, program) => {
+    await anew()
     const direct = await run(program, primary.port)
     if (!t.match(direct.at(-1), 'done', 'it comes to its end on a direct connection')) t.comment(direct.join('\n'))
-    const stop = await disturb(proxy)
+    await anew()
+    const stop = disturb(proxy)
     const through = await run(program, proxy.port).finally(stop)
     t.match(through.at(-1), 'done', 'and through the proxy')
     for (const [index, line] of through.entries()) if (line !== 'done') t.equal(line, direct[index], name(line))
@@ -63,7 +71,7 @@ async function run({ command, args, env }: ClientProgram, port: number): Promise
 }
 
 /** Two clients that take connections for a moment and leave settings on them, until told to stop. */
-async function disturb(proxy: RunningProxy): Promise<() => Promise<void>> {
+function disturb(proxy: RunningProxy): () => Promise<void> {
   let stopped = false
   const work = ["SET TIME ZONE 'Asia/Tokyo'; SET DateStyle = 'German'", "SET search_path = pg_catalog; SET work_mem = '3MB'"].map(
     async (settings) => {

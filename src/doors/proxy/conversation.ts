@@ -26,6 +26,7 @@ import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../
 import type { ClientStatement, Session } from '../../session/session.js'
 import { asynchronousCommit } from '../../session/asynchronous-commit.js'
 import type { Signal } from '../../session/client-pids.js'
+import { pinReasons } from '../../session/pin-reasons.js'
 import { settle } from '../../session/settings.js'
 import { fail, poison, readyByte } from '../../session/transaction.js'
 import type { ClientInput } from './client-input.js'
@@ -223,10 +224,23 @@ export class Conversation implements HoldOwner {
     return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
   }
 
-  /** The plan of what can only mean the open transaction; null when none is open on a server. `runs`: it may change data. */
+  /**
+   * The plan of what can only mean the open transaction, or else a connection that the session keeps (a cursor WITH HOLD); null
+   * where there is neither. `runs`: it may change data.
+   */
   homePlan(runs: boolean): OnePlan | null {
-    const { transaction } = this.session
-    if (transaction.kind !== 'open') return null
+    const { transaction, pins } = this.session
+    if (transaction.kind !== 'open') {
+      const cluster = [...pins].find(([, reason]) => reason === pinReasons.cursor)?.[0] ?? pins.keys().next().value
+      if (cluster === undefined) return null
+      return one({
+        cluster,
+        role: 'primary',
+        writes: runs,
+        readsData: runs,
+        why: [why('pinned', 'a portal that may outlive its transaction')],
+      })
+    }
     const { cluster, role } = transaction.home
     const writes = runs && role === 'primary'
     return one({ cluster, role, writes, readsData: runs, why: [why('transaction', 'a portal of the open transaction')] })

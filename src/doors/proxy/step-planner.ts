@@ -135,9 +135,9 @@ export class StepPlanner {
     return (message.kind === 'close' || message.kind === 'describe') && message.of === 'portal' && this.#onServer
   }
 
-  /** Portals may be open, in the batch at hand or in the open transaction; DECLARE makes such as no Bind has named. */
+  /** Portals may be open, in the batch at hand, in the open transaction or WITH HOLD; DECLARE makes such as no Bind has named. */
   get #onServer(): boolean {
-    return this.#batch.hold !== null || this.#conversation.home !== null
+    return this.#batch.hold !== null || this.#conversation.home !== null || this.#conversation.session.pins.size > 0
   }
 
   /** A Parse that is not used in its step, of a statement that belongs elsewhere, is left until it is. */

@@ -1,5 +1,4 @@
 // TypeORM over pg, with a schema that it makes itself.
-import 'reflect-metadata'
 import { DataSource, EntitySchema } from 'typeorm'
 import { check, codeOf, done, url } from './cases.mjs'
 
