@@ -15,7 +15,6 @@ const proxy = await withProxy(t, {
       password: 'app',
       tls: { mode: 'disable' },
       nodes: main.nodes.map(({ address }) => address),
-      pool: { wait: '200ms' },
       failover: { wait: '1s' },
     },
   },

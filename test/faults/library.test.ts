@@ -29,6 +29,7 @@ async function endMarked(node: EmbeddedNode): Promise<void> {
 
 t.test('a read whose replica goes away is answered by another server', async (t) => {
   const pool = router(t, config)
+  await until('reads are on the replica', async () => (await pool.query('SELECT 1')).routed?.node === main.replica().address)
   // It stands on the replica, and not on whoever begins it after the gate was opened.
   const read = pool.query('SELECT 7 AS n, pg_sleep(CASE WHEN EXISTS (SELECT FROM gate) THEN 0 ELSE 60 END) -- mark')
   await marked(main.replica())
