@@ -261,8 +261,10 @@ public class Pgjdbc {
     check("cancel", () -> {
       try (Statement statement = connection.createStatement()) {
         var slow = CompletableFuture.supplyAsync(() -> codeOf(() -> statement.execute("SELECT pg_sleep(60)")));
-        Thread.sleep(300);
-        statement.cancel();
+        while (!slow.isDone()) { // again where it came before the statement ran
+          statement.cancel();
+          Thread.sleep(500);
+        }
         String cancelled = slow.get();
         statement.setQueryTimeout(1);
         return List.of(cancelled, codeOf(() -> statement.execute("SELECT pg_sleep(60)")), query("SELECT 1"));

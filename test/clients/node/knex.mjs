@@ -74,7 +74,7 @@ await check('batches', async () => {
 await check('cancel', async () => {
   const slow = await knex
     .raw('SELECT pg_sleep(60)')
-    .timeout(200, { cancel: true })
+    .timeout(1000, { cancel: true })
     .then(
       () => 'no error',
       (error) => error.name,

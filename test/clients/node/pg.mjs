@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import copy from 'pg-copy-streams'
 import Cursor from 'pg-cursor'
@@ -134,10 +135,14 @@ await check('LISTEN and NOTIFY', async () => {
 
 await check('cancel', async () => {
   const client = await pool.connect()
-  const slow = codeOf(client.query('SELECT pg_sleep(60)'))
-  await pool.query('SELECT pg_sleep(0.1)')
-  const { rows } = await pool.query('SELECT pg_cancel_backend($1) AS sent', [client.processID])
-  const code = await slow
+  let code = null
+  const slow = codeOf(client.query('SELECT pg_sleep(60)')).then((told) => (code = told))
+  let rows = []
+  // Again where it came before the statement ran.
+  while (code === null) {
+    ;({ rows } = await pool.query('SELECT pg_cancel_backend($1) AS sent', [client.processID]))
+    await Promise.race([slow, sleep(500)])
+  }
   const after = await client.query('SELECT 1 AS n')
   client.release()
   return [rows, code, after.rows]

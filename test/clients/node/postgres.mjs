@@ -119,7 +119,7 @@ await check('a connection of its own', async () => {
 await check('cancel', async () => {
   const slow = sql`SELECT pg_sleep(60)`.execute()
   const code = codeOf(slow)
-  await sql`SELECT pg_sleep(0.2)`
+  await sql`SELECT pg_sleep(1)`
   slow.cancel()
   return [await code, await sql`SELECT 1 AS n`]
 })

@@ -109,9 +109,9 @@ async def main():
         return told
 
     async def cancel():
-        first = await code_of(connection.execute("SELECT pg_sleep(60)", timeout=0.3))
+        first = await code_of(connection.execute("SELECT pg_sleep(60)", timeout=1))
         running = asyncio.create_task(connection.fetch("SELECT pg_sleep(60)"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         running.cancel()
         await asyncio.wait([running])
         return first, running.cancelled(), await connection.fetchval("SELECT 1")

@@ -2,7 +2,6 @@
 import io
 import select
 import threading
-import time
 
 import psycopg2
 import psycopg2.extras
@@ -125,13 +124,16 @@ def listen_and_notify():
 
 @case
 def cancel():
+    over = threading.Event()
+
     def soon():
-        time.sleep(0.3)
-        connection.cancel()
+        while not over.wait(0.5):  # again where it came before the statement ran
+            connection.cancel()
 
     thread = threading.Thread(target=soon)
     thread.start()
     code = code_of(lambda: cursor.execute("SELECT pg_sleep(60)"))
+    over.set()
     thread.join()
     connection.rollback()
     return code, ask("SELECT 1")

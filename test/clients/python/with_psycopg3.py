@@ -1,6 +1,5 @@
 # psycopg 3: it prepares what it has seen five times, and pipelines where it is asked to.
 import threading
-import time
 
 import psycopg
 from psycopg.rows import dict_row
@@ -150,13 +149,16 @@ def listen_and_notify():
 
 @case
 def cancel():
+    over = threading.Event()
+
     def soon():
-        time.sleep(0.3)
-        connection.cancel_safe()
+        while not over.wait(0.5):  # again where it came before the statement ran
+            connection.cancel_safe()
 
     thread = threading.Thread(target=soon)
     thread.start()
     code = code_of(lambda: connection.execute("SELECT pg_sleep(60)"))
+    over.set()
     thread.join()
     return code, connection.execute("SELECT 1").fetchone()
 

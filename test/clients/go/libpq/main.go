@@ -120,7 +120,7 @@ func main() {
 		return Seen{heard.Channel, heard.Extra, listener.Ping()}
 	})
 	Check("cancel", func() Seen {
-		short, stop := context.WithTimeout(ctx, 300*time.Millisecond)
+		short, stop := context.WithTimeout(ctx, time.Second)
 		defer stop()
 		_, err := db.ExecContext(short, "SELECT pg_sleep(60)")
 		return Seen{err != nil, count()}
