@@ -72,8 +72,8 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
   queuedAt = 0
   readonly config: LaneConfig
   readonly record: ShapeRecord
-  readonly promise: Promise<Answer>
   readonly #parts: LaneReadParts
+  readonly #promise: Promise<Answer>
   #resolve!: (answer: Answer | Promise<Answer>) => void
   #reject!: (error: unknown) => void
   #endSession: (() => void) | undefined
@@ -84,12 +84,13 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
   #over = false
   #writes = false
   #avoid = nowhere
+  #failedThere = false
 
   constructor(parts: LaneReadParts) {
     this.#parts = parts
     this.config = parts.config
     this.record = parts.record
-    this.promise = new Promise((resolve, reject) => {
+    this.#promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
@@ -101,6 +102,16 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     core.alive.begin()
     begun.ground.generation.enter()
     this.#endSession = session?.begin()
+  }
+
+  async result(): Promise<Answer> {
+    try {
+      return await this.#promise
+    } catch (error) {
+      // As pg does: what led to the query is worth more than what led to its reply.
+      if (this.#failedThere && error instanceof Error) Error.captureStackTrace(error)
+      throw error
+    }
   }
 
   // ---- what a lane asks and tells
@@ -122,7 +133,8 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     if (this.#notHere(error, code, lane)) return this.#elsewhere()
     this.#came(lane, code === '57014' ? 'canceled' : 'error')
     this.#settle()
-    this.#resolve(thrown(error))
+    this.#failedThere = true
+    this.#reject(error)
   }
 
   /** The error says "not on this connection" rather than "not at all". */
@@ -246,11 +258,4 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     core.alive.end()
     user.onEnd()
   }
-}
-
-/** As pg does: what led to the query is worth more than what led to its reply. */
-async function thrown(error: unknown): Promise<never> {
-  await Promise.resolve()
-  if (error instanceof Error) Error.captureStackTrace(error)
-  throw error
 }

@@ -81,7 +81,7 @@ export class LibraryLanes {
     if (!group.push(read, begun.startedAt)) return null
     read.begin()
     if (session === null) this.#core.warnings.readWithoutSession(plan)
-    return read.promise
+    return read.result()
   }
 
   /** Reads that are on lanes of this node. */

@@ -17,6 +17,8 @@ export class PgConnection implements PooledConnection {
   notices = 0
   /** Called at every ReadyForQuery, before pg tells anybody what came before it. */
   onReady: ((status: Status) => void) | null = null
+  /** The server told a status parameter. */
+  onParameter: (() => void) | null = null
   /** It broke while nobody had it. */
   onIdleError: (error: Error) => void = () => undefined
   /** Restores what `connect` listeners set, after DISCARD ALL has taken it away. */
@@ -38,7 +40,10 @@ export class PgConnection implements PooledConnection {
   constructor(client: PgClient) {
     this.client = client
     client.connection.prependListener('readyForQuery', ({ status }) => this.#ready(status))
-    client.connection.on('parameterStatus', ({ parameterName, parameterValue }) => this.parameters.set(parameterName, parameterValue))
+    client.connection.on('parameterStatus', ({ parameterName, parameterValue }) => {
+      this.parameters.set(parameterName, parameterValue)
+      this.onParameter?.()
+    })
     client.on('error', (error: Error) => this.#end(error.message, error))
     client.on('end', () => {
       this.#over = true

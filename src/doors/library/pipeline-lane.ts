@@ -90,6 +90,8 @@ export class PipelineLane implements SharedLane<LaneRead> {
     // Its idle connection keeps no process alive; what is under way does (keep-alive.ts).
     this.connection.lent(null)
     this.#client.unref()
+    // What changes a setting behind everybody's back must not stay: the next read might answer by it.
+    this.connection.onParameter = () => this.retire('a setting of the connection has changed')
     this.connection.onClosed((reason) => this.#closed(reason))
   }
 
@@ -279,6 +281,7 @@ export class PipelineLane implements SharedLane<LaneRead> {
     if (this.#retiring === null || this.#gone || this.#slots.length > this.#first) return
     this.#gone = true
     this.#client.pipeline = false
+    this.connection.onParameter = null
     this.connection.returned()
     // Whatever it was used for, nobody inherits anything of it.
     this.connection.settings = null
