@@ -123,10 +123,8 @@ t.test('clients of a user and of a database: 53300 at login, in the words of Pos
   )
 })
 
-t.test('a storm of 300 clients opens no more than pool.max, and four at a time', async (t) => {
-  const clients = await many(300, { user: 'crowd', database: 'stormy' })
+t.test('a storm of 300 clients opens pool.max connections, at most four at a time', async (t) => {
   const opened = (): number => proxy.events('pool.opened').filter((event) => event.cluster === 'second').length
-  const before = opened()
   const seen = { most: 0, over: false }
   const watch = (async () => {
     while (!seen.over) {
@@ -134,6 +132,8 @@ t.test('a storm of 300 clients opens no more than pool.max, and four at a time',
       await new Promise((resolve) => setImmediate(resolve))
     }
   })()
+  // The first of them are greeted with what a server says, so it begins as they log in.
+  const clients = await many(300, { user: 'crowd', database: 'stormy' })
   await Promise.all(
     clients.map(async (client) => {
       await client.query('BEGIN')
@@ -143,6 +143,6 @@ t.test('a storm of 300 clients opens no more than pool.max, and four at a time',
   )
   seen.over = true
   await watch
-  t.ok(opened() - before <= 9, `opened ${String(opened() - before)}`)
+  t.ok(opened() > 1 && opened() <= 9, `opened ${String(opened())}`)
   t.ok(seen.most >= 1 && seen.most <= 4, `${String(seen.most)} at a time`)
 })

@@ -6,6 +6,8 @@ import { PointsmanError } from '../../src/errors/error.js'
 import type { Observer } from '../../src/observe/events.js'
 import { Account, type Party } from '../../src/pool/account.js'
 import type { Lease } from '../../src/pool/contract.js'
+import type { LaneNewcomer, SharedLane } from '../../src/pool/lane-kind.js'
+import { Lanes } from '../../src/pool/lanes.js'
 import { Pool, type PoolSettings } from '../../src/pool/pool.js'
 import { Turns, type Taker } from '../../src/pool/turns.js'
 import { FakeConnection } from '../support/fake-connection.js'
@@ -332,3 +334,33 @@ t.test('an opening that fails is not tried again for nobody', async (t) => {
   t.equal(it.opened, 1)
   held.release(null)
 })
+
+t.test('the line for a lane: one user has all of it, or half of it where others come too', async (t) => {
+  const { pool } = bench(t, { max: 4 })
+  const full = { open: false, moving: true, node: 'n:1', openedAt: 0, idleSince: 0, served: 0, inFlight: 1, state: 'open' as const }
+  const lane: SharedLane<Newcomer> = { ...full, has: () => false, push: () => undefined, retire: () => undefined, check: () => undefined }
+  const lanes = new Lanes<FakeConnection, Newcomer, SharedLane<Newcomer>>(
+    { enabled: true, depth: 16, stallMs: 1e9, maxResultBytes: 1e6, connections: 1 },
+    { now: () => 0, kind: { suits: () => 0, prepare: () => Promise.resolve(), open: () => lane } },
+  )
+  t.teardown(() => lanes.close())
+  const group = lanes.group(pool, '', new Map())
+  const [many, one] = [party('many'), party('one')]
+  const ask = (who: Party): boolean => group?.push({ queuedAt: 0, party: who, fits: () => true, missed: () => undefined }, 0) ?? false
+  await until('the lane is open', async () => ask(many))
+  let line = 1
+  while (ask(many)) line += 1
+  t.equal(line, 256, 'all of it')
+  t.equal(ask(one), false, 'it is full')
+  group?.retire('for another')
+  t.equal(many.user.inLine, 0)
+  const other = lanes.group(pool, 'other', new Map())
+  const askOther = (who: Party): boolean => other?.push({ queuedAt: 0, party: who, fits: () => true, missed: () => undefined }, 0) ?? false
+  await until('the lane is open', async () => askOther(one))
+  line = 0
+  while (askOther(many)) line += 1
+  t.equal(line, 128, 'half of it')
+  t.equal(askOther(one), true)
+})
+
+type Newcomer = LaneNewcomer<unknown>
