@@ -1,0 +1,168 @@
+// bench/soak.ts — whether memory stays flat: mixed requests, errors and clients that vanish, through the proxy in a process of its
+// own; after every 100,000 requests what it takes is told, and at the end how much it grew per million, past the warm-up.
+//
+//   node --import=./scripts/typescript.mjs bench/soak.ts --requests 1000000 [--clients 32]
+//
+// The process collects before it tells, so that what is told is what is kept, not what has not been swept.
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { startTopology } from '../src/embedded/topology.js'
+import { createObserver } from '../src/observe/observer.js'
+import { createProxy } from '../src/doors/proxy/proxy.js'
+import { createRuntime } from '../src/runtime/create-runtime.js'
+import { seededRandom } from '../src/runtime/seeded-random.js'
+import { createConnect } from '../src/server/connect-server.js'
+import type { ServerConnection } from '../src/server/contract.js'
+import { validateConfig } from '../src/config/validate.js'
+import { WireClient } from '../test/support/wire-client.js'
+import { table } from './table.js'
+
+const { values: options } = parseArgs({
+  options: {
+    requests: { type: 'string', default: '300000' },
+    clients: { type: 'string', default: '32' },
+    seed: { type: 'string', default: '1' },
+    /** Only for the process that is the proxy: the server's address. */
+    serve: { type: 'string' },
+  },
+})
+
+/** Requests between two lines of the table. */
+const step = 100_000
+
+interface Memory {
+  readonly rss: number
+  readonly heapUsed: number
+  readonly external: number
+  readonly clients: number
+}
+
+if (options.serve === undefined) await main()
+else await serve(options.serve)
+
+// ---- the proxy's process
+
+async function serve(address: string): Promise<void> {
+  const result = validateConfig(
+    {
+      version: 1,
+      listen: { host: '127.0.0.1', port: 0 },
+      auth: { method: 'trust', users: [{ name: 'app' }] },
+      clusters: {
+        main: { dbname: 'app', user: 'app', password: 'app', nodes: [address], tls: { mode: 'disable' }, pool: { max: 16, wait: '60s' } },
+      },
+      databases: { app: { default: 'main' } },
+    },
+    { env: {}, readFile: () => '' },
+  )
+  if (!result.ok) throw new Error(JSON.stringify(result.problems))
+  const { config } = result
+  const now = (): number => performance.now()
+  const observer = createObserver()
+  const connect = (cluster: { readonly id: string }) =>
+    createConnect((id) => (id === cluster.id ? config.clusters.get(id) : undefined), { now })
+  const runtime = await createRuntime<ServerConnection>({ config, observer, connect, now, random: Math.random })
+  const proxy = await createProxy({ runtime, observer, now })
+  process.on('message', () => {
+    globalThis.gc?.()
+    process.send?.({ ...process.memoryUsage(), clients: proxy.clients().length })
+  })
+  process.on('disconnect', () => process.exit())
+  process.send?.({ port: proxy.addresses[0]?.port ?? 0 })
+}
+
+// ---- the clients' process
+
+async function main(): Promise<void> {
+  const seed = `CREATE TABLE accounts (id int PRIMARY KEY, balance int); INSERT INTO accounts SELECT i, 0 FROM generate_series(1, 10000) i`
+  const topology = await startTopology({ clusters: { main: { seed } } })
+  let proxy: ChildProcess | null = null
+  try {
+    const file = fileURLToPath(import.meta.url)
+    const loader = new URL('../scripts/typescript.mjs', import.meta.url).href
+    proxy = fork(file, ['--serve', topology.cluster('main').primary.address], { execArgv: ['--expose-gc', `--import=${loader}`] })
+    const [{ port }] = (await once(proxy, 'message')) as [{ readonly port: number }]
+    await soak(port, proxy)
+  } finally {
+    proxy?.kill('SIGKILL')
+    await topology.stop()
+  }
+}
+
+async function soak(port: number, proxy: ChildProcess): Promise<void> {
+  const total = Number(options.requests)
+  const rows: [number, Memory][] = []
+  const clients = Number(options.clients)
+  for (let done = 0; done < total; done += step) {
+    const each = Math.ceil(step / clients)
+    await Promise.all(
+      Array.from({ length: clients }, (_, me) => client(port, seededRandom(Number(options.seed) * 1_000_003 + done + me), each)),
+    )
+    const memory = await ask(proxy)
+    rows.push([done + step, memory])
+    console.log(`${String(done + step)} requests: rss ${mb(memory.rss)}, heap ${mb(memory.heapUsed)}, external ${mb(memory.external)}`)
+  }
+  const [, first] = rows[0] ?? []
+  const [requests = 0, last] = rows.at(-1) ?? []
+  if (first === undefined || last === undefined || rows.length < 2) return
+  const perMillion = (key: 'rss' | 'heapUsed'): string =>
+    `${(((last[key] - first[key]) / (requests - step) / 1024 / 1024) * 1e6).toFixed(2)} MB`
+  console.log(
+    `\n${table([
+      ['kept', 'growth per million requests'],
+      ['heap', perMillion('heapUsed')],
+      ['rss', perMillion('rss')],
+    ])}`,
+  )
+}
+
+function mb(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MB`
+}
+
+async function ask(proxy: ChildProcess): Promise<Memory> {
+  const answer = once(proxy, 'message') as Promise<[Memory]>
+  proxy.send('memory')
+  return (await answer)[0]
+}
+
+/** Asks `count` times; now and then it vanishes in the middle, and another takes its place. */
+async function client(port: number, random: () => number, count: number): Promise<void> {
+  const ends: (() => unknown)[] = []
+  const enter = (): Promise<WireClient> => WireClient.login({ teardown: (end: () => unknown) => void ends.push(end) }, port)
+  let wire = await enter()
+  for (let done = 0; done < count; done++) {
+    const id = String(1 + Math.floor(random() * 10_000))
+    const expected = request(wire, random(), id)
+    if (random() < 0.002) {
+      wire.destroy()
+      ends.length = 0
+      wire = await enter()
+    } else await wire.until('ReadyForQuery', expected)
+  }
+  wire.destroy()
+}
+
+/** Sends one request; how many ReadyForQuery it will have. */
+function request(wire: WireClient, kind: number, id: string): number {
+  const bind = `Bind "" "" 0 1 "${id}" 0`
+  if (kind < 0.3) wire.query(`SELECT balance FROM accounts WHERE id = ${id}`)
+  else if (kind < 0.6) wire.send('Parse "" "SELECT balance FROM accounts WHERE id = $1" 0', bind, 'Describe P ""', 'Execute "" 0', 'Sync')
+  else if (kind < 0.7) wire.query(`UPDATE accounts SET balance = balance + 1 WHERE id = ${id}`)
+  else if (kind < 0.75) {
+    wire.query('BEGIN')
+    wire.query(`UPDATE accounts SET balance = balance - 1 WHERE id = ${id}`)
+    wire.query(kind < 0.73 ? 'COMMIT' : 'ROLLBACK')
+    return 3
+  } else if (kind < 0.8) wire.query(`SELECT 1/0, ${id}`)
+  // Texts that are never seen again: every cache must have a bound.
+  else if (kind < 0.85) wire.query(`SELECT ${id} AS "column ${id}", ${String(kind)} AS "${String(kind)}"`)
+  else if (kind < 0.9) wire.send(`Parse "" "SELECT 'x${id}', $1::int" 0`, `Bind "" "" 0 1 "no number" 0`, 'Execute "" 0', 'Sync')
+  else if (kind < 0.93) wire.send(`Parse "s${id}" "SELECT ${id}" 0`, `Bind "" "s${id}" 0 0 0`, 'Execute "" 0', `Close S "s${id}"`, 'Sync')
+  else if (kind < 0.96) wire.query(`SET work_mem = '${String(4096 + (Number(id) % 7) * 64)}kB'; SHOW work_mem`)
+  else if (kind < 0.98) wire.query(`SELEKT ${id}`)
+  else wire.query(`COPY (SELECT * FROM accounts WHERE id < 50) TO STDOUT`)
+  return 1
+}
