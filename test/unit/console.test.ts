@@ -2,9 +2,11 @@
 // PostgreSQL's binary forms; the gate of PAUSE. No clients, no servers.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { parseConfigText } from '../../src/config/yaml.js'
 import { columns, dataRow } from '../../src/doors/proxy/console/cells.js'
 import { commandForms, tables } from '../../src/doors/proxy/console/command.js'
 import { readConsole } from '../../src/doors/proxy/console/read-command.js'
+import type { Shown } from '../../src/doors/proxy/console/shown.js'
 import { tableSpecs } from '../../src/doors/proxy/console/tables.js'
 import { Bans } from '../../src/execute/bans.js'
 import { Gate } from '../../src/execute/gate.js'
@@ -186,5 +188,25 @@ t.test('bans end by themselves; a drain does not', (t) => {
   t.ok(bans.lift('main', 'b:1', 'ops'))
   t.notOk(bans.lift('main', 'b:1', 'ops'))
   t.same(told, ['ban a:1 on', 'drain b:1 on', 'drain b:1 off'])
+  t.end()
+})
+
+t.test('pool_size of SHOW POOLS counts a server once, however many workers tell of it', (t) => {
+  const parsed = parseConfigText(
+    `version: 1
+auth: { users: [{ name: app, password: secret }] }
+clusters: { main: { dbname: app, user: app, password: secret, nodes: ['a:1', 'b:1'] } }
+databases: { app: { default: main } }`,
+    { env: {}, readFile: () => '' },
+  )
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems))
+  const pool = { cluster: 'main', user: 'app', dbname: 'app', busy: 1, idle: 1, opening: 0, waiting: 0, max: 8, longestWaitMs: 0 }
+  const pools = ['a:1', 'b:1'].map((node) => ({ ...pool, node, draining: false }))
+  const reports = [1, 2].map((worker) => ({ worker, report: { pools } }))
+  const shown = { config: parsed.config, gate: new Gate(), reports } as unknown as Shown
+  const columnsOf = tableSpecs.pools.columns.map(({ name }) => name)
+  const [row = []] = tableSpecs.pools.rows(shown)
+  t.equal(row[columnsOf.indexOf('sv_active')], 4, 'connections are added up')
+  t.equal(row[columnsOf.indexOf('pool_size')], 16, 'bounds are not')
   t.end()
 })

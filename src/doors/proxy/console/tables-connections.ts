@@ -62,9 +62,15 @@ function poolRow(
     ...secondsAndMicros(longest),
     poolModeOf(shown.config, database, user),
     null,
-    sum(servers.map(({ max }) => max)),
+    bound(servers),
     yes(shown.gate.isPaused({ kind: 'all', name: '' }) || shown.gate.isPaused({ kind: 'database', name: database })),
   ]
+}
+
+/** `pool.max` bounds a server's connections over all workers, each of which tells it. */
+function bound(servers: readonly PoolReport[]): number {
+  const byNode = grouped(servers, ({ cluster, node, dbname, user }) => JSON.stringify([cluster, node, dbname, user]))
+  return sum([...byNode.values()].map((same) => Math.max(...same.map(({ max }) => max))))
 }
 
 /** By server and login, as the process has them. */
