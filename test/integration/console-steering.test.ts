@@ -269,6 +269,7 @@ t.test('BAN and DRAIN take reads from a replica; the primary cannot go', async (
   await ops.query('DRAIN OFF')
   t.match(await route(), /^replica/)
   await t.rejects(ops.query(`DRAIN ${primary}`), code('55000', /is the primary/))
+  await t.rejects(ops.query('DRAIN nowhere'), code('42704', /node or cluster "nowhere" does not exist/))
 })
 
 t.test('SHOW STATS counts, by database', async (t) => {

@@ -13,7 +13,7 @@ import type { Desk } from './desk.js'
 import { routeColumns } from './explain-route.js'
 import type { ReadCommand } from './read-command.js'
 import {
-  clusterOfNode,
+  clusterToDrain,
   clustersNamed,
   requireDatabase,
   requireNode,
@@ -215,9 +215,8 @@ export class Operator {
         if (kind === 'cluster') await this.#order({ do: 'resume', target: { kind, name: of } })
       return tag('DRAIN')
     }
-    const cluster = clusterOfNode(config, name)
+    const cluster = clusterToDrain(config, name)
     if (cluster === null) {
-      clustersNamed(config, name)
       await this.#pause({ kind: 'cluster', name }, signal)
       return tag('DRAIN')
     }

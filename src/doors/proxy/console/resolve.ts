@@ -35,16 +35,26 @@ export function clustersNamed({ clusters }: Config, named: string | null): reado
 }
 
 /** The cluster of a node; null: there is no such node. */
-export function clusterOfNode({ clusters }: Config, node: string): string | null {
+function clusterOfNode({ clusters }: Config, node: string): string | null {
   for (const { id, nodes } of clusters.values()) if (nodes.some((one) => one.id === node)) return id
   return null
+}
+
+/** The cluster of the node of that name; null: the name is a cluster's. */
+export function clusterToDrain(config: Config, name: string): string | null {
+  const cluster = clusterOfNode(config, name)
+  if (cluster !== null || config.clusters.has(name)) return cluster
+  throw unknown('node or cluster', name, [...config.clusters.keys(), ...nodeNames(config)])
 }
 
 export function requireNode(config: Config, node: string): string {
   const cluster = clusterOfNode(config, node)
   if (cluster !== null) return cluster
-  const nodes = [...config.clusters.values()].flatMap((one) => one.nodes.map(({ id }) => id))
-  throw unknown('node', node, nodes)
+  throw unknown('node', node, nodeNames(config))
+}
+
+function nodeNames(config: Config): readonly string[] {
+  return [...config.clusters.values()].flatMap((one) => one.nodes.map(({ id }) => id))
 }
 
 /** A ban takes reads from a replica; nobody else could take what a primary does. */
