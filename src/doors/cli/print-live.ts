@@ -12,7 +12,9 @@ export function printLive(report: LiveReport): string {
       .join('  ')
       .trimEnd(),
   )
-  const unowned = report.unowned.slice(0, most).map(({ table, cluster, why }) => `  ${table} on ${cluster}: ${why}`)
+  const unowned = report.unowned
+    .slice(0, most)
+    .map(({ database, table, cluster, why }) => `  ${table} on ${cluster}, for database ${database}: ${why}`)
   if (report.unowned.length > most) unowned.push(`  … and ${String(report.unowned.length - most)} more (--json lists all)`)
   return [...lines, ...(unowned.length === 0 ? [] : ['', 'tables that nobody owns or reaches:', ...unowned])].join('\n')
 }
