@@ -58,6 +58,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   #cancels = 0
   #slow = false
   #retiring: string | null = null
+  /** A parameter has another value than the connection knows of. */
+  #changed = false
   #gone = false
   readonly #flush = (): void => {
     this.#scheduled = false
@@ -169,10 +171,12 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
       this.#owner.count('stalled', 1)
       this.#tellFollowers()
     }
-    if (age < patience * longStall || head.long) return
-    head.long = true
-    if (!this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
-    // Nobody waits for it: why should the server?
+    if (age < patience * longStall) return
+    if (!head.long) {
+      head.long = true
+      if (!this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
+    }
+    // Nobody waits for it (any more): why should the server?
     if (head.request === null && !head.canceled && !head.barrier) {
       head.canceled = true
       this.#cancelHead()
@@ -253,7 +257,10 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
         case Backend.ParameterStatus:
         case Backend.NotificationResponse:
           // What changes a setting behind everybody's back must not stay: the next group might answer by it.
-          if (type === Backend.ParameterStatus) this.#retiring ??= 'a setting of the connection has changed'
+          if (type === Backend.ParameterStatus) {
+            this.#changed = true
+            this.#retiring ??= 'a setting of the connection has changed'
+          }
           if (at === from) from = next
           else {
             bytes = without(bytes, at, next)
@@ -296,7 +303,17 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     const head = this.#slots[this.#first]
     if (head !== undefined && head.record !== null) bar(head.record, 'too large', this.#owner.now())
     this.#owner.count('large', 1)
+    if (head !== undefined && this.#cancels > 0 && !head.canceled) this.#sendOff(head)
     this.#tellFollowers()
+  }
+
+  /** The cancel of the one before it may still hit it, and what was given out by then could not be run again. */
+  #sendOff(head: LaneSlot): void {
+    const { request } = head
+    if (request === null) return
+    head.request = null
+    this.#owner.count('missed', 1)
+    request.missed({ why: 'neighbour' })
   }
 
   #give(part: Uint8Array, last: boolean): void {
@@ -419,7 +436,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     this.#gone = true
     this.#wire.end()
     // Whatever it was used for, nobody inherits anything of it.
-    this.#lease.release('it was a lane')
+    if (this.#changed) this.#lease.destroy('a setting of the connection has changed')
+    else this.#lease.release('it was a lane')
     this.#owner.ended(this)
   }
 

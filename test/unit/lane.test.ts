@@ -187,7 +187,7 @@ t.test('a setting that changes ends the lane once its replies have come; nobody 
   t.same(events, [])
   data(answer('two'))
   t.same(asked[1]?.reply, answer('two'))
-  t.same(events, ['end', 'release it was a lane', 'ended'])
+  t.same(events, ['end', 'destroy', 'ended'], 'its parameters are not known any more')
 })
 
 t.test('what has no place on a lane ends the connection', async (t) => {
@@ -262,6 +262,31 @@ t.test('cancel: the head is hit, a neighbour that is hit is run again, and the l
   const [next] = push(1)
   data(failure('57014'))
   t.same(next?.told, ['failed 57014'], 'without a cancel in flight it is the own error')
+})
+
+t.test('a neighbour whose reply is large while a cancel is in flight is run elsewhere: the cancel might hit it half told', async (t) => {
+  const { lane, data, push } = laneOf(50)
+  const [head, follower] = push(2)
+  if (head === undefined) return
+  lane.cancel(head)
+  data(Buffer.concat([answer('one'), frames(row('x'.repeat(80))).subarray(0, 70)]))
+  t.same(head.told, ['answered'])
+  t.same(follower?.told, ['missed: neighbour'])
+  data(Buffer.concat([frames(row('x'.repeat(80))).subarray(70), failure('57014')]))
+  t.same(follower?.told, ['missed: neighbour'])
+  t.same(follower?.parts, [])
+})
+
+t.test('a slow head whose client goes is canceled, however late', async (t) => {
+  const { lane, push, at } = laneOf()
+  const [head] = push(1)
+  if (head === undefined) return
+  at(200)
+  lane.check(200, 20)
+  t.equal(lane.state, 'slow')
+  lane.drop(head)
+  lane.check(205, 20)
+  t.equal(lane.state, 'canceling')
 })
 
 t.test('a cancel whose end cannot be awaited ends the connection', async (t) => {
