@@ -1,7 +1,7 @@
 // What a clean clone lacks, made on demand: packages (when missing or older than the lock file) and dist/ (when missing or
 // older than the sources). Only Node and npm are needed; nothing here depends on a package.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -13,6 +13,11 @@ export function ensurePackages() {
   if (major < 20) fail(`Pointsman needs Node 20 or newer, this is ${process.version}`)
   const installed = modified('node_modules/.package-lock.json')
   if (installed > 0 && installed >= modified('package-lock.json')) return
+  // npm ci empties what is there first, and through a link that is another project's.
+  if (isLink('node_modules'))
+    fail(
+      'node_modules is a link to packages that are missing or older than package-lock.json: remove the link, or run npm ci where it leads',
+    )
   say('installing packages (npm ci)')
   const npm = process.env.npm_execpath
   const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error', '--include=dev', '--include=optional']
@@ -62,6 +67,10 @@ function newest(directory) {
     latest = Math.max(latest, entry.isDirectory() ? newest(path) : modified(path))
   }
   return latest
+}
+
+function isLink(path) {
+  return lstatSync(join(root, path), { throwIfNoEntry: false })?.isSymbolicLink() ?? false
 }
 
 function modified(path) {

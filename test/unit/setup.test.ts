@@ -1,0 +1,25 @@
+// `npm start` in a directory whose node_modules is a link: npm ci would empty what the link leads to.
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+
+t.test('packages are never installed through a link', (t) => {
+  const folder = t.testdir({ clone: { scripts: {}, 'package.json': '{}', 'package-lock.json': '{}' }, shared: {} })
+  const clone = join(folder, 'clone')
+  cpSync('scripts/setup.mjs', join(clone, 'scripts/setup.mjs'))
+  mkdirSync(join(folder, 'shared/pg'))
+  writeFileSync(join(folder, 'shared/pg/index.js'), '')
+  symlinkSync(join(folder, 'shared'), join(clone, 'node_modules'))
+  // A program that leaves a mark in npm's place, which setup.mjs finds by this variable.
+  const npm = join(folder, 'npm.cjs')
+  writeFileSync(npm, `require('fs').writeFileSync(${JSON.stringify(join(folder, 'ran'))}, '')`)
+  const program = `import { ensurePackages } from './scripts/setup.mjs'; ensurePackages()`
+  const env = { ...process.env, npm_execpath: npm }
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: clone, env, encoding: 'utf8' })
+  t.equal(status, 1)
+  t.match(stderr, /node_modules is a link/)
+  t.notOk(existsSync(join(folder, 'ran')), 'npm was not run')
+  t.ok(existsSync(join(folder, 'shared/pg/index.js')))
+  t.end()
+})
