@@ -77,6 +77,8 @@ export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L exte
   readonly counts: LaneCounts = { served: 0, stalled: 0, moved: 0, large: 0, canceled: 0, missed: 0, misrouted: 0 }
   readonly #parts: LanesParts<C, R, L>
   readonly #pools = new Map<Pool<C>, PoolLanes<C, R, L>>()
+  /** Retired, with requests that are still to be answered or told that what stands before them is slow. */
+  readonly #leaving = new Set<PoolLanes<C, R, L>>()
   /** Pools that tell when they close. */
   readonly #heard = new WeakSet<Pool<C>>()
   #config: LanesConfig
@@ -99,8 +101,7 @@ export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L exte
   configure(config: LanesConfig): void {
     if (JSON.stringify(config) === JSON.stringify(this.#config)) return
     this.#config = config
-    for (const pool of this.#pools.values()) pool.retire('the configuration has changed')
-    this.#pools.clear()
+    for (const pool of [...this.#pools.keys()]) this.#leave(pool, 'the configuration has changed')
   }
 
   /** The lanes for sessions with these settings; the same object as long as it is `usable`. */
@@ -119,16 +120,22 @@ export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L exte
   #hear(pool: Pool<C>): void {
     if (this.#heard.has(pool)) return
     this.#heard.add(pool)
-    pool.onDraining(() => {
-      this.#pools.get(pool)?.retire('the pool is closing')
-      this.#pools.delete(pool)
-    })
+    pool.onDraining(() => this.#leave(pool, 'the pool is closing'))
+  }
+
+  #leave(pool: Pool<C>, reason: string): void {
+    const lanes = this.#pools.get(pool)
+    if (lanes === undefined) return
+    this.#pools.delete(pool)
+    this.#leaving.add(lanes)
+    lanes.retire(reason)
   }
 
   /** Requests that are on lanes of this node. */
   inFlight(node: string): number {
     let sum = 0
-    for (const [pool, lanes] of this.#pools) if (pool.node.id === node) sum += lanes.inFlight()
+    for (const lanes of this.#pools.values()) if (lanes.node === node) sum += lanes.inFlight()
+    for (const lanes of this.#leaving) if (lanes.node === node) sum += lanes.inFlight()
     return sum
   }
 
@@ -139,9 +146,7 @@ export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L exte
   /** All lanes go when what is in flight on them is answered. */
   close(): void {
     this.#closed = true
-    for (const pool of this.#pools.values()) pool.retire('shutting down')
-    this.#pools.clear()
-    this.#stop()
+    for (const pool of [...this.#pools.keys()]) this.#leave(pool, 'shutting down')
   }
 
   /** In the check phase, once what the sockets had was read: a pause of this process is nobody's stall. */
@@ -155,6 +160,11 @@ export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L exte
     for (const [pool, lanes] of this.#pools) {
       if (lanes.check(now, patience)) busy = true
       else this.#pools.delete(pool)
+    }
+    for (const lanes of this.#leaving) {
+      lanes.check(now, patience)
+      if (lanes.size > 0) busy = true
+      else this.#leaving.delete(lanes)
     }
     if (!busy) this.#stop()
   }
@@ -194,10 +204,20 @@ class PoolLanes<C extends PooledConnection, R extends LaneNewcomer<L>, L extends
   /** Half of the pool at most. The first is given its turn among those who wait: it serves more of them; the others are not. */
   #room(): boolean {
     const { busy, idle, opening, max } = this.#pool.counts()
-    let lanes = 0
-    for (const group of this.#groups.values()) lanes += group.size
+    const lanes = this.size
     if (lanes >= Math.floor(this.#pool.share / 2)) return false
     return lanes === 0 || (!this.#pool.wanted && (idle > 0 || busy + opening < max))
+  }
+
+  get node(): string {
+    return this.#pool.node.id
+  }
+
+  /** Lanes, open and opening. */
+  get size(): number {
+    let sum = 0
+    for (const group of this.#groups.values()) sum += group.size
+    return sum
   }
 
   inFlight(): number {
@@ -220,7 +240,6 @@ class PoolLanes<C extends PooledConnection, R extends LaneNewcomer<L>, L extends
 
   retire(reason: string): void {
     for (const group of this.#groups.values()) group.retire(reason)
-    this.#groups.clear()
   }
 
   snapshot(now: number): readonly LaneSnapshot[] {
@@ -342,11 +361,14 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     this.#movedAt = this.now()
     while (lane.open && this.#next < this.#line.length) {
       const request = this.#line[this.#next] ?? null
-      if (request !== null && !request.fits(lane)) return
+      const fits = request === null || request.fits(lane)
+      // It waits for another lane, as long as one that will do is there.
+      if (!fits && this.#lanes.some((other) => other.moving && request.fits(other))) return
       this.#next += 1
       if (request === null) continue
       this.#outOfLine(request)
-      lane.push(request, this.#movedAt)
+      if (fits) lane.push(request, this.#movedAt)
+      else request.missed({ why: 'crowded' })
     }
     if (this.#next === this.#line.length && this.#next > 0) {
       this.#line.length = 0

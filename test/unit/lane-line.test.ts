@@ -1,0 +1,116 @@
+// The line before the lanes of a group: nobody stands there for a lane that does not come.
+import t from 'tap'
+import type { Lease, PooledConnection } from '../../src/pool/contract.js'
+import type { LaneKind, LaneNewcomer, LaneOwner, LaneState, SharedLane } from '../../src/pool/lane-kind.js'
+import { Lanes } from '../../src/pool/lanes.js'
+import type { Pool } from '../../src/pool/pool.js'
+import { until } from '../../src/embedded/until.js'
+
+class Asked implements LaneNewcomer<FakeLane> {
+  queuedAt = 0
+  readonly told: string[] = []
+  fitting: (lane: FakeLane) => boolean = () => true
+
+  fits(lane: FakeLane): boolean {
+    return this.fitting(lane)
+  }
+
+  missed({ why }: { readonly why: 'crowded' }): void {
+    this.told.push(why)
+  }
+}
+
+class FakeLane implements SharedLane<Asked> {
+  readonly node = 'p:1'
+  readonly openedAt = 0
+  readonly idleSince = Infinity
+  readonly served = 0
+  readonly state: LaneState = 'open'
+  open = true
+  moving = true
+  inFlight = 0
+  checks = 0
+  retired = false
+  readonly owner: LaneOwner<FakeLane>
+
+  constructor(owner: LaneOwner<FakeLane>) {
+    this.owner = owner
+  }
+
+  has(): boolean {
+    return false
+  }
+
+  push(): void {
+    this.inFlight += 1
+  }
+
+  retire(): void {
+    this.retired = true
+    this.open = this.moving = false
+  }
+
+  check(): void {
+    this.checks += 1
+  }
+}
+
+const config = { enabled: true, connections: 2, stallMs: 20, maxResultBytes: 1000, depth: 1 }
+
+function lanesOf() {
+  const opened: FakeLane[] = []
+  const kind: LaneKind<PooledConnection, Asked, FakeLane> = {
+    suits: () => 0,
+    prepare: () => Promise.resolve(),
+    open: (_lease, owner) => {
+      const lane = new FakeLane(owner)
+      opened.push(lane)
+      return lane
+    },
+  }
+  const lease = { release: () => undefined, destroy: () => undefined, connection: {} } as unknown as Lease<PooledConnection>
+  const pool = {
+    node: { id: 'p:1' },
+    draining: false,
+    wanted: false,
+    share: 8,
+    lifetimeMs: 1e9,
+    counts: () => ({ busy: 0, idle: 1, opening: 0, waiting: 0, max: 8 }),
+    lease: () => Promise.resolve(lease),
+    onDraining: () => undefined,
+  } as unknown as Pool<PooledConnection>
+  const lanes = new Lanes<PooledConnection, Asked, FakeLane>(config, { now: () => performance.now(), kind })
+  return { lanes, opened, pool }
+}
+
+t.test('who waits for a lane that is gone is not kept in line by another that moves and does not fit', async (t) => {
+  const { lanes, opened, pool } = lanesOf()
+  t.teardown(() => opened.forEach((lane) => lane.owner.ended(lane)))
+  const group = lanes.group(pool, '', new Map())
+  if (group === null) return
+  for (let count = 0; count < 20 && opened.length < 2; count++) {
+    group.push(new Asked(), 0)
+    await Promise.resolve()
+  }
+  await until('both lanes are open', () => {
+    if (opened.length < 2) group.push(new Asked(), 0)
+    return Promise.resolve(opened.length === 2)
+  })
+  const [first, second] = opened
+  if (first === undefined || second === undefined) return
+  first.open = second.open = false
+  const asked = new Asked()
+  asked.fitting = (lane): boolean => lane === first
+  const behind = new Asked()
+  t.ok(group.push(asked, 0))
+  t.ok(group.push(behind, 0))
+  second.open = true
+  group.moved(second)
+  t.same(asked.told, [], 'the lane that it fits is still there')
+  first.moving = false
+  const before = second.inFlight
+  group.moved(second)
+  t.same(asked.told, ['crowded'])
+  t.same(behind.told, [])
+  t.equal(second.inFlight, before + 1, 'and the next in line has its turn')
+})
