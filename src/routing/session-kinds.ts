@@ -170,6 +170,8 @@ function deferredControl(context: Context, facts: TransactionFacts): SessionKind
     case 'rollback-to':
       return deferred('ROLLBACK')
     case 'set-transaction':
+      // Nothing that follows could be elsewhere, and what is wrong with the snapshot's name is told at once.
+      return facts.snapshot && context.clusters.length === 1 ? onPrimary(context, 'serializable', facts.op, {}) : deferred('SET')
     case 'set-characteristics':
       return deferred('SET')
     case 'prepare-transaction':
@@ -224,12 +226,25 @@ function setKind(context: Context, change: SettingChange): SessionKind {
   if (placed && status === 'open' && home === null) return onPrimary(context, 'setting', change.name, { settings: [change] })
   if (status === 'open' && home === null && !context.inBatch && context.session.understood)
     return deferred(change.value === null ? 'RESET' : 'SET')
-  // Only a primary can be asked to be writable.
-  const writable = change.name === 'transaction_read_only' || change.name === 'transaction_isolation'
-  return writable
+  return needsPrimary(change)
     ? onPrimary(context, 'setting', change.name, { settings: [change] })
     : anywhere(context, 'setting', change.name, { settings: [change] })
 }
+
+/** Only a primary can be asked to be writable; and what a value names may have been made a moment ago. */
+function needsPrimary({ name, value }: SettingChange): boolean {
+  return name === 'transaction_read_only' || name === 'transaction_isolation' || (value !== null && namesObjects.has(name))
+}
+
+/** Settings whose value is looked up in the catalogs, and refused where it is not found. */
+const namesObjects: ReadonlySet<string> = new Set([
+  'role',
+  'session_authorization',
+  'default_table_access_method',
+  'default_tablespace',
+  'default_text_search_config',
+  'temp_tablespaces',
+])
 
 /** Plain characters without a backslash: however the session reads text, it reads this as we do, and nothing hides in it. */
 function lexesAlike({ name, value }: SettingChange): boolean {

@@ -18,7 +18,7 @@ export function replayChanges(wanted: Settings, actual: Settings): readonly Repl
   const changes: Replayed[] = []
   for (const [name, value] of wanted) if (!isOwn(name) && actual.get(name) !== value) changes.push({ name, value })
   for (const name of actual.keys()) if (isOwn(name) || !wanted.has(name)) changes.push({ name, value: null })
-  return changes.length === 0 ? changes : ordered(changes, wanted)
+  return changes.length === 0 ? changes : ordered(changes, wanted, actual)
 }
 
 /** True for settings that the router itself obeys: `pointsman.max_staleness` and its like. */
@@ -27,19 +27,23 @@ export function isOwn(name: string): boolean {
 }
 
 /**
- * A role that stands may lack the right to change the rest, so a role that goes, goes first, and one that comes, comes last;
- * and since a new session user clears the role, the role is said again after it.
+ * Whoever stands as another role may lack the right to change the rest, so what stands is taken off first and what is wanted
+ * put on last, though it be the same; and since a new session user clears the role, the role is said again after it.
  */
-function ordered(changes: readonly Replayed[], wanted: Settings): readonly Replayed[] {
-  const session = changes.find((change) => change.name === 'session_authorization')
-  const role = changes.find((change) => change.name === 'role')
-  const rest = changes.filter((change) => change !== session && change !== role)
-  if (session === undefined && role === undefined) return rest
+function ordered(changes: readonly Replayed[], wanted: Settings, actual: Settings): readonly Replayed[] {
+  const session = changes.some(({ name }) => name === 'session_authorization')
+  const rest = changes.filter(({ name }) => name !== 'session_authorization' && name !== 'role')
+  const identity = session || actual.has('session_authorization') || actual.has('role') || wanted.has('role')
+  if (!identity) return rest
   const first: Replayed[] = [{ name: 'role', value: null }]
   const last: Replayed[] = []
-  if (session !== undefined) (session.value === null ? first : last).push(session)
-  const wantedRole = wanted.get('role')
-  if (wantedRole !== undefined) last.push({ name: 'role', value: wantedRole })
+  if (session || rest.length > 0) {
+    const user = wanted.get('session_authorization')
+    if (actual.has('session_authorization')) first.push({ name: 'session_authorization', value: null })
+    if (user !== undefined) last.push({ name: 'session_authorization', value: user })
+  }
+  const role = wanted.get('role')
+  if (role !== undefined) last.push({ name: 'role', value: role })
   return [...first, ...rest, ...last]
 }
 

@@ -46,6 +46,8 @@ export class Holds {
   readonly #owner: HoldOwner
   readonly #inspector: Inspector
   readonly #held = new Map<string, Hold>()
+  /** The last on which the client's settings were refused. */
+  #refused: Hold | null = null
   readonly #prefer = (connection: ServerConnection): number => fit(this.#state.session.settings.values, connection.settings)
 
   readonly #preferOwn = (connection: ServerConnection): number => this.#state.sequences.prefer(connection)
@@ -143,12 +145,13 @@ export class Holds {
   /** `fresh`: acquired just now, for the first attempt. */
   async #takeLater(plan: OnePlan, request: Request, fresh: Hold | null): Promise<Hold> {
     let acquired = fresh
+    let reason: unknown = null
     for (;;) {
       request.attempts += 1
       await this.#held.get(plan.cluster)?.inspecting
       request.before ??= this.#state.session.settings
       const kept = acquired === null ? this.#held.get(plan.cluster) : undefined
-      const hold = kept ?? acquired ?? (await this.#acquire(plan, request))
+      const hold = kept ?? acquired ?? (await this.#acquireInstead(plan, request, reason))
       acquired = null
       request.route = routeOf(hold, plan)
       try {
@@ -159,8 +162,11 @@ export class Holds {
         const { lost } = hold
         this.#unprepared(hold, error, kept !== undefined)
         if (lost) forgive(request, hold)
+        // A replica may not have heard yet of a role, or of the right to take it.
+        const unheard = !lost && hold === this.#refused && hold.route.role === 'replica'
+        if (unheard) reason ??= error
         // Nothing of the client's was on a connection that it did not have before.
-        if (!lost || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
+        if (!(lost || unheard) || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
         avoid(request, hold)
       }
     }
@@ -171,6 +177,15 @@ export class Holds {
       this.drop(hold, 'lost while it was prepared')
       if (kept) this.#state.endWith(error)
     } else if (hold.connection.transaction === 'I' && hold.pins.size === 0 && this.#held.get(hold.cluster) === hold) this.release(hold)
+  }
+
+  /** `reason`: why another one would not do, which is the better word where there is no further one. */
+  async #acquireInstead(plan: OnePlan, request: Request, reason: unknown): Promise<Hold> {
+    try {
+      return await this.#acquire(plan, request)
+    } catch (error) {
+      throw reason ?? error
+    }
   }
 
   #acquire(plan: OnePlan, request: Request): Promise<Hold> {
@@ -290,7 +305,9 @@ export class Holds {
     const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
     const changes = replayChanges(wanted, hold.settings.values)
     if (changes.length > 0) {
+      this.#refused = hold
       await this.#own(hold, replaySql(changes))
+      this.#refused = null
       for (const { name, value } of changes)
         hold.settings = settle(hold.settings, { kind: 'change', change: { name, local: false, value } })
     }

@@ -74,12 +74,19 @@ export class Sequences {
   /** Before `plan` writes: the connection remembers what others have drawn. */
   mustForget(hold: Hold, plan: OnePlan): boolean {
     const { wroteFor } = hold.connection
-    return plan.writes && this.keeps && wroteFor !== null && wroteFor !== this
+    return plan.writes && (this.keeps || plan.readsSequences) && wroteFor !== null && wroteFor !== this
   }
 
-  /** Throws 55000 where an answer could be another session's. */
+  /**
+   * Throws 55000 where an answer could be another session's. A statement that writes may ask for what it has drawn itself: the
+   * memory of others is discarded before it, so PostgreSQL has the 55000 for what this session has drawn elsewhere.
+   */
   require(hold: Hold, plan: OnePlan): void {
-    if (plan.writes || hold.wrote || this.#knows(hold.connection)) return
+    if (hold.wrote || this.#knows(hold.connection)) return
+    if (plan.writes) {
+      if (this.#on !== null) this.#askers.add(this.#who)
+      return
+    }
     const { size } = this.#askers
     this.#askers.add(this.#who)
     if (this.#on === null) throw new PointsmanError('sequence_undefined')
