@@ -283,8 +283,8 @@ class Section<C> implements Taker, RoomWatcher {
   order = 0
   place = -1
   readonly account: Account
-  readonly turns = new Turns<Line<C>>()
-  readonly lines = new Map<Account, Line<C>>()
+  readonly turns: Turns<Line<C>> = new Turns<Line<C>>()
+  readonly lines: Map<Account, Line<C>> = new Map<Account, Line<C>>()
   readonly #queue: WaitQueue<C>
   #busy = 0
 
