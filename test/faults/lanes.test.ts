@@ -134,7 +134,7 @@ t.test('cross-talk: under errors, cancels, kills and leaving clients everybody g
   const random = seededRandom(20261122)
   const [probe] = await clientsOf(t, port, 1)
   await untilOnLane(proxy, probe, () => probe.query(`SELECT 'canary-0-0' AS lane_mark, n / 1 FROM items WHERE id = 1`))
-  let over = false
+  const canaries = { over: false }
   let wrong = 0
   const seen = { ok: 0, error: 0, canceled: 0 }
   const one = async (me: number): Promise<void> => {
@@ -174,13 +174,17 @@ t.test('cross-talk: under errors, cancels, kills and leaving clients everybody g
     }
   }
   const killer = (async (): Promise<void> => {
-    while (!over) {
+    while (!canaries.over) {
       for (const pid of (await laneBackends()).slice(0, 1)) await primary.killBackend(pid).catch(() => undefined)
-      await until('lanes were used again', () => Promise.resolve(over || proxy.lanes().lanes.some(({ served }) => served > 100)), 60_000)
+      await until(
+        'lanes were used again',
+        () => Promise.resolve(canaries.over || proxy.lanes().lanes.some(({ served }) => served > 100)),
+        60_000,
+      )
     }
   })()
   await Promise.all(Array.from({ length: 16 }, (_, me) => one(me)))
-  over = true
+  canaries.over = true
   await killer
   t.equal(wrong, 0)
   t.ok(seen.ok > 500, `${String(seen.ok)} answers`)
