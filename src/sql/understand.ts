@@ -150,7 +150,15 @@ function ranges(text: string, semicolons: readonly number[], parsed: readonly Pa
 }
 
 function notUnderstood(text: string, problem: string, hints: Understood['hints']): Understood {
-  const shape: Shape = Object.freeze({ key: '', id: ++lastId, uses: unused(), statements: null, ranges: Object.freeze([]), names: false, problem })
+  const shape: Shape = Object.freeze({
+    key: '',
+    id: ++lastId,
+    uses: unused(),
+    statements: null,
+    ranges: Object.freeze([]),
+    names: false,
+    problem,
+  })
   return Object.freeze({ shape, text, literals: noLiterals, semicolons: noSemicolons, hints })
 }
 
