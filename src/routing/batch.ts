@@ -47,13 +47,21 @@ export function planTogether(parts: readonly Part[]): Together {
   const placed: Placed[] = []
   let session = first.context.session
   let keyed = false
+  // A long batch runs a few statements many times over: one without keys and hints of its own is decided once for all of them, as
+  // long as the session stays as it is.
+  const decided = new Map<Statement, Placed>()
   for (const part of parts) {
-    const context = createContext({ ...part.context, session })
-    const found = place(context, part)
+    const alike = part.context.hints === null
+    const known = alike ? decided.get(part.statement) : undefined
+    const found = known ?? place(createContext({ ...part.context, session }), part)
     keyed ||= found.keyed
     if ('plan' in found) return { plan: found.plan, keyed }
-    placed.push(found)
-    session = after(session, part.statement, first.context.session)
+    const made = known ?? once(found)
+    placed.push(made)
+    if (alike && !found.keyed) decided.set(part.statement, made)
+    const next = after(session, part.statement, first.context.session)
+    if (next !== session) decided.clear()
+    session = next
   }
   const cluster = commonCluster(first.context, placed)
   return { plan: typeof cluster === 'string' ? joinAll(placed, cluster, first.context) : cluster, keyed }
@@ -98,6 +106,16 @@ function place(context: Context, part: Part): Placed | Ended {
   const to = destination(context, routed, part.values, context.session.transaction.home?.cluster ?? null)
   if ('kind' in to) return { plan: to, keyed }
   return { to: routed.to.kind === 'free' ? null : to.cluster, at: (cluster) => finish(context, routed, moved(to, routed, cluster)), keyed }
+}
+
+/** The plan on a cluster is made once, however often it is asked for. */
+function once(placed: Placed): Placed {
+  let last: { readonly cluster: string; readonly plan: OnePlan | RefusePlan } | null = null
+  const at = (cluster: string): OnePlan | RefusePlan => {
+    if (last?.cluster !== cluster) last = { cluster, plan: placed.at(cluster) }
+    return last.plan
+  }
+  return { ...placed, at }
 }
 
 function moved(to: Destination, routed: Routed, cluster: string): Destination {

@@ -149,15 +149,15 @@ export class Hold implements ReplySink {
     return this.#exchange.forwarded
   }
 
-  /** Writes a group, or a part of one. */
+  /** Writes a group, or a part of one. Nothing once the hold has ended, as when its client has left: end() tells it as lost. */
   send(frames: readonly Uint8Array[], expects: readonly Expect[]): boolean {
-    return this.#exchange.send(frames, expects)
+    return this.#ended || this.#exchange.send(frames, expects)
   }
 
   /** Passes on a piece of CopyData; `rest` bytes of its last frame are still to come. False: wait for drained(). */
   copyData(bytes: Uint8Array, rest: number): boolean {
     this.#copyRest = rest
-    return this.#exchange.write(bytes)
+    return this.#ended || this.#exchange.write(bytes)
   }
 
   /** Resolves when the server takes more. */
