@@ -43,6 +43,20 @@ t.test('a simple query within a batch ends the client, which would wait for ever
   t.match((await client.closed()).join(), /FATAL.*0A000.*simple query within a batch/)
 })
 
+t.test('a client that leaves before its COPY has begun keeps no connection: the server would wait for its data', async (t) => {
+  const copy = 'COPY items FROM STDIN'
+  for (const sent of [[`Query "${copy}"`], [...run(copy), 'Sync']]) {
+    for (let round = 1; round <= 5; round++) {
+      const client = await WireClient.login(t, port)
+      client.send(...sent)
+      client.destroy()
+      const next = await connect()
+      t.same((await next.query('SELECT 1 AS one')).rows, [{ one: 1 }])
+      await next.end()
+    }
+  }
+})
+
 t.test('a simple query may follow what was only described: asyncpg prepares without a Sync', async (t) => {
   const client = await WireClient.login(t, port)
   client.send('Parse "a" "SELECT n FROM items WHERE id = $1" 0', 'Describe S "a"', 'Flush', 'Query "BEGIN"')

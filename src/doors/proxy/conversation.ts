@@ -412,6 +412,7 @@ export class Conversation implements HoldOwner {
   }
 
   copyIn(hold: Hold): void {
+    this.#departure.copyBegins(hold)
     this.onCopyIn?.(hold)
   }
 

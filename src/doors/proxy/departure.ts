@@ -15,7 +15,7 @@ export class Departure {
   readonly #presence: Presence
   readonly #holds: Holds
   /** The server connection on which the last write of a client that has left is being ended. */
-  #finishing: { readonly hold: Hold; readonly timer: NodeJS.Timeout } | null = null
+  #finishing: { readonly hold: Hold; readonly timer: NodeJS.Timeout; readonly giveUp: () => void } | null = null
 
   constructor(state: ClientState, presence: Presence, holds: Holds) {
     this.#state = state
@@ -91,7 +91,18 @@ export class Departure {
       void this.#cancel(hold).then(() => hold.lease.destroy(leftBusy))
       hold.detach()
     }
-    this.#finishing = { hold, timer: setTimeout(giveUp, orphanMs) }
+    this.#finishing = { hold, timer: setTimeout(giveUp, orphanMs), giveUp }
+  }
+
+  /** What a client that has left had sent waits for its data: as PostgreSQL sees the end of its client there, nothing of it stands. */
+  copyBegins(hold: Hold): void {
+    const finishing = this.#finishing
+    if (finishing?.hold !== hold) return
+    clearTimeout(finishing.timer)
+    // Not while its reply is being read.
+    queueMicrotask(() => {
+      if (this.#finishing === finishing) finishing.giveUp()
+    })
   }
 
   /** The end of what a client that has left had sent. */
