@@ -264,6 +264,8 @@ t.test('cursors WITH HOLD pin until they are closed', async (t) => {
   ])
 })
 
+const isRow = (line: string): boolean => line.startsWith('DataRow')
+
 t.test('currval and lastval are a session’s own', async (t) => {
   const ask = new Recorded(loginOf(four.port))
   await ask.connect()
@@ -288,6 +290,13 @@ t.test('currval and lastval are a session’s own', async (t) => {
   )
   const [first, second] = [new Recorded(loginOf(one.port)), new Recorded(loginOf(one.port))]
   await Promise.all([first.connect(), second.connect()])
+  await first.say("SELECT nextval('sq')")
+  for (const sql of ['BEGIN', 'INSERT INTO serials (v) VALUES (1)']) await second.say(sql)
+  t.match(await second.say("SELECT currval('sq')"), [/^Error ERROR 55000/, 'Ready E'], 'nor in a transaction that has drawn from another')
+  for (const sql of ['ROLLBACK', 'BEGIN']) await second.say(sql)
+  const drawn = await second.say("SELECT nextval('sq')")
+  t.same((await second.say("SELECT currval('sq')")).filter(isRow), drawn.filter(isRow), 'what it has drawn itself it is told')
+  await second.say('COMMIT')
   await first.say("SELECT nextval('sq')")
   t.match(await second.say("SELECT currval('sq')"), [/^Error ERROR 55000/, 'Ready I'], 'never what another has drawn')
   await Promise.all([first.end(), second.end()])

@@ -36,8 +36,11 @@ export class Recorded {
     const { connection } = this.client as unknown as { connection: NodeJS.EventEmitter }
     // pg settles a failed query at its error, while ReadyForQuery is still to come.
     const over = new Promise<void>((resolve) => {
-      connection.once('readyForQuery', resolve)
-      connection.once('end', resolve)
+      const done = (): void => {
+        connection.off('readyForQuery', done).off('end', done)
+        resolve()
+      }
+      connection.on('readyForQuery', done).on('end', done)
     })
     const asked = values === undefined ? this.client.query(sql) : this.client.query(sql, [...values])
     await asked.catch(() => undefined)

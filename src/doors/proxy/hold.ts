@@ -67,6 +67,8 @@ export class Hold implements ReplySink {
   taint: string | null = null
   /** This client has written here since it has the connection. */
   wrote = false
+  /** The connection's memory of sequences was empty when that began. */
+  draws = false
   /** It is to be kept for a moment when it could be given back (sequences.ts), and is. */
   lingers = false
   lingering: NodeJS.Timeout | null = null

@@ -298,7 +298,7 @@ export class Holds {
     const { transaction, settings } = this.#state.session
     const { sequences } = this.#state
     if (plan.readsSequences) sequences.require(hold, plan)
-    if (sequences.mustForget(hold, plan) && !hold.wrote) await this.#own(hold, 'DISCARD SEQUENCES')
+    if (sequences.mustForget(hold, plan)) await this.#own(hold, 'DISCARD SEQUENCES')
     if (plan.asksListening && hold.connection.transaction === 'I') await this.#listens(hold)
     const deferred = transaction.kind === 'deferred' && hold.settings.undo.length === 0 ? transaction : null
     // What was set since a BEGIN that is still deferred comes with its texts.

@@ -1,11 +1,11 @@
 // doors/proxy/sequences.ts — currval() and lastval() answer from the memory of one server connection. Shared connections have
-// the memory of whoever wrote there last, so they are asked only where nobody else can be in it:
+// the memory of whoever wrote there last, so they are asked only where nothing else can be in it:
 //
-//   in the transaction, or the time on one connection, in which this session has written       always
-//   on the one connection on which all of its writes ran, if nobody else has written there      if it can be had
+//   in the transaction, or the time on one connection, in which this session has written       if its memory was empty before that,
+//   on the one connection on which all of its writes ran, if it can be had                      or nobody else has written there
 //   else                                                                                        55000, and from then on
 //
-// writes of that user keep their connection for a moment, for the question that usually follows at once.
+// writes of that user begin with an empty memory, and keep their connection for a moment, for the question that usually follows.
 import { PointsmanError } from '../../errors/error.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ServerConnection } from '../../server/contract.js'
@@ -44,6 +44,7 @@ export class Sequences {
   /** Before a write of this session is sent. */
   wrote(hold: Hold): void {
     const { connection } = hold
+    if (!hold.wrote) hold.draws = connection.wroteFor === null
     hold.wrote = true
     if (connection.wroteFor !== this) connection.wroteFor = connection.wroteFor === null ? this : several
     if (this.#on === connection) return
@@ -66,27 +67,35 @@ export class Sequences {
     return !this.#elsewhere && this.#on === connection && connection.wroteFor === this
   }
 
+  /** What the connection remembers was drawn by this session, and by nobody else; nor has the session drawn elsewhere what it would miss. */
+  #remembers({ connection, wrote, draws }: Hold): boolean {
+    return this.#knows(connection) || (wrote && draws && connection.wroteFor === this)
+  }
+
   /** This user's writes are kept together with what asks for their sequences. */
   get keeps(): boolean {
     return this.#askers.size > 0 && this.#askers.has(this.#who)
   }
 
-  /** Before `plan` writes: the connection remembers what others have drawn. */
+  /** Before `plan` is the first to write: the connection remembers what others have drawn, or what is not the session's last. */
   mustForget(hold: Hold, plan: OnePlan): boolean {
+    if (!plan.writes || hold.wrote || !(this.keeps || plan.readsSequences)) return false
     const { wroteFor } = hold.connection
-    return plan.writes && (this.keeps || plan.readsSequences) && wroteFor !== null && wroteFor !== this
+    return wroteFor !== null && (wroteFor !== this || this.#elsewhere)
   }
 
   /**
-   * Throws 55000 where an answer could be another session's. A statement that writes may ask for what it has drawn itself: the
-   * memory of others is discarded before it, so PostgreSQL has the 55000 for what this session has drawn elsewhere.
+   * Throws 55000 where an answer could be another session's, or not the last of this one. The first that writes may ask for what it
+   * has drawn itself: everything is discarded before it, so PostgreSQL has the 55000 for what this session has drawn elsewhere.
    */
   require(hold: Hold, plan: OnePlan): void {
-    if (hold.wrote || this.#knows(hold.connection)) return
-    if (plan.writes) {
+    if (this.#remembers(hold)) return
+    if (plan.writes && !hold.wrote) {
       if (this.#on !== null) this.#askers.add(this.#who)
       return
     }
+    // The next write here begins anew, also where the connection is kept: what is drawn from then on can be asked for.
+    hold.wrote = false
     const { size } = this.#askers
     this.#askers.add(this.#who)
     if (this.#on === null) throw new PointsmanError('sequence_undefined')
