@@ -4,7 +4,7 @@
 import type { PlanInput } from './input.js'
 import type { Plan } from './plan.js'
 import type { Hints } from '../sql/statement.js'
-import type { SessionView, RouteOverrides } from '../session/view.js'
+import type { RouteOverrides, SessionView, TransactionView } from '../session/view.js'
 
 /** A plan that only lacks the values of one execution. */
 export type Template = (input: PlanInput) => Plan
@@ -87,26 +87,38 @@ function intern(faces: Map<string, Face>, key: string, max: number): Face {
   return face
 }
 
-/** All of a SessionView that a template reads. The shard key is left out: it is a value, read at each execution. */
+/** The database is the epoch's; what is read at each execution is a value. */
+type NotKept = 'database' | 'unicode' | 'shardKey'
+
+/** All of a SessionView that a template reads: a field that is forgotten here does not compile. */
 function sessionKey(session: SessionView): string {
-  const { transaction } = session
-  const home = transaction.home === null ? null : [transaction.home.cluster, transaction.home.role]
-  return JSON.stringify([
-    session.user,
-    session.searchPath,
-    session.searchPathSettled,
-    session.startup === undefined ? [] : [...session.startup.keys()],
-    session.understood,
-    [...session.temporary],
-    [...session.pins],
-    overridesKey(session.local),
-    overridesKey(session.session),
-    [transaction.status, home, transaction.readOnly, transaction.needsPrimary, overridesKey(transaction.overrides)],
-  ])
+  const { transaction, startup } = session
+  return JSON.stringify({
+    user: session.user,
+    pooling: session.pooling,
+    bus: session.bus,
+    searchPath: session.searchPath,
+    searchPathSettled: session.searchPathSettled,
+    startup: startup === undefined ? [] : [...startup.keys()],
+    understood: session.understood,
+    temporary: [...session.temporary],
+    pins: [...session.pins],
+    local: overridesKey(session.local),
+    session: overridesKey(session.session),
+    transaction: {
+      status: transaction.status,
+      home: transaction.home === null ? null : [transaction.home.cluster, transaction.home.role],
+      readOnly: transaction.readOnly,
+      needsPrimary: transaction.needsPrimary,
+      overrides: overridesKey(transaction.overrides),
+    } satisfies Record<keyof TransactionView, unknown>,
+  } satisfies Record<Exclude<keyof SessionView, NotKept>, unknown>)
 }
 
-function overridesKey(overrides: RouteOverrides): readonly unknown[] {
-  return [overrides.consistency, overrides.maxStalenessMs, overrides.onUnmet, overrides.cluster, overrides.stickyWrites]
+function overridesKey(overrides: RouteOverrides): object {
+  const { consistency, maxStalenessMs, onUnmet, cutOff, cacheMs, maxTxAgeMs, cluster, stickyWrites } = overrides
+  const kept = { consistency, maxStalenessMs, onUnmet, cutOff, cacheMs, maxTxAgeMs, cluster, stickyWrites }
+  return kept satisfies Record<Exclude<keyof RouteOverrides, NotKept>, unknown>
 }
 
 function hintKey(hints: Hints): string {

@@ -20,6 +20,8 @@ export type GivenParameter =
 
 export interface GivenSession {
   readonly user?: string
+  readonly pooling?: SessionView['pooling']
+  readonly bus?: true
   readonly searchPath?: readonly string[] | null
   readonly searchPathSettled?: false
   readonly understood?: false
@@ -313,8 +315,8 @@ export function givenSession(given: GivenSession = {}): SessionView {
   return {
     database: 'app',
     user: given.user ?? 'app',
-    pooling: 'transaction',
-    bus: false,
+    pooling: given.pooling ?? 'transaction',
+    bus: given.bus ?? false,
     transaction: {
       status: transaction === undefined ? 'idle' : transaction === 'failed' || transaction === 'broken' ? 'failed' : 'open',
       home: at === undefined ? null : { cluster: at.cluster, node: '10.0.0.1:5432', role: at.role },

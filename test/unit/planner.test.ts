@@ -74,6 +74,19 @@ t.test('what a plan depends on in a session', (t) => {
   t.end()
 })
 
+// Clients that came before a reload have the old pool_mode, and the console explains for a door that listens for nobody.
+t.test('sessions of another pool mode or door do not get each other’s plans', (t) => {
+  t.equal(run('BEGIN', { session: { pooling: 'statement' } }).kind, 'refuse')
+  t.not(run('BEGIN').kind, 'refuse')
+  t.equal(one(run('LISTEN news')).pins, 'listen')
+  t.match(one(run('LISTEN news', { session: { bus: true } })), { pins: null, listens: true })
+  t.match(one(run('LISTEN news', { session: { bus: true, pooling: 'session' } })), { pins: 'listen', listens: false })
+  const olderThan = (maxTxAgeMs: number): number | null =>
+    one(run('SELECT * FROM users', { session: { overrides: { consistency: 'any', maxTxAgeMs } } })).policy.maxTxAgeMs
+  t.same([olderThan(1000), olderThan(2000)], [1000, 2000])
+  t.end()
+})
+
 t.test('precedence: the first of these that says something wins', (t) => {
   const levels = ['transaction', 'comment', 'SET LOCAL', 'SET', 'user', 'table', 'database'] as const
   const say = (level: (typeof levels)[number], from: number): PolicyOverride =>
