@@ -269,6 +269,15 @@ const scripts: Readonly<Record<string, readonly Step[]>> = {
     by('a', 'Close P "held"', 'Describe P "held"', 'Sync'),
     query('a', 'FETCH 1 FROM held'),
   ],
+  'a transaction with modes that a batch begins': [
+    by('a', parse('s', 'SELECT id, name FROM items ORDER BY id LIMIT 1'), 'Describe S "s"', 'Sync'),
+    by('a', ...unnamed('BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY'), ...run('', 's'), ...run('', 's'), 'Sync'),
+    query('a', 'SHOW transaction_isolation'),
+    query('a', 'COMMIT'),
+    by('a', ...unnamed('SELECT 1/0'), ...run('', 's'), 'Sync'),
+    by('a', ...unnamed('BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY'), 'Flush', ...run('', 's'), 'Sync'),
+    query('a', 'COMMIT'),
+  ],
   'what forgets': [
     query('a', 'PREPARE p AS SELECT 1 AS one'),
     by('a', parse('q', 'SELECT 2 AS two'), 'Sync'),

@@ -359,15 +359,15 @@ export class Batch implements BatchOnLane {
 
   async #sendStep(step: Step, request: Request): Promise<void> {
     const hold = await this.#attach(request)
-    await this.#sureOf(hold, [step])
-    if (!this.#compileAndSend(hold, [step], null)) await hold.drained()
+    const left = await this.#sureOf(hold, [step])
+    if (!this.#compileAndSend(hold, left, null)) await hold.drained()
   }
 
   /** Sends the step with its Sync and waits for the end; again, from the batch's beginning, while that is allowed. */
   async #runToSync(step: Step, request: Request, attached: Hold | Promise<Hold> = this.#attach(request)): Promise<void> {
     const hold = await attached
-    await this.#sureOf(hold, [step])
-    if (this.#ended(hold, request, await this.#sendToSync(hold, [step]))) await this.#repeat(request)
+    const left = await this.#sureOf(hold, [step])
+    if (this.#ended(hold, request, await this.#sendToSync(hold, left))) await this.#repeat(request)
   }
 
   #sendToSync(hold: Hold, steps: readonly Step[]): Promise<End> {
@@ -388,8 +388,8 @@ export class Batch implements BatchOnLane {
 
   async #repeat(request: Request): Promise<void> {
     const hold = await this.#attach(request)
-    await this.#sureOf(hold, this.#at.steps)
-    if (this.#ended(hold, request, await this.#sendToSync(hold, this.#at.steps))) await this.#repeat(request)
+    const left = await this.#sureOf(hold, this.#at.steps)
+    if (this.#ended(hold, request, await this.#sendToSync(hold, left))) await this.#repeat(request)
   }
 
   /** True: to be sent again. */
@@ -429,21 +429,32 @@ export class Batch implements BatchOnLane {
   /** Our own question about columns: who waits for its answer. */
   #asked: { readonly label: string; readonly answer: (frame: Uint8Array | null) => void } | null = null
 
-  /** Rejects with PostgreSQL's own error where rows would come that are not as the client was told. */
-  async #sureOf(hold: Hold, steps: readonly Step[]): Promise<void> {
+  /**
+   * Resolves with what is still to be sent: what runs before a statement that is asked about is sent first, for a question looks
+   * at the catalog, after which a BEGIN may not choose its isolation. Rejects with PostgreSQL's own error where rows would come
+   * that are not as the client was told.
+   */
+  async #sureOf(hold: Hold, steps: readonly Step[]): Promise<readonly Step[]> {
     const { statements } = hold.connection
+    let left = steps
     for (const { messages, replies } of steps) {
       for (const message of unsureOf(messages, statements)) {
         const { statement } = message
         if (statement === null || replies.has(message)) continue
+        const [before, after] = parted(left, message)
+        if (before.some(runsSomething)) {
+          this.#compileAndSend(hold, before, null)
+          left = after
+        }
         // Anew: here it may have been prepared before the DDL.
         statements.discard(statement.key)
         const frame = await this.#ask(hold, message)
         // It has failed, and the client has heard of it; or the connection is lost.
-        if (frame === null) return
+        if (frame === null) return left
         if (!fitsTold(statement, frame)) throw new PointsmanError('cached_plan_changed')
       }
     }
+    return left
   }
 
   /** What the connection's statement gives. null: it cannot be said any more. */
@@ -478,8 +489,8 @@ export class Batch implements BatchOnLane {
     for (const step of steps) for (const message of step.messages) sending.add(message, step.replies.get(message))
     if (sync !== null) {
       sending.put([syncFrame], sync)
-      // Earlier steps were flushed: their replies are waited for, one by one.
-      if (this.#at.request !== null) this.#at.request.complete = this.#at.steps.length === 1
+      // What was sent earlier was flushed: its replies are waited for, one by one.
+      if (this.#at.request !== null) this.#at.request.complete = this.#at.steps.length === 1 && steps[0] === this.#at.steps[0]
     }
     return hold.send(sending.frames, sending.expects)
   }
@@ -565,6 +576,24 @@ export class Batch implements BatchOnLane {
 
 function tokenAsked(message: Message): boolean {
   return message.kind === 'execute' && message.statement !== null && asksToken(message.statement.understood)
+}
+
+/** What comes before `message`, and the rest from there on. */
+function parted(steps: readonly Step[], message: Message): readonly [before: readonly Step[], after: readonly Step[]] {
+  const at = steps.findIndex(({ messages }) => messages.includes(message))
+  const step = steps[at]
+  if (step === undefined) return [steps, []]
+  const { messages } = step
+  const cut = messages.indexOf(message)
+  const [head, tail] = [messages.slice(0, cut), messages.slice(cut)]
+  return [
+    [...steps.slice(0, at), { ...step, messages: head }],
+    [{ ...step, messages: tail }, ...steps.slice(at + 1)],
+  ]
+}
+
+function runsSomething({ messages, replies }: Step): boolean {
+  return messages.some((message) => message.kind === 'execute' && !replies.has(message))
 }
 
 function committing(message: Message): boolean {

@@ -25,14 +25,22 @@ export function rememberRows(statement: ClientStatement, names: PreparedNames, f
   if (client && before !== rows) told.set(statement, rows)
 }
 
-/** The statements that are run without being described, and whose columns here are not known to be those that the client knows. */
+/** The first Bind of each statement that is run without being described, and whose columns here are not known to be those that the client knows. */
 export function unsureOf(messages: readonly Message[], names: PreparedNames): readonly Extract<Message, { kind: 'bind' }>[] {
-  let unsure: Extract<Message, { kind: 'bind' }>[] | null = null
+  let unsure: readonly Extract<Message, { kind: 'bind' }>[] = none
   for (const message of messages) {
     if (message.kind !== 'bind' || message.statement === null || message.statement.name === '' || message.naming !== null) continue
-    if (!isDescribed(message.statement, messages) && !isSure(message.statement, names)) (unsure ??= []).push(message)
+    const { statement } = message
+    // In this order: a pipeline may have many of the same.
+    if (isSure(statement, names) || isAmong(unsure, statement) || isDescribed(statement, messages)) continue
+    unsure = [...unsure, message]
   }
-  return unsure ?? none
+  return unsure
+}
+
+function isAmong(binds: readonly Message[], statement: ClientStatement): boolean {
+  for (const bind of binds) if (bind.statement === statement) return true
+  return false
 }
 
 function isDescribed(statement: ClientStatement, messages: readonly Message[]): boolean {
