@@ -1,6 +1,6 @@
 // Several processes on one port, and one that takes over from another: nobody is refused, nothing is broken, and what holds
 // for one process holds for all of them together.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -139,6 +139,27 @@ ${more}`
       t.ok((await connections()) <= 3)
     })
 
+    t.test('two workers are killed: one that dies again before it serves is replaced, though the other serves by then', async (t) => {
+      const before = workersOf(served.pid)
+      const replaced = async () => Number(/^pointsman_workers_replaced_total (\d+)$/m.exec(await served.metrics())?.[1])
+      const serves = (number: number) =>
+        served.events('log').filter(({ message, worker }) => message === 'a worker serves again' && worker === number).length
+      const servedBefore = [1, 2].map(serves)
+      const replacedBefore = await replaced()
+      for (const pid of before) process.kill(pid, 'SIGKILL')
+      const numberOf = (pid: number) =>
+        Number(/\0POINTSMAN_WORKER=(\d)\0/.exec(readFileSync(`/proc/${String(pid)}/environ`, 'utf8'))?.[1] ?? 0)
+      const fresh = () => workersOf(served.pid).filter((pid) => !before.includes(pid) && numberOf(pid) > 0)
+      await until('both are started again', () => Promise.resolve(fresh().length === 2), startMs)
+      const [slow = 0, other = 0] = fresh()
+      process.kill(slow, 'SIGSTOP')
+      const number = numberOf(other)
+      await until('the other serves', () => Promise.resolve(serves(number) > servedBefore[number - 1]!), startMs)
+      process.kill(slow, 'SIGKILL')
+      await until('two serve', async () => /^pointsman_workers 2$/m.test(await served.metrics()), startMs)
+      t.equal((await replaced()) - replacedBefore, 3)
+    })
+
     t.test('a reload reaches all of them, or none', async (t) => {
       const refused = await served.reconfigure(config({ workers: 2, max: 3, more: 'nonsense: 1\n' }))
       t.match(refused, { outcome: 'refused' })
@@ -169,6 +190,30 @@ ${more}`
       await until('the workers are gone too', () => Promise.resolve(workers.every((pid) => !lives(pid))))
     })
   })
+
+  for (const mode of ['WAIT_FOR_SERVERS', 'WAIT_FOR_CLIENTS']) {
+    t.test(`SHUTDOWN ${mode}: however long they take, and nothing is left`, async (t) => {
+      const directory = mkdtempSync(join(tmpdir(), 'pm-'))
+      t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+      const unix = join(directory, '.s.PGSQL.6432')
+      const served = await Served.start(t, config({ workers: 2, unix }))
+      const stays = await client(t, served)
+      const local = await client(t, served, { host: directory, port: 6432 })
+      for (const it of [stays, local]) await it.query('BEGIN')
+      for (const it of [stays, local]) await it.query('SELECT 1')
+      await console_(t, served, `SHUTDOWN ${mode}`)
+      await until('nobody is let in', () => client(t, served).then(() => false, () => true)) // prettier-ignore
+      // Both ask a worker, which would have heard by now if it were to end at once.
+      for (const it of [stays, local]) t.same((await it.query('SELECT 8 AS n')).rows, [{ n: 8 }])
+      for (const it of [stays, local]) await it.query('COMMIT')
+      if (mode === 'WAIT_FOR_CLIENTS') {
+        for (const it of [stays, local]) t.same((await it.query('SELECT 9 AS n')).rows, [{ n: 9 }])
+        for (const it of [stays, local]) await it.end()
+      }
+      t.equal(await served.ended, 0)
+      t.notOk(existsSync(unix), 'the file of the Unix socket is gone')
+    })
+  }
 
   for (const workers of [1, 2]) {
     t.test(`a restart of ${String(workers)}: nobody is refused, no transaction is broken`, async (t) => {

@@ -125,8 +125,8 @@ export class Doors implements Program {
     return Promise.resolve(this.#inside.proxy.cancel(call))
   }
 
-  async retire(drainMs: number): Promise<void> {
-    await this.#entrance.stop(true)
+  async retire(drainMs: number, handedOver: boolean): Promise<void> {
+    await this.#entrance.stop(handedOver)
     await this.#entrance.close()
     // The process that takes over needs them.
     this.#inside.runtime.renew(() => true, 'another process takes over')

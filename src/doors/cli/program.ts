@@ -33,8 +33,11 @@ export interface Program {
   take(state: Json): Promise<void>
   /** Of a client of this program; false: of none. */
   cancel(call: CancelCall): Promise<boolean>
-  /** Another process listens: serves those who are here for `drainMs`, then until nothing of theirs is open. Resolves when all have left. */
-  retire(drainMs: number): Promise<void>
+  /**
+   * No new clients; serves those who are here for `drainMs`, then until nothing of theirs is open. Resolves when all have left.
+   * `handedOver`: another process listens now, and has the file of the Unix socket.
+   */
+  retire(drainMs: number, handedOver: boolean): Promise<void>
   /** No new clients; open transactions may end within `graceMs`; then everything is closed. */
   close(graceMs: number): Promise<void>
 }

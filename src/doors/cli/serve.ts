@@ -122,7 +122,7 @@ class Serving {
       const over = await Promise.race([signals.stop.then(() => 'stop' as const), replaced])
       stopWatching()
       reloads.stop()
-      if (over === 'replaced') await Promise.race([program.retire(program.config().listen.drainMs), signals.stop])
+      if (over === 'replaced') await Promise.race([program.retire(program.config().listen.drainMs, true), signals.stop])
     } finally {
       await program.close(this.#graceMs ?? program.config().listen.graceMs)
       this.#successor?.close()
@@ -195,8 +195,9 @@ class Serving {
 
   #shutdown(mode: 'now' | 'servers' | 'clients'): void {
     if (mode !== 'now') this.#graceMs = longestGraceMs
-    if (mode === 'clients') void this.#program?.retire(longestGraceMs).then(() => this.#around.signals.end())
-    else this.#around.signals.end()
+    const end = (): void => this.#around.signals.end()
+    if (mode !== 'clients' || this.#program === null) end()
+    else this.#program.retire(longestGraceMs, false).then(end, end)
   }
 }
 

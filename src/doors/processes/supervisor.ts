@@ -20,6 +20,7 @@ import { CommandError, exit } from '../cli/io.js'
 import type { Program, Sourced } from '../cli/program.js'
 import { workerOfKey } from '../proxy/backend-keys.js'
 import type { CancelCall } from '../proxy/login.js'
+import { Comebacks } from './comebacks.js'
 import { cancelBody, cancelFrom } from './handover.js'
 import { Gone } from './link.js'
 import { PermitBroker, turnMs } from './permit-broker.js'
@@ -46,12 +47,10 @@ export interface Briefing {
 
 /** For one worker to answer. */
 const answerMs = 10_000
-/** A worker that lived for less is started again only after a while. */
-const briefMs = 5_000
-const firstDelayMs = 100
-const longestDelayMs = 30_000
 /** Past the grace that its clients have. */
 const lastMs = 5_000
+/** A longer one would end at once. */
+const longestTimerMs = 2 ** 31 - 1
 /** Clients that wait while no worker serves. */
 const maxWaiting = 1_000
 
@@ -62,6 +61,7 @@ export class Supervisor implements Program {
   readonly #metrics: SupervisorMetrics
   readonly #waiting: Arrival[] = []
   readonly #broker: PermitBroker
+  readonly #comebacks = new Comebacks()
   #ticking: NodeJS.Timeout | null = null
   #config: Config
   #source: ConfigSource
@@ -69,7 +69,6 @@ export class Supervisor implements Program {
   /** What operators have set, as last told by a worker. */
   #state: Json = null
   #leaving = false
-  #failures = 0
 
   private constructor(parts: SupervisorParts) {
     const { config, source, replaces, observer } = parts
@@ -103,7 +102,7 @@ export class Supervisor implements Program {
     const supervisor = new Supervisor(parts)
     const { workers } = parts.config.listen
     try {
-      await Promise.all(Array.from({ length: workers }, (_, index) => supervisor.#started(index + 1)))
+      await Promise.all(Array.from({ length: workers }, (_, index) => supervisor.#started(index + 1, false)))
       return supervisor
     } catch (error) {
       await supervisor.close(0)
@@ -199,9 +198,9 @@ export class Supervisor implements Program {
 
   // ---- the end
 
-  async retire(drainMs: number): Promise<void> {
+  async retire(drainMs: number, handedOver: boolean): Promise<void> {
     this.#leaving = true
-    await this.#entrance.stop(true)
+    await this.#entrance.stop(handedOver)
     await this.#entrance.close()
     this.#dispatch()
     await Promise.all([...this.#workers.values()].map((worker) => worker.handedAll()))
@@ -213,7 +212,7 @@ export class Supervisor implements Program {
     this.#leaving = true
     await this.#entrance.stop(false)
     for (const { socket } of this.#waiting.splice(0)) socket.destroy()
-    const timer = setTimeout(() => this.kill(), graceMs + lastMs)
+    const timer = setTimeout(() => this.kill(), Math.min(graceMs + lastMs, longestTimerMs))
     await this.#tellAll('end', graceMs)
     clearTimeout(timer)
     if (this.#ticking !== null) clearInterval(this.#ticking)
@@ -273,21 +272,24 @@ export class Supervisor implements Program {
     return [...this.#workers.values()].filter(({ serving }) => serving)
   }
 
-  /** Resolves when it serves. */
-  #started(number: number): Promise<void> {
+  /** Resolves when it serves. `again`: it takes the place of one that has ended. */
+  #started(number: number, again: boolean): Promise<void> {
     const worker = new WorkerProcess(number, this.#parts.environment)
-    const since = performance.now()
+    let since: number | null = null
     this.#workers.set(number, worker)
     this.#connect(worker)
     return new Promise((resolve, reject) => {
       worker.link.answer('serving', () => {
         worker.serving = true
+        since = performance.now()
         this.#dispatch()
         resolve()
         return null
       })
       void worker.ended.then(({ code, signal }) => {
-        this.#ended(worker, performance.now() - since)
+        this.#ended(worker)
+        // A program whose first workers cannot start ends instead.
+        if (since !== null || again) this.#startAgain(number, since === null ? 0 : performance.now() - since)
         // It has said itself what was wrong.
         const why = `worker ${String(number)} ended with ${signal ?? String(code)}`
         reject(new CommandError(code === exit.usage ? exit.usage : exit.no, why))
@@ -345,31 +347,28 @@ export class Supervisor implements Program {
     }, turnMs / 2).unref()
   }
 
-  #ended(ended: WorkerProcess, livedMs: number): void {
+  #ended(ended: WorkerProcess): void {
     const { worker } = ended
-    const served = ended.serving
     ended.serving = false
     this.#workers.delete(worker)
     this.#broker.gone(worker, performance.now())
     this.#waiting.push(...ended.takeBack())
     this.#dispatch()
-    if (this.#leaving || !(served || this.#failures > 0)) return
-    this.#failures = livedMs < briefMs ? this.#failures + 1 : 0
-    const delay = this.#failures === 0 ? 0 : Math.min(longestDelayMs, firstDelayMs * 2 ** (this.#failures - 1))
+  }
+
+  #startAgain(worker: number, servedMs: number): void {
+    if (this.#leaving) return
+    const delay = this.#comebacks.delay(worker, servedMs)
     this.#metrics.replaced()
-    this.#log('error', 'a worker ended, and is replaced', { worker, seconds: Math.round(livedMs / 1000), again_in_ms: delay })
+    this.#log('error', 'a worker ended, and is replaced', { worker, seconds: Math.round(servedMs / 1000), again_in_ms: delay })
     setTimeout(() => this.#replace(worker), delay).unref()
   }
 
-  #replace(number: number): void {
+  #replace(worker: number): void {
     if (this.#leaving) return
-    // Where it fails it has been told, and is tried again.
-    this.#failures = Math.max(1, this.#failures)
-    this.#started(number).then(
-      () => {
-        this.#failures = 0
-        this.#log('info', 'a worker serves again', { worker: number })
-      },
+    this.#started(worker, true).then(
+      () => this.#log('info', 'a worker serves again', { worker }),
+      // Where it fails it has been told, and is tried again.
       () => undefined,
     )
   }
