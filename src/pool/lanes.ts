@@ -411,9 +411,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
       const { pool, settings, kind } = this.#parts
       const wanted = laneSettings(settings)
       const lease = await pool.lease({ prefer: (it) => kind.suits(it, wanted), signal: AbortSignal.timeout(retryMs) })
-      await this.#prepared(lease, wanted)
-      if (!this.#usable) lease.release('it was to be a lane')
-      else this.#lanes.push(kind.open(lease, this))
+      await this.#made(lease, wanted)
     } catch {
       // Whoever needs a connection hears of it; lanes are only there when they are there.
       this.#retryAt = this.now() + retryMs
@@ -422,13 +420,22 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     }
   }
 
-  async #prepared(lease: Lease<C>, wanted: Settings): Promise<void> {
+  /** The lease ends here, or is the lane's. */
+  async #made(lease: Lease<C>, wanted: Settings): Promise<void> {
+    const { kind } = this.#parts
     try {
-      await this.#parts.kind.prepare(lease.connection, wanted)
+      await kind.prepare(lease.connection, wanted)
+      // Its answer may have been the last thing that the server said.
+      if (!lease.connection.usable) throw new Error('no lane')
+      if (this.#usable) {
+        this.#lanes.push(kind.open(lease, this))
+        return
+      }
     } catch (error) {
       lease.destroy('it could not be made a lane')
       throw error
     }
+    lease.release('it was to be a lane')
   }
 
   retire(reason: string): void {

@@ -57,18 +57,23 @@ class FakeLane implements SharedLane<Asked> {
 
 const config = { enabled: true, connections: 2, stallMs: 20, maxResultBytes: 1000, depth: 1 }
 
-function lanesOf() {
+/** `refuses`: no connection becomes a lane. */
+function lanesOf(refuses = false) {
   const opened: FakeLane[] = []
+  const ended: string[] = []
   const kind: LaneKind<PooledConnection, Asked, FakeLane> = {
     suits: () => 0,
     prepare: () => Promise.resolve(),
     open: (_lease, owner) => {
+      if (refuses) throw new Error('the connection is not usable')
       const lane = new FakeLane(owner)
       opened.push(lane)
       return lane
     },
   }
-  const lease = { release: () => undefined, destroy: () => undefined, connection: {} } as unknown as Lease<PooledConnection>
+  const connection = { usable: true }
+  const destroy = (reason: string): void => void ended.push(reason)
+  const lease = { release: () => undefined, destroy, connection } as unknown as Lease<PooledConnection>
   const pool = {
     node: { id: 'p:1' },
     draining: false,
@@ -80,7 +85,7 @@ function lanesOf() {
     onDraining: () => undefined,
   } as unknown as Pool<PooledConnection>
   const lanes = new Lanes<PooledConnection, Asked, FakeLane>(config, { now: () => performance.now(), kind })
-  return { lanes, opened, pool }
+  return { lanes, opened, ended, connection, pool }
 }
 
 t.test('who waits for a lane that is gone is not kept in line by another that moves and does not fit', async (t) => {
@@ -113,4 +118,18 @@ t.test('who waits for a lane that is gone is not kept in line by another that mo
   t.same(asked.told, ['crowded'])
   t.same(behind.told, [])
   t.equal(second.inFlight, before + 1, 'and the next in line has its turn')
+})
+
+t.test('a connection that goes while it is made a lane is given up, not kept by nobody', async (t) => {
+  for (const refuses of [true, false]) {
+    const { lanes, opened, ended, connection, pool } = lanesOf(refuses)
+    connection.usable = refuses
+    const group = lanes.group(pool, '', new Map())
+    for (let count = 0; count < 20; count++) group?.push(new Asked(), 0)
+    await until('it has ended', () => Promise.resolve(ended.length > 0))
+    t.same(ended, ['it could not be made a lane'])
+    t.equal(opened.length, 0)
+    t.equal(group?.size, 0)
+    lanes.close()
+  }
 })
