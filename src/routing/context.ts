@@ -2,6 +2,7 @@
 // text, with the few questions that every rule asks of them.
 import type { Catalog } from '../catalog/catalog.js'
 import type { NameSpace } from '../catalog/resolve.js'
+import { clustersOf } from '../config/clusters-of.js'
 import type { Config, DatabaseConfig } from '../config/config.js'
 import type { SessionView } from '../session/view.js'
 import type { Hints } from '../sql/statement.js'
@@ -30,13 +31,6 @@ export function createContext(given: Pick<Context, 'config' | 'database' | 'cata
   }
   const names: NameSpace = { searchPath: given.session.searchPath, temporary: given.session.temporary, exists, hasSchema }
   return { ...given, clusters, names }
-}
-
-function clustersOf(database: DatabaseConfig): readonly string[] {
-  const clusters = new Set([database.default])
-  for (const partition of database.partitions.values()) clusters.add(partition.cluster)
-  for (const sharded of database.sharded.values()) for (const cluster of sharded.clusters) clusters.add(cluster)
-  return [...clusters]
 }
 
 /** The cluster that a hint, SET LOCAL or SET supplies, in that order. */

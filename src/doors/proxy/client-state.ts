@@ -19,7 +19,7 @@ import type { ClientOutput } from './client-output.js'
 import type { Core } from './core-contract.js'
 import { errorFields } from './error-reply.js'
 import type { LaneParts } from './lane-parts.js'
-import { databaseOf, type Login } from './login.js'
+import { databaseOf, poolModeOf, type Login } from './login.js'
 import type { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
 import type { Request } from './request.js'
@@ -102,7 +102,7 @@ export class ClientState {
     this.now = parts.now
     const { config } = parts.runtime.current()
     const database = databaseOf(config, login.database)
-    const pooling = config.auth.users.get(login.user)?.poolMode ?? database?.poolMode ?? 'transaction'
+    const pooling = poolModeOf(config, login.database, login.user)
     this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting, pooling, bus: true })
     this.sequences = new Sequences({ database: login.database, user: login.user, runtime: parts.runtime })
     const kept = pooling === 'session' && database !== undefined ? clustersOf(database) : []

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { parseAddress } from '../../config/address-range.js'
-import type { Config, DatabaseConfig } from '../../config/config.js'
+import type { Config, DatabaseConfig, PoolMode } from '../../config/config.js'
 import { PointsmanError } from '../../errors/error.js'
 import { encodeAuthentication } from '../../protocol/authentication.js'
 import { encodeNegotiateProtocolVersion, needsNegotiation, newestMinor, type StartupMessage } from '../../protocol/startup.js'
@@ -231,6 +231,11 @@ function passesOn({ clusters }: Config): boolean {
 /** The configuration of the database that clients know by that name. */
 export function databaseOf(config: Config, name: string): DatabaseConfig | undefined {
   return config.databases.get(name) ?? config.databases.get('*')
+}
+
+/** A user's own mode wins over its database's. */
+export function poolModeOf(config: Config, database: string, user: string): PoolMode {
+  return config.auth.users.get(user)?.poolMode ?? databaseOf(config, database)?.poolMode ?? 'transaction'
 }
 
 /** As PostgreSQL reads the parameter: the name, or a Boolean. */

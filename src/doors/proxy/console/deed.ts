@@ -3,7 +3,7 @@ import type { PauseTarget } from '../../../execute/gate.js'
 import type { Observer } from '../../../observe/events.js'
 import type { Runtime } from '../../../runtime/contract.js'
 import type { ServerConnection } from '../../../server/contract.js'
-import { clustersOf, databaseOfPool } from './names.js'
+import { databaseClusters, databaseOfPool } from './names.js'
 
 /* eslint-disable @typescript-eslint/consistent-type-definitions -- types, not interfaces: only those are known to be plain data */
 
@@ -88,7 +88,7 @@ export function poolTest(runtime: Runtime<ServerConnection>, { kind, name }: Pau
     case 'cluster':
       return ({ cluster }) => cluster === name
     case 'database': {
-      const own = clustersOf(config, name)
+      const own = databaseClusters(config, name)
       return ({ cluster, dbname }) =>
         own.includes(cluster) && (databaseOfPool(config, { cluster, dbname }) === name || config.clusters.get(cluster)?.dbname === dbname)
     }

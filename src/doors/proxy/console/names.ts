@@ -1,22 +1,20 @@
 // doors/proxy/console/names.ts — which database a pool is of, as clients call it. Where a cluster has a database and a login of
 // its own, several databases of the configuration may share its pools; then they have the name that the server knows.
+import { clustersOf } from '../../../config/clusters-of.js'
 import type { Config } from '../../../config/config.js'
 import { databaseOf } from '../login.js'
 
 /** Clusters that tables of this database are on. */
-export function clustersOf(config: Config, name: string): readonly string[] {
+export function databaseClusters(config: Config, name: string): readonly string[] {
   const database = databaseOf(config, name)
-  if (database === undefined) return []
-  const partitions = [...database.partitions.values()].map(({ cluster }) => cluster)
-  const shards = [...database.sharded.values()].flatMap(({ clusters }) => clusters)
-  return [...new Set([database.default, ...partitions, ...shards])]
+  return database === undefined ? [] : clustersOf(database)
 }
 
 /** The database whose pool this is, by its name for clients. */
 export function databaseOfPool(config: Config, { cluster, dbname }: { readonly cluster: string; readonly dbname: string }): string {
   const own = config.clusters.get(cluster)?.dbname ?? null
   if (own === null) return dbname
-  const sharing = [...config.databases.keys()].filter((name) => clustersOf(config, name).includes(cluster))
+  const sharing = [...config.databases.keys()].filter((name) => databaseClusters(config, name).includes(cluster))
   const [only] = sharing
   return sharing.length === 1 && only !== undefined && only !== '*' ? only : dbname
 }
@@ -25,9 +23,4 @@ export function databaseOfPool(config: Config, { cluster, dbname }: { readonly c
 export function serverUser(config: Config, database: string, user: string): string {
   const cluster = databaseOf(config, database)?.default
   return (cluster === undefined ? null : config.clusters.get(cluster)?.user) ?? user
-}
-
-/** A user's own mode wins over its database's. */
-export function poolModeOf(config: Config, database: string, user: string): string {
-  return config.auth.users.get(user)?.poolMode ?? databaseOf(config, database)?.poolMode ?? 'transaction'
 }

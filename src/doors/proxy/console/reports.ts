@@ -1,6 +1,7 @@
 // doors/proxy/console/reports.ts — what one process tells of itself, as plain data: SHOW asks every worker for the parts that
 // its table needs, and adds them up.
 import type { TrafficCounts } from '../../../observe/traffic.js'
+import type { PoolSnapshot } from '../../../runtime/contract.js'
 import type { ClientReport } from '../client-report.js'
 
 export type ReportPart = 'clients' | 'tally' | 'servers' | 'pools' | 'load' | 'stats' | 'lanes' | 'shapes' | 'memory' | 'counts'
@@ -37,19 +38,7 @@ export type ServerReport = {
   readonly lane: boolean
 }
 
-export type PoolReport = {
-  readonly cluster: string
-  readonly node: string
-  readonly user: string
-  readonly dbname: string
-  readonly busy: number
-  readonly idle: number
-  readonly opening: number
-  readonly waiting: number
-  readonly max: number
-  readonly longestWaitMs: number
-  readonly draining: boolean
-}
+export type PoolReport = Pick<PoolSnapshot, keyof PoolSnapshot>
 
 /** `recent`: what came in the last `spanMs`. */
 export type StatsReport = {

@@ -1,7 +1,8 @@
 // doors/proxy/console/tables-connections.ts — clients, server connections, and pools: PgBouncer's columns first, ours after them.
 import type { ClientReport } from '../client-report.js'
+import { poolModeOf } from '../login.js'
 import { columns, type Cell, type TableColumn } from './cells.js'
-import { databaseOfPool, poolModeOf, serverUser } from './names.js'
+import { databaseOfPool, serverUser } from './names.js'
 import type { ClientTally, PoolReport, ServerReport } from './reports.js'
 import { grouped, secondsAndMicros, sum, timestamp, told, yes, type Shown, type TableSpec } from './shown.js'
 
