@@ -1,5 +1,5 @@
 // Sessions of the library on real servers: floors of their own per request, tokens between processes, scopes, jobs,
-// transactions as functions. Replay of the replicas is paused where it must be seen that nobody waited for luck.
+// transactions as functions, lanes. Replay of the replicas is paused where it must be seen that nobody waited for luck.
 import { once } from 'node:events'
 import pg from 'pg'
 import Cursor from 'pg-cursor'
@@ -443,6 +443,93 @@ t.test('a transaction whose first statement gets no server is a failed one', asy
   await t.rejects(client.query('SELECT 1'), { code: '25P02' })
   await client.query('ROLLBACK')
   client.release()
+})
+
+/** A router whose lanes are used as soon as may be, and until they are: only what is asked for keeps a read off them. */
+async function withLanes(t: Test, readsOf: ReadsInput, readable = read): Promise<RoutedPool> {
+  const laned = router(t, {
+    ...routerConfig(running, { default: 'main', reads: readsOf }, (_id, cluster) => ({ ...cluster, pool: { max: 8, wait: '20s' } })),
+    lanes: { connections: 1, stall: '5s' },
+  })
+  await until('every replica has a lane', async () => {
+    await Promise.all(Array.from({ length: 20 }, () => laned.run(laned.session.create(), () => readable(5, laned))))
+    const { lanes } = laned.lanes()
+    return replicas.every(({ address }) => lanes.some(({ node, served }) => node === address && served > 0))
+  })
+  return laned
+}
+
+t.test('I1, I2: also where replicas have lanes: what was written is seen, and what was seen is seen again', async (t) => {
+  await caughtUp()
+  const laned = await withLanes(t, reads)
+  const inNew = <T>(work: () => Promise<T>): Promise<T> => laned.run(laned.session.create(), work)
+  const [behind] = replicas
+  const resume = await paused(t)
+  const before = (await inNew(() => read(5, laned))).n ?? NaN
+  await write(5, other)
+  const { served } = laned.lanes().counts
+  for (const seen of await Promise.all(Array.from({ length: 20 }, () => inNew(() => read(5, laned)))))
+    t.same(seen, { n: before, role: 'replica' }, 'who has written and seen nothing reads what is there')
+  t.ok(laned.lanes().counts.served - served >= 15, 'on lanes')
+
+  const writer = laned.session.create()
+  await laned.run(writer, () => write(5, laned))
+  const seen = await laned.run(writer, () => Promise.all(Array.from({ length: 20 }, () => read(5, laned))))
+  for (const one of seen) t.same(one, { n: before + 2, role: 'primary' }, 'its own write')
+  for (let runs = 0; runs < 5; runs++)
+    t.same(await read(5, laned), { n: before + 2, role: 'primary' }, 'outside any session: of the process')
+
+  await resume()
+  await caughtUp()
+  await behind?.pauseReplay()
+  t.teardown(() => behind?.resumeReplay())
+  await write(5, other)
+  const ahead = replicas.find((node) => node !== behind)
+  await until('one replica has it', async () => {
+    const [row] = (await ahead?.sql('SELECT n FROM counted WHERE id = 5')) ?? []
+    return Number(row?.['n']) === before + 3
+  })
+  let tokens = 0
+  await until('it was read on lanes, by sessions that read no less from then on', async () => {
+    const session = laned.session.create()
+    const onLanes = laned.lanes().counts.served
+    const first = await laned.run(session, () => read(5, laned))
+    if (first.n !== before + 3 || laned.lanes().counts.served === onLanes) return false
+    tokens += 1
+    const token = await session.token()
+    for (let runs = 0; runs < 8; runs++) {
+      t.equal((await laned.run(session, () => read(5, laned))).n, before + 3)
+      t.equal((await laned.run(laned.session.fromToken(token), () => read(5, laned))).n, before + 3, 'whoever is given its token, too')
+    }
+    return tokens === 4
+  })
+})
+
+t.test('I3: a bound holds on lanes, whose replicas stand still', async (t) => {
+  await caughtUp()
+  const boundMs = 1_000
+  const bounded = async (id: number, of: RoutedPool): Promise<Seen> => {
+    const { rows, routed } = await of.query<{ n: number }>({
+      ...{ text: 'SELECT n FROM counted WHERE id = $1', values: [id] },
+      ...{ consistency: 'any', maxStaleness: `${String(boundMs)}ms` },
+    })
+    return { n: rows[0]?.n, role: routed?.role }
+  }
+  const laned = await withLanes(t, { default: { consistency: 'any' } }, bounded)
+  await paused(t)
+  const { served } = laned.lanes().counts
+  const before = (await bounded(6, laned)).n ?? NaN
+  await write(6, other)
+  const wroteAt = performance.now()
+  let old = 0
+  for (let at = wroteAt; at < wroteAt + 2 * boundMs; at = performance.now()) {
+    const { n } = await bounded(6, laned)
+    if (n === before) {
+      old += 1
+      if (at > wroteAt + boundMs) return t.fail(`${String(at - wroteAt)} ms after the write it is not seen`)
+    }
+  }
+  t.ok(old > 0 && laned.lanes().counts.served > served, 'within the bound lanes were used')
 })
 
 t.test('who loses its session is told once', async (t) => {
