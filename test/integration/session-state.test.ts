@@ -324,24 +324,34 @@ t.test('the number that a client was given is its own', async (t) => {
   )
   await mate.query('ROLLBACK')
   const [a, b] = [await four.connect(), await four.connect()]
-  const signal = async (kind: string, pid: number, by = a, values = false): Promise<unknown> =>
+  const binary = (pid: number): Buffer => {
+    const bytes = Buffer.alloc(4)
+    bytes.writeInt32BE(pid)
+    return bytes
+  }
+  const signal = async (kind: string, pid: number, by = a, value: unknown = null): Promise<unknown> =>
     Object.values(
       (
-        await (values
-          ? by.query<object>(`SELECT pg_${kind}_backend($1)`, [pid])
-          : by.query<object>(`SELECT pg_${kind}_backend(${String(pid)})`))
+        await (value === null
+          ? by.query<object>(`SELECT pg_${kind}_backend(${String(pid)})`)
+          : by.query<object>(`SELECT pg_${kind}_backend($1)`, [value]))
       ).rows[0] ?? {},
     )[0]
   const busy = async (): Promise<boolean> => {
     const rows = await main.primary.sql("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(600)%'")
     return rows.length === 1
   }
-  for (const values of [false, true]) {
+  for (const value of [null, own(b), binary(own(b))]) {
     const slept = b.query('SELECT pg_sleep(600)').catch((error: unknown) => (error as { code: string }).code)
     await until('it sleeps', busy)
-    t.equal(await signal('cancel', own(b), a, values), true)
+    t.equal(await signal('cancel', own(b), a, value), true)
     t.equal(await slept, '57014')
   }
+  await a.query('BEGIN')
+  await t.rejects(a.query('SELECT 1 / 0'))
+  for (const value of [null, own(b)]) await t.rejects(signal('terminate', own(b), a, value), { code: '25P02' })
+  await a.query('ROLLBACK')
+  t.same((await b.query('SELECT 1 AS n')).rows, [{ n: 1 }], 'a failed transaction does nothing to anybody')
   const stranger = await four.connect({ user: 'tuned', password: 'tuned' })
   await t.rejects(signal('terminate', own(b), stranger), { code: '42501' })
   const boss = await four.connect({ user: 'boss', password: 'boss' })
