@@ -24,6 +24,7 @@ class Asked implements LaneRequest {
   readonly parts: Uint8Array[] = []
   reply: Uint8Array | null = null
   skip = 0
+  prepares: string | null = null
   keepsUp = true
 
   fits(): boolean {
@@ -32,6 +33,7 @@ class Asked implements LaneRequest {
 
   compile(_names: PreparedNames, slot: LaneSlot, pieces: Uint8Array[]): void {
     slot.skip = this.skip
+    slot.prepares = this.prepares
     pieces.push(Buffer.from('request'))
   }
 
@@ -174,6 +176,23 @@ t.test('acknowledgements of what is ours are left out', async (t) => {
   data(Buffer.concat([frames('CloseComplete', 'ParseComplete'), answer('one'), frames('ParseComplete'), answer('two')]))
   t.same(one.reply, answer('one'))
   t.same(two?.reply, Buffer.concat([frames('ParseComplete'), answer('two')]))
+})
+
+t.test('what could not be parsed is not taken for prepared; what was parsed and failed is', async (t) => {
+  const { data, lane } = laneOf()
+  const { statements } = lane.connection
+  const pushed = (key: string): Asked => {
+    const asked = new Asked()
+    asked.prepares = key
+    statements.add(key)
+    lane.push(asked, 0)
+    return asked
+  }
+  const [bad, good] = [pushed('bad'), pushed('good')]
+  data(Buffer.concat([failure('42601'), frames('ParseComplete'), failure('22012')]))
+  t.same([bad.told, good.told], [['failed 42601'], ['failed 22012 parsed']])
+  t.equal(statements.get('bad'), undefined)
+  t.type(statements.get('good'), 'string')
 })
 
 t.test('a setting that changes ends the lane once its replies have come; nobody is told of it', async (t) => {
