@@ -270,6 +270,20 @@ t.test('a full queue: 53300 with its numbers for who has most there, a place for
   t.ok(served.indexOf('one') <= 2)
 })
 
+t.test('a full queue: who has most there is who has most for his weight', async (t) => {
+  const it = bench(t, { queue: 10 })
+  const [heavy, light] = [party('heavy', { weight: 3 }), party('light')]
+  const held = await it.pool.lease({ signal: never })
+  const served: string[] = []
+  for (let n = 0; n < 6; n++) waits(it.pool, heavy, `heavy ${String(n)}`, served, later)
+  for (let n = 0; n < 4; n++) waits(it.pool, light, `light ${String(n)}`, served, later)
+  waits(it.pool, heavy, 'heavy 6', served, later)
+  waits(it.pool, light, 'light 4', served, later)
+  t.same(served, ['light 3: 53300', 'light 4: 53300'])
+  held.release(null)
+  await until('the others are served', async () => served.length === 12)
+})
+
 t.test('those who run out of time do so in the order in which they came, whoever they are', async (t) => {
   const { pool } = bench(t, { waitMs: 30 })
   const held = await pool.lease({ signal: never })
