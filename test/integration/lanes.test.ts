@@ -91,6 +91,18 @@ t.test('batches with a named, an unnamed and an earlier parsed statement', async
 const served = (): number => proxy.lanes().counts.served
 const value = (lines: readonly string[]): string | undefined => lines.find((line) => line.startsWith('DataRow'))
 
+t.test('what was only described has not proved itself', async (t) => {
+  const client = await WireClient.login(t, port)
+  const before = served()
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']) {
+    client.send(`Parse "${name}" "SELECT n AS described FROM items WHERE id = $1" 0`, `Describe S "${name}"`, 'Sync')
+    await client.until('ReadyForQuery')
+  }
+  client.send(bound('a', 1), 'Describe P ""', 'Execute "" 0', 'Sync')
+  t.equal(value(await client.until('ReadyForQuery')), 'DataRow 1 "2"')
+  t.equal(served(), before)
+})
+
 /** So many requests are on lanes now. */
 function inFlight(count: number): Promise<void> {
   return until(`${String(count)} requests are on lanes`, () =>

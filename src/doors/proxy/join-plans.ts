@@ -18,6 +18,7 @@ export function describing(plan: OnePlan): OnePlan {
     notifies: false,
     readsData: false,
     changesCatalog: false,
+    lane: false,
     keptOn: null,
     changes: [],
   }
