@@ -324,6 +324,14 @@ t.test('the extended protocol: named statements, row limits, transactions as dri
     { name: 'items', dataTypeID: 23 },
   ])
   t.match((await ops.query({ text: 'SHOW STATS', queryMode: 'extended' } as pg.QueryConfig)).fields[1], { dataTypeID: 1700 })
+  let suspended = 0
+  const more = (): void => void (suspended += 1)
+  const { connection } = ops as unknown as { readonly connection: NodeJS.EventEmitter }
+  connection.on('portalSuspended', more)
+  const portions = await ops.query<Row>({ name: 'lists', text: 'SHOW LISTS', rows: 5 } as pg.QueryConfig)
+  connection.off('portalSuspended', more)
+  t.same(portions.rows, named.rows, 'in portions: every row, and once')
+  t.equal(suspended, Math.ceil(named.rows.length / 5) - 1)
   await t.rejects(ops.query({ name: 'bad', text: 'SHOW NONSENSE' }), code('42601'))
   await t.rejects(ops.query({ name: 'two', text: 'SHOW LISTS; SHOW POOLS' }), code('42601', /one command/))
   t.equal((await ops.query({ name: 'empty', text: '' })).rows.length, 0)

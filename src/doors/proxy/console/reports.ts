@@ -1,6 +1,7 @@
 // doors/proxy/console/reports.ts — what one process tells of itself, as plain data: SHOW asks every worker for the parts that
 // its table needs, and adds them up.
 import type { TrafficCounts } from '../../../observe/traffic.js'
+import type { LaneSnapshot } from '../../../pool/lanes.js'
 import type { PoolSnapshot } from '../../../runtime/contract.js'
 import type { ClientReport } from '../client-report.js'
 
@@ -61,21 +62,7 @@ export type ShapeReport = {
   readonly rule: string | null
 }
 
-export type LaneReport = {
-  readonly cluster: string
-  readonly node: string
-  readonly user: string
-  readonly dbname: string
-  /** Settings that its sessions have in common, by name. */
-  readonly settings: readonly string[]
-  readonly state: string
-  readonly inFlight: number
-  /** In line for any lane of its group. */
-  readonly waiting: number
-  readonly served: number
-  /** Seconds. */
-  readonly age: number
-}
+export type LaneReport = Pick<LaneSnapshot, keyof LaneSnapshot>
 
 export type MemoryReport = {
   readonly name: string

@@ -1,6 +1,7 @@
 // doors/proxy/console/tables-config.ts — the configuration: databases and users with what they have open now, and every key.
 // Secrets: a text is shown only under a key that is known to hold none.
 import type { Config } from '../../../config/config.js'
+import { restartKeys } from '../../../config/diff.js'
 import { columns, type Cell } from './cells.js'
 import { databaseOfPool, serverUser } from './names.js'
 import { sum, told, yes, type Shown, type TableSpec } from './shown.js'
@@ -119,17 +120,9 @@ const openKeys: ReadonlySet<string> = new Set(
 )
 /** Values below these keys are never looked into. */
 const closedKeys: ReadonlySet<string> = new Set(['token', 'tokens', 'password', 'verifier', 'key', 'cert', 'ca', 'monitor', 'authQuery'])
-const needRestart: ReadonlySet<string> = new Set([
-  'listen.host',
-  'listen.port',
-  'listen.unix',
-  'listen.workers',
-  'admin.host',
-  'admin.port',
-])
 
 function ownKeys(present: Config): readonly (readonly Cell[])[] {
-  return flat(present, []).map(([path, value]) => [path, value, '', yes(!needRestart.has(path))])
+  return flat(present, []).map(([path, value]) => [path, value, '', yes(!restartKeys.has(path))])
 }
 
 function flat(value: unknown, path: readonly string[]): readonly (readonly [path: string, value: string | null])[] {
