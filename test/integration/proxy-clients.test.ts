@@ -57,6 +57,21 @@ t.test('a client that leaves before its COPY has begun keeps no connection: the 
   }
 })
 
+t.test('a batch whose COPY is over, and whose Sync never comes: its client leaves, or says something else', async (t) => {
+  for (const then of ['nothing', 'Terminate', 'Query "SELECT 1"']) {
+    const client = await WireClient.login(t, port)
+    client.send(...run('COPY items FROM STDIN'), 'Sync')
+    await client.until('CopyInResponse')
+    client.send('CopyDone')
+    if (then !== 'nothing') client.send(then)
+    if (then.startsWith('Query')) t.match((await client.closed()).join(), /FATAL.*08P01/)
+    else client.destroy()
+    const next = await connect()
+    t.same((await next.query('SELECT 1 AS one')).rows, [{ one: 1 }], then)
+    await next.end()
+  }
+})
+
 t.test('a simple query may follow what was only described: asyncpg prepares without a Sync', async (t) => {
   const client = await WireClient.login(t, port)
   client.send('Parse "a" "SELECT n FROM items WHERE id = $1" 0', 'Describe S "a"', 'Flush', 'Query "BEGIN"')

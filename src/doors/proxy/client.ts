@@ -205,6 +205,7 @@ export class Client {
     const { input } = this.#conversation
     const turn = this.#turn
     const inBatch = this.#batch.open
+    hold.lacksSync = inBatch
     try {
       while (this.#dispatching && this.#turn === turn && !hold.ended && (inBatch || hold.copying)) {
         const frame = input.shift()
@@ -250,9 +251,11 @@ export class Client {
   /** What came cannot be part of a copy: it is failed on the server, and the client is sent away when it has ended. */
   #breakOff(hold: Hold, error: unknown, inBatch: boolean): void {
     this.#conversation.endWith(error)
-    if (!hold.copying) return
-    hold.copying = false
-    hold.send([encodeCopyFail('the client broke the protocol')], [{ act: 'forward', reply: 'copy-end' }])
+    if (hold.copying) {
+      hold.copying = false
+      hold.send([encodeCopyFail('the client broke the protocol')], [{ act: 'forward', reply: 'copy-end' }])
+    }
+    // Also where the copy was over: the server ignored the Sync that it read before the data.
     if (inBatch) this.#sync(hold)
   }
 }

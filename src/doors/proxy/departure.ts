@@ -79,7 +79,7 @@ export class Departure {
     if (request.recording?.shared === true) return true
     // What only takes locks lets go of them at its end, so nobody misses it.
     if (request.plan?.why.at(-1)?.rule === 'lock') return false
-    return hold.writing && !hold.copying && (session.transaction.kind === 'idle' || request.commits)
+    return hold.writing && !hold.copying && !hold.lacksSync && (session.transaction.kind === 'idle' || request.commits)
   }
 
   #orphan(hold: Hold): void {

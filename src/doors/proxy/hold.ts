@@ -84,6 +84,8 @@ export class Hold implements ReplySink {
   unnamed: ClientStatement | null = null
   /** The server is in copy-in mode. */
   copying = false
+  /** A batch's Sync was read in copy-in mode, and ignored: what has run is not whole before there is another. */
+  lacksSync = false
   /** A cancel was sent for something that ran here. */
   canceled = false
   /** What ran here may have notified: the connection is given back when that has arrived. */
@@ -212,6 +214,7 @@ export class Hold implements ReplySink {
     this.#error = null
     this.#withheld = false
     this.copying = false
+    this.lacksSync = false
     const first = this.#waiters[0]
     if (first?.expect === expect && this.#waiters.length === 1) {
       this.#waiters.length = 0
