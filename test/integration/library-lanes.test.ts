@@ -111,11 +111,19 @@ t.test('named, in the literal form, with a callback, within sessions, with optio
   })
   t.same(within.rows, [{ n: 6 }])
   t.ok(served(pool) - before >= 101)
-  const again = await pool
-    .query({ name: 'by-id', text: 'SELECT id FROM items WHERE id = $1', values: [4] })
-    .catch((error: unknown) => error)
+  const another = 'SELECT id FROM items WHERE id = $1'
+  await untilOnLane(pool, () => pool.query(another, [1]))
+  const { missed } = pool.lanes().counts
+  const some = (): Promise<unknown>[] => ids.slice(0, 10).map((id) => pool.query(text, [id]))
+  const [again] = await Promise.all([
+    pool.query({ name: 'by-id', text: another, values: [4] }).catch((error: unknown) => error),
+    ...some(),
+    pool.query({ name: 'by-id', text: another, values: [4] }).catch(() => null),
+    ...some(),
+  ])
   if (again instanceof Error) t.match(again, /must be unique/, 'as pg says where a connection knows the name as another text')
   else t.same((again as pg.QueryResult).rows, [{ id: 4 }])
+  t.equal(pool.lanes().counts.missed, missed, 'a lane that knows the name as another text is not asked, and goes on')
   t.same((await pool.query({ name: 'by-id', text, values: [4] })).rows, [{ n: 8 }])
 })
 
@@ -296,6 +304,15 @@ t.test('what answers with more than max_result leaves the lanes', async (t) => {
   const before = served(pool)
   await pool.query(large, [3_000_000])
   t.equal(served(pool), before)
+})
+
+t.test('also where it came whole, before anybody looked', async (t) => {
+  const own = laned({ max_result: '1KB' })
+  const large = 'SELECT left(text, $1) AS text FROM wide'
+  await untilOnLane(own, () => own.query(large, [10]))
+  t.equal((await own.query<{ text: string }>(large, [2_000])).rows[0]?.text.length, 2_000)
+  t.equal(own.lanes().counts.large, 1)
+  await own.end()
 })
 
 t.test('what has been a lane is as new afterwards', async (t) => {

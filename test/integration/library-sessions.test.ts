@@ -446,13 +446,13 @@ t.test('a transaction whose first statement gets no server is a failed one', asy
 })
 
 /** A router whose lanes are used as soon as may be, and until they are: only what is asked for keeps a read off them. */
-async function withLanes(t: Test, readsOf: ReadsInput, readable = read): Promise<RoutedPool> {
+async function withLanes(t: Test, readsOf: ReadsInput, readOne: (id: number, of: RoutedPool) => Promise<Seen> = read): Promise<RoutedPool> {
   const laned = router(t, {
     ...routerConfig(running, { default: 'main', reads: readsOf }, (_id, cluster) => ({ ...cluster, pool: { max: 8, wait: '20s' } })),
     lanes: { connections: 1, stall: '5s' },
   })
   await until('every replica has a lane', async () => {
-    await Promise.all(Array.from({ length: 20 }, () => laned.run(laned.session.create(), () => readable(5, laned))))
+    await Promise.all(Array.from({ length: 20 }, () => laned.run(laned.session.create(), () => readOne(5, laned))))
     const { lanes } = laned.lanes()
     return replicas.every(({ address }) => lanes.some(({ node, served }) => node === address && served > 0))
   })
@@ -526,7 +526,7 @@ t.test('I3: a bound holds on lanes, whose replicas stand still', async (t) => {
     const { n } = await bounded(6, laned)
     if (n === before) {
       old += 1
-      if (at > wroteAt + boundMs) return t.fail(`${String(at - wroteAt)} ms after the write it is not seen`)
+      if (at > wroteAt + boundMs) throw new Error(`${String(at - wroteAt)} ms after the write it is not seen`)
     }
   }
   t.ok(old > 0 && laned.lanes().counts.served > served, 'within the bound lanes were used')

@@ -253,6 +253,8 @@ ${more}`
       served.kill('SIGUSR2')
       await until('the new process serves', () => Promise.resolve(served.started === 2), startMs)
       t.equal(served.ports.length === 2 && served.ports[0] === served.ports[1], true, 'the same port')
+      const admins = [...served.out.matchAll(/^admin: (\S+)/gm)].map(([, address]) => address)
+      t.equal(admins.length === 2 && admins[0] === admins[1], true, 'and the same admin port')
       const { processID, secretKey } = keyOf(writer)
       const seen = counts.connected
       await until('clients of the new one come and go', () => Promise.resolve(counts.connected > seen + 20))

@@ -283,6 +283,15 @@ t.test('an abort at any moment leaks no lease', async (t) => {
   for (const lease of [first, other]) lease.release(null)
 })
 
+t.test('who has left before it asks gets nothing, although a connection is idle', async (t) => {
+  const it = bench({ max: 1 })
+  closing(t, it.pool)
+  const lease = await it.pool.lease({ signal: never })
+  lease.release(null)
+  await t.rejects(it.pool.lease({ signal: AbortSignal.abort(new Error('left')) }), { message: 'left' })
+  t.match(it.pool.counts(), { busy: 0, idle: 1, waiting: 0 })
+})
+
 t.test('a pool that is gone leaves nothing with the clients that used it', async (t) => {
   const client = new AbortController()
   for (let count = 0; count < 3; count++) {
