@@ -2,7 +2,8 @@
 // breaks the build here and nowhere else.
 import { readPolicy, type ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
-import type { AnswerPlan, OnePlan, RefusePlan, Why } from './plan.js'
+import { PointsmanError } from '../errors/error.js'
+import type { AnswerPlan, OnePlan, RefusePlan, ScatterPlan, Why } from './plan.js'
 import { why, type Rule } from './rules.js'
 
 const anyServer: ReadPolicy = readPolicy({ consistency: 'any' })
@@ -67,6 +68,14 @@ export function refuse(rule: Rule, refusal: Refusal): RefusePlan {
     error: refusal.error ?? 'feature_not_supported',
     message: refusal.message,
     hint: refusal.hint,
+  })
+}
+
+/** For a door that cannot merge what several clusters answer. */
+export function cannotMerge(plan: ScatterPlan): PointsmanError {
+  return new PointsmanError('feature_not_supported', {
+    values: { what: `the statement needs rows of ${plan.sharded} from several clusters, which cannot be merged here` },
+    hint: 'Bind the shard key of every sharded table with = to a value of its own.',
   })
 }
 

@@ -2,6 +2,7 @@
 // execution, EXPLAIN, logs, last_route, the library's result and the metric label all read this object.
 import type { ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
+import type { MergeSpec, PartQuery } from '../merge/contract.js'
 import type { Why } from '../observe/why.js'
 import type { SettingChange } from '../sql/statement.js'
 
@@ -107,4 +108,38 @@ export interface RefusePlan extends PlanBase {
   readonly hint: string
 }
 
-export type Plan = OnePlan | AnswerPlan | RefusePlan
+/** One cluster that a scatter reads. */
+export interface ScatterPart {
+  readonly cluster: string
+  /** Logical shards on it that the statement may concern, ascending. The part's text reads all rows of its tables there. */
+  readonly shards: readonly number[]
+}
+
+/**
+ * A read on several clusters whose rows are merged. Every part runs `query.text` with the client's parameters, on one server
+ * of its cluster that meets `policy` there, each at its own moment. Only outside of transactions, by itself (never in a batch
+ * with others), of a session whose settings all parts are given; it changes nothing, keeps nothing in the session, and may
+ * be repeated as long as no row has gone out.
+ *
+ * Whoever runs it also sees to what no plan can know: the parts' sessions report the same TimeZone, DateStyle,
+ * IntervalStyle and server_encoding (UTF8), else 0A000; and what of a part has not been read is ended with its connection's
+ * state known (a closed portal, or a cancel).
+ */
+export interface ScatterPlan extends PlanBase {
+  readonly kind: 'scatter'
+  /** Name of the sharded set. */
+  readonly sharded: string
+  /** In the order of the set's clusters; two or more. */
+  readonly parts: readonly ScatterPart[]
+  readonly query: PartQuery
+  readonly merge: MergeSpec
+  /** As OnePlan.role, for every part. */
+  readonly role: 'primary' | 'replica'
+  readonly policy: ReadPolicy
+  /** As OnePlan.taints, for every part. */
+  readonly taints: string | null
+  /** Key values are not known yet: good for Describe only; Execute plans again, and may find one cluster. */
+  readonly provisional: boolean
+}
+
+export type Plan = OnePlan | AnswerPlan | RefusePlan | ScatterPlan

@@ -2,7 +2,7 @@
 // command), an object for machines. Names only: a plan holds no literal and no parameter, so nothing here can leak one.
 import { formatDuration } from '../consistency/duration.js'
 import { catalogue } from '../errors/catalogue.js'
-import type { AnswerPlan, OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import type { AnswerPlan, OnePlan, Plan, RefusePlan, ScatterPlan, Why } from './plan.js'
 import { describePolicy } from './policy.js'
 
 /** What is known of where a plan ran. The executor's RouteTaken is one. */
@@ -23,12 +23,18 @@ export function printRoute(plan: Plan, route: Taken | null): string {
       return `refused (${catalogue[plan.error].sqlstate}): ${printWhy(plan.why)}`
     case 'one':
       return `${place(plan, route)}: ${printWhy(route?.why ?? plan.why)}`
+    case 'scatter':
+      return `${scattered(plan)}: ${printWhy(route?.why ?? plan.why)}`
   }
 }
 
 /** As printRoute, for a statement that is over: one that no server was found for has not run anywhere. */
 export function printTaken(plan: Plan, route: Taken | null): string {
   return plan.kind === 'one' && route === null ? `nowhere (planned: ${printRoute(plan, null)})` : printRoute(plan, route)
+}
+
+function scattered(plan: ScatterPlan): string {
+  return `merged from the ${plan.role === 'primary' ? 'primaries' : 'replicas'} of ${plan.parts.map(({ cluster }) => cluster).join(', ')}`
 }
 
 function place(plan: OnePlan, route: Taken | null): string {
@@ -78,6 +84,20 @@ function describeKind(plan: Plan): Readonly<Record<string, unknown>> {
       return describeAnswer(plan)
     case 'refuse':
       return { sqlstate: catalogue[plan.error].sqlstate, message: plan.message, hint: plan.hint }
+    case 'scatter':
+      return describeScatter(plan)
+  }
+}
+
+function describeScatter(plan: ScatterPlan): Readonly<Record<string, unknown>> {
+  return {
+    sharded: plan.sharded,
+    clusters: plan.parts.map(({ cluster }) => cluster),
+    shards: plan.parts.map(({ shards }) => shards.length),
+    role: plan.role,
+    policy: plan.role === 'replica' ? describePolicy(plan.policy) : null,
+    taints: plan.taints,
+    provisional: plan.provisional,
   }
 }
 
@@ -152,6 +172,8 @@ function printHeadline(plan: Plan): string {
       return `answered by Pointsman (${plan.answer.what})`
     case 'refuse':
       return refusal(plan)
+    case 'scatter':
+      return scattered(plan)
   }
 }
 

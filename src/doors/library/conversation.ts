@@ -10,7 +10,7 @@ import type { EventEmitter } from 'node:events'
 import type { SessionFloors } from '../../consistency/floors.js'
 import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
-import { one } from '../../routing/make.js'
+import { cannotMerge, one } from '../../routing/make.js'
 import type { ParameterSource } from '../../routing/input.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
@@ -274,6 +274,8 @@ export class Conversation {
       case 'refuse':
         await this.#failTransaction()
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+      case 'scatter':
+        throw cannotMerge(plan)
       case 'answer':
         if (request.query.kind === 'submittable') throw onlyAsText()
         return this.#answer(request, plan, request.query.config)

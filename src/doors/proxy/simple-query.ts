@@ -2,6 +2,7 @@
 import { PointsmanError } from '../../errors/error.js'
 import { decodeQuery } from '../../protocol/query.js'
 import { asWrite } from '../../execute/again.js'
+import { cannotMerge } from '../../routing/make.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import { mayCommit } from '../../session/commits.js'
 import type { ParameterText } from '../../session/settings.js'
@@ -80,6 +81,8 @@ class SimpleQuery implements LaneWork, HoldWaiter {
         return this.#answer(plan)
       case 'refuse':
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+      case 'scatter':
+        throw cannotMerge(plan)
       case 'one':
         if (plan.settings.length > 0) takeTokens(conversation, this.#understood, noParameter)
         if (plan.lane && conversation.lane?.take(this, plan, request) === true) return parked

@@ -2,6 +2,7 @@
 // described is described where it would run; what needs no server is answered here.
 import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
+import { cannotMerge } from '../../routing/make.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { readyByte } from '../../session/transaction.js'
@@ -55,6 +56,7 @@ export class StepPlanner {
     const plan = conversation.plan([first, ...others], this.#view())
     request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+    if (plan.kind === 'scatter') throw cannotMerge(plan)
     if (plan.kind === 'one' && plan.settings.length > 0) for (const message of known) takeTokensOf(conversation, message)
     for (const message of known) if (message.statement?.own !== undefined) giveSignal(conversation, message)
     if (plan.kind !== 'one') return this.#answered(messages, known[0] as Message, plan)
@@ -105,6 +107,7 @@ export class StepPlanner {
         plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
       plans.set(message.statement, planned)
       if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
+      if (planned.kind === 'scatter') throw cannotMerge(planned)
       if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
       else plan ??= describing(planned)
     }
