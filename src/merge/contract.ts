@@ -23,12 +23,15 @@
 //   5. offset and limit, after which no part has to send any more.
 //   6. output    the columns that the client gets, in its order: hidden ones are dropped.
 
-/** A column by its place. Without a group step: of the part's row, else of the combined row (`GroupSpec.columns`). */
+/**
+ * A column by its place. Without a group step: of the part's row, else of the combined row (`GroupSpec.columns`). Below zero it
+ * counts from the end, -1 being the last: how many columns `*` stands for is only known when the parts are described.
+ */
 export type ColumnIndex = number
 
 export interface MergeSpec {
-  /** How many columns a row of a part has; a part described with another number of columns is an error of ours (XX000). */
-  readonly partColumns: number
+  /** How many columns at the end of a part's row are there for merging alone. They are never in the client's result. */
+  readonly hidden: number
   readonly group: GroupSpec | null
   /** Refers to combined columns; null: none, or the parts have done it. Never without `group`. */
   readonly having: Condition | null
@@ -39,14 +42,17 @@ export interface MergeSpec {
   readonly distinct: DistinctSpec | null
   readonly offset: Count
   readonly limit: Count
-  /** Column `i` of the client's result is this column. */
-  readonly output: readonly ColumnIndex[]
+  /**
+   * Column `i` of the client's result is this column. null: the row of the part without its hidden columns (then there is no
+   * group step).
+   */
+  readonly output: readonly ColumnIndex[] | null
   readonly described: Described
 }
 
 /**
  * Where names, types and type modifiers of the client's columns come from.
- * `part`: the RowDescription of PartQuery.text, columns `output` (which are then its first ones, in their order).
+ * `part`: the RowDescription of PartQuery.text without its hidden columns (`output` is null).
  * `original`: the RowDescription of PartQuery.original, which any of the parts can describe: what is computed here
  * (sum, avg) has another type there than its parts have.
  */
@@ -81,8 +87,12 @@ export interface KeyColumn {
 }
 
 export interface DistinctSpec {
-  /** DISTINCT: all output columns. DISTINCT ON: its expressions (hidden columns perhaps). UNION: all columns. */
-  readonly keys: readonly KeyColumn[]
+  /**
+   * DISTINCT ON: its expressions (hidden columns perhaps). null: the whole row of the client's result (DISTINCT, UNION), text in it
+   * being of `collation`.
+   */
+  readonly keys: readonly KeyColumn[] | null
+  readonly collation: CollationOf
   /** Rows with equal keys come one after the other (the order begins with the keys): one kept key is enough. */
   readonly adjacent: boolean
 }
