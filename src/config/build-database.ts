@@ -1,8 +1,11 @@
 // config/build-database.ts — what clients connect to: which table lives where, who owns it, how old it may be.
-import type { DatabaseConfig, PartitionConfig, TableHome } from './config.js'
+import type { DatabaseConfig, TableHome, Virtual } from './config.js'
 import type { Sharded } from '../sharding/sharded.js'
+import { buildPartitions } from './build-partitions.js'
 import { buildReads } from './build-reads.js'
 import { buildSharded } from './build-sharded.js'
+import { buildTwoPhase } from './build-two-phase.js'
+import { buildVirtual } from './build-virtual.js'
 import { clusterFrom } from './cluster-from.js'
 import type { Context } from './context.js'
 import type { DatabaseInput, Partly } from './input.js'
@@ -42,14 +45,17 @@ export function buildDatabase(context: Context, name: string, input: Partly<Data
   checkName(context, path, name)
   if (input.default !== undefined) clusterFrom(context, [...path, 'default'], input.default, known)
   const homes = new Homes(context)
+  const { partitions, patterns, virtual } = buildPartitions(context, path, input, known, homes.add.bind(homes))
   return {
     name,
     default: input.default ?? '',
     owner: input.owner ?? null,
-    partitions: buildPartitions(context, path, input, known, homes),
+    partitions,
     sharded: buildAllSharded(context, path, input, known, homes),
     homes: addReference(context, path, input, homes),
-    twoPhase: false,
+    patterns,
+    virtual: new Map([...virtual, ...virtualSharded(context, path, input)]),
+    twoPhase: buildTwoPhase(context, [...path, 'two_phase'], input.two_phase),
     unparsed: input.unparsed ?? 'primary',
     poolMode: input.pool_mode ?? 'transaction',
     maxClients: input.max_clients ?? null,
@@ -64,28 +70,6 @@ function checkName(context: Context, path: Path, name: string): void {
   if (name !== 'pointsman' && name !== '') return
   const message = name === '' ? 'a database needs a name' : 'the name "pointsman" is taken by the console'
   context.findings.problem({ path, at: 'key', found: name === '' ? '""' : name, allowed: 'another name', message })
-}
-
-function buildPartitions(
-  context: Context,
-  above: Path,
-  input: Partly<DatabaseInput>,
-  known: ReadonlySet<string>,
-  homes: Homes,
-): ReadonlyMap<string, PartitionConfig> {
-  const partitions = new Map<string, PartitionConfig>()
-  for (const [name, partition] of Object.entries(input.partitions ?? {})) {
-    if (partition === undefined) continue
-    const path = [...above, 'partitions', name]
-    const cluster = partition.cluster ?? ''
-    if (partition.cluster !== undefined) clusterFrom(context, [...path, 'cluster'], cluster, known)
-    const owner = partition.owner ?? input.owner ?? null
-    const tables = eachTable(context, [...path, 'tables'], partition.tables, (place, table) => {
-      homes.add(place, 'value', table, { kind: 'partition', partition: name, cluster, owner }, `partition ${name}`)
-    })
-    partitions.set(name, { name, cluster, owner, tables })
-  }
-  return partitions
 }
 
 function eachTable(
@@ -120,13 +104,20 @@ function buildAllSharded(
     }
     for (const text of Object.keys(one.tables ?? {})) {
       const table = tableFor(text)
-      const keyColumn = table === null ? undefined : sharded.tables.get(table)
-      if (table === null || keyColumn === undefined) continue
-      homes.add([...path, 'tables', text], 'key', table, { kind: 'sharded', sharded, keyColumn, owner: sharded.owner }, `sharded ${name}`)
+      const keyColumns = table === null ? undefined : sharded.tables.get(table)
+      if (table === null || keyColumns === undefined) continue
+      homes.add([...path, 'tables', text], 'key', table, { kind: 'sharded', sharded, keyColumns, owner: sharded.owner }, `sharded ${name}`)
     }
     all.set(name, sharded)
   }
   return all
+}
+
+function virtualSharded(context: Context, above: Path, input: Partly<DatabaseInput>): readonly (readonly [string, Virtual])[] {
+  return Object.entries(input.sharded ?? {}).flatMap(([name, one]) => {
+    const virtual = one === undefined ? null : buildVirtual(context, [...above, 'sharded', name], one)
+    return virtual === null ? [] : [[`sharded ${name}`, virtual] as const]
+  })
 }
 
 // Names that are no names were told by buildSharded().

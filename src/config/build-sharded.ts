@@ -1,19 +1,23 @@
 // config/build-sharded.ts — one set of tables that are spread over clusters by a key.
-import type { KeyType, ShardBy, Sharded } from '../sharding/sharded.js'
+import type { KeyType, Sharded } from '../sharding/sharded.js'
 import { clusterFrom } from './cluster-from.js'
 import type { Context } from './context.js'
 import type { Partly, ShardedInput } from './input.js'
-import { buildListValues } from './build-list-values.js'
+import { buildShardFunction } from './build-shard-function.js'
 import { buildShardMap, spread } from './build-shard-map.js'
 import type { Path } from './locator.js'
 import { tableFrom } from './table-from.js'
 import { parseName } from './table-name.js'
 
-export function buildSharded(context: Context, path: Path, name: string, input: Partly<ShardedInput>, known: ReadonlySet<string>): Sharded {
+export function buildSharded(context: Context, path: Path, name: string, given: Partly<ShardedInput>, known: ReadonlySet<string>): Sharded {
+  const input = withClusters(context, path, given)
   const clusters = buildClusters(context, [...path, 'clusters'], input.clusters ?? [], known)
   const told = countShards(context, path, input, clusters)
   const shards = told ?? Math.max(1, clusters.length)
-  const keyType: KeyType = input.key_type ?? 'bigint'
+  const typed = [input.key_type].flat().filter((type) => type !== undefined)
+  const keyTypes: readonly KeyType[] = typed.length === 0 ? ['bigint'] : typed
+  // A type that is none was told: how many columns there are to be is not known then.
+  const columns = typed.length === [input.key_type].flat().length ? typed.length : null
   const named = (input.clusters ?? []).filter((id) => id !== undefined)
   const map =
     input.map === undefined || told === null ? spread(shards, clusters) : buildShardMap(context, [...path, 'map'], input.map, shards, named)
@@ -22,11 +26,28 @@ export function buildSharded(context: Context, path: Path, name: string, input: 
     shards,
     map,
     clusters,
-    function: buildFunction(context, path, input, shards, keyType),
-    keyType,
+    function: buildShardFunction(context, path, input, { shards, keyTypes, columns, known }),
+    keyTypes,
     owner: input.owner ?? null,
-    tables: buildTables(context, [...path, 'tables'], input.tables),
+    tables: buildTables(context, [...path, 'tables'], input.tables, columns),
   }
+}
+
+/** What is only tried names the one cluster where the tables still are. */
+function withClusters(context: Context, path: Path, input: Partly<ShardedInput>): Partly<ShardedInput> {
+  const { findings } = context
+  if (input.virtual !== true && input.cluster !== undefined) {
+    findings.problem({
+      path: [...path, 'cluster'],
+      at: 'key',
+      allowed: 'clusters: [...]',
+      message: '"cluster" means nothing without virtual: true',
+    })
+  }
+  if (input.clusters !== undefined) return input
+  if (input.virtual === true && input.cluster !== undefined) return { ...input, clusters: [input.cluster] }
+  findings.missing({ path: [...path, 'clusters'], allowed: 'a list that is not empty', message: '"clusters" is missing' })
+  return input
 }
 
 function buildClusters(
@@ -76,27 +97,18 @@ function countShards(context: Context, path: Path, input: Partly<ShardedInput>, 
   return input.shards
 }
 
-function buildFunction(context: Context, path: Path, input: Partly<ShardedInput>, shards: number, keyType: KeyType): ShardBy {
-  if (input.by === 'list') return { by: 'list', values: buildListValues(context, path, input.values, shards, keyType) }
-  if (input.values !== undefined) {
-    context.findings.problem({
-      path: [...path, 'values'],
-      at: 'key',
-      found: 'values',
-      allowed: 'values only with by: list',
-      message: '"values" means nothing here',
-    })
-  }
-  return { by: 'hash' }
-}
-
-function buildTables(context: Context, path: Path, inputs: Readonly<Record<string, string | undefined>> = {}): ReadonlyMap<string, string> {
-  const tables = new Map<string, string>()
+function buildTables(
+  context: Context,
+  path: Path,
+  inputs: Partly<ShardedInput>['tables'] = {},
+  columns: number | null,
+): ReadonlyMap<string, readonly string[]> {
+  const tables = new Map<string, readonly string[]>()
   const entries = Object.entries(inputs)
   if (entries.length === 0) return tables
-  for (const [text, column] of entries) {
+  for (const [text, given] of entries) {
     const table = tableFrom(context, [...path, text], text, 'key')
-    const key = column === undefined ? null : columnFrom(context, [...path, text], column)
+    const keys = given === undefined ? null : columnsFrom(context, [...path, text], given, columns)
     if (table === null) continue
     if (tables.has(table))
       context.findings.problem({
@@ -107,9 +119,31 @@ function buildTables(context: Context, path: Path, inputs: Readonly<Record<strin
         message: `table ${table} is listed twice`,
       })
     // A bad column was told; the table keeps its home, so that a second home is told too.
-    tables.set(table, key ?? '')
+    tables.set(table, keys ?? Array<string>(columns ?? 1).fill(''))
   }
   return tables
+}
+
+/** As many columns as the key has types (null: nobody knows); null where not, which is told. */
+export function columnsFrom(
+  context: Context,
+  path: Path,
+  given: string | readonly (string | undefined)[],
+  columns: number | null,
+): readonly string[] | null {
+  const texts = [given].flat().filter((text) => text !== undefined)
+  const names = texts.map((text, index) => columnFrom(context, typeof given === 'string' ? path : [...path, index], text))
+  if (names.includes(null)) return null
+  const found = names.flatMap((name) => name ?? [])
+  const twice = found.find((name, index) => found.indexOf(name) !== index)
+  if (twice !== undefined) {
+    context.findings.problem({ path, allowed: 'each column once', message: `column ${twice} is listed twice` })
+    return null
+  }
+  if (columns === null || found.length === columns) return found
+  const message = `the shard key has ${String(columns)} column${columns === 1 ? '' : 's'} by key_type, and ${String(found.length)} here`
+  context.findings.problem({ path, allowed: `${String(columns)} of them, in the order of key_type`, message })
+  return null
 }
 
 function columnFrom(context: Context, path: Path, text: string): string | null {

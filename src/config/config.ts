@@ -106,6 +106,8 @@ export interface LimitsConfig {
   readonly loginMs: number
   /** Notifications (bytes) kept for a client that does not take them; beyond it the client is closed. */
   readonly listenerQueueBytes: number
+  /** What one statement may hold while the rows of several clusters are merged (groups, distinct values); beyond it is refused. */
+  readonly mergeMemoryBytes: number
 }
 
 export interface LogConfig {
@@ -248,7 +250,12 @@ export interface DatabaseConfig {
   readonly sharded: ReadonlyMap<string, Sharded>
   /** `schema.table` of every routed table: what it is. Tables not here live in `default`. */
   readonly homes: ReadonlyMap<string, TableHome>
-  readonly twoPhase: boolean
+  /** Homes of tables by pattern and by schema, for those not in `homes`; the first that fits counts. See homeFor(). */
+  readonly patterns: readonly TablePattern[]
+  /** What is only tried yet, by its label: `partition media`, `sharded comments`. Empty: nothing is. */
+  readonly virtual: ReadonlyMap<string, Virtual>
+  /** Transactions may write on several clusters; null: they may not. */
+  readonly twoPhase: TwoPhaseConfig | null
   readonly unparsed: 'primary' | 'refuse'
   /** How long a client keeps a server connection, where its user does not say otherwise. */
   readonly poolMode: PoolMode
@@ -263,16 +270,48 @@ export interface DatabaseConfig {
   readonly reads: ReadsConfig
 }
 
+export interface TwoPhaseConfig {
+  /** 0: none. */
+  readonly lockTimeoutMs: number
+  /** Older prepared transactions are decided by whoever finds them. */
+  readonly graceMs: number
+  readonly retentionMs: number
+}
+
 export interface PartitionConfig {
   readonly name: string
   readonly cluster: string
   readonly owner: string | null
+  /** Those that are named; patterns and schemas are in DatabaseConfig.patterns. */
   readonly tables: readonly string[]
+  /** Users that may touch its tables; null: all. */
+  readonly users: readonly string[] | null
+  /** What reads of its tables ask, where their table does not say it. */
+  readonly reads: PolicyOverride
+}
+
+/** `*` stands for any characters of the schema, or of the name. */
+export interface TablePattern {
+  readonly schema: string
+  readonly name: string
+  readonly home: TableHome
+}
+
+/** `off`: as if it were not configured. `log`: what crosses runs, and is counted. `refuse`: as if the split were made. */
+export type VirtualMode = 'off' | 'log' | 'refuse'
+
+/** A split that is not made: the tables are where they were. */
+export interface Virtual {
+  readonly mode: VirtualMode
+  /** Of mode `refuse`: percentage of the statement shapes that it holds for; the others are logged. */
+  readonly rollout: number
+  /** Who has switched it to this mode since the configuration was read; null: nobody has. */
+  readonly by: string | null
 }
 
 export type TableHome =
   | { readonly kind: 'partition'; readonly partition: string; readonly cluster: string; readonly owner: string | null }
-  | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly keyColumn: string; readonly owner: string | null }
+  | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly keyColumns: readonly string[]; readonly owner: string | null }
   /** The same rows on every cluster of the database. */
   | { readonly kind: 'reference' }
 

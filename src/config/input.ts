@@ -1,6 +1,8 @@
 // config/input.ts — pointsman.yaml as it is written, as a type: what the library's `config` option takes. schema.ts is
 // held to it by the compiler. Durations and sizes are texts with units here; config.ts has them as numbers.
 
+import type { KeyType, ShardModule } from '../sharding/sharded.js'
+
 type Duration = string | 0
 type Size = string | number
 
@@ -52,21 +54,51 @@ export interface ClusterTlsInput {
   min_version?: 'TLSv1.2' | 'TLSv1.3' | undefined
 }
 
-export interface PartitionInput {
+export interface PartitionInput extends VirtualInput {
   cluster: string
   owner?: string | undefined
-  tables: string[]
+  tables?: string[] | undefined
+  schemas?: string[] | undefined
+  users?: string[] | undefined
+  reads?: PolicyInput | undefined
 }
 
-export interface ShardedInput {
-  clusters: string[]
+export interface VirtualInput {
+  virtual?: boolean | undefined
+  mode?: 'off' | 'log' | 'refuse' | undefined
+  rollout?: string | undefined
+}
+
+export interface ShardedInput extends VirtualInput {
+  cluster?: string | undefined
+  clusters?: string[] | undefined
   shards?: number | undefined
   map?: Record<string, (string | number)[]> | undefined
-  by?: 'hash' | 'list' | undefined
+  by?: 'hash' | 'list' | 'range' | 'directory' | 'module' | undefined
   values?: Record<string, (string | number)[]> | undefined
-  key_type: 'smallint' | 'integer' | 'bigint' | 'text' | 'varchar' | 'uuid'
+  ranges?: ShardRangeInput[] | undefined
+  directory?: DirectoryInput | undefined
+  /** In the library also the function itself. */
+  module?: string | ShardModule['place'] | undefined
+  key_type: KeyType | KeyType[]
   owner?: string | undefined
-  tables: Record<string, string>
+  tables: Record<string, string | string[]>
+}
+
+export interface ShardRangeInput {
+  from?: string | number | undefined
+  to?: string | number | undefined
+  shard: number
+}
+
+export interface DirectoryInput {
+  cluster: string
+  table: string
+  key: string | string[]
+  shard: string
+  ttl?: Duration | undefined
+  max_entries?: number | undefined
+  channel?: string | undefined
 }
 
 export interface ReadsInput {
@@ -75,13 +107,19 @@ export interface ReadsInput {
   tables?: Record<string, TablePolicyInput> | undefined
 }
 
+export interface TwoPhaseInput {
+  lock_timeout?: Duration | undefined
+  grace?: Duration | undefined
+  retention?: Duration | undefined
+}
+
 export interface DatabaseInput {
   default: string
   owner?: string | undefined
   partitions?: Record<string, PartitionInput> | undefined
   sharded?: Record<string, ShardedInput> | undefined
   reference?: string[] | undefined
-  two_phase?: false | undefined
+  two_phase?: boolean | TwoPhaseInput | undefined
   unparsed?: 'primary' | 'refuse' | undefined
   pool_mode?: PoolModeInput | undefined
   max_clients?: number | undefined
@@ -192,6 +230,7 @@ export interface LimitsInput {
   shape_cache_bytes?: Size | undefined
   login?: Duration | undefined
   listener_queue?: Size | undefined
+  merge_memory?: Size | undefined
 }
 
 export interface LogInput {
@@ -217,6 +256,8 @@ export interface ConfigInput {
 /** The same with everything that did not pass the schema left out, so that what remains can be checked further. */
 export type Partly<T> = T extends readonly (infer E)[]
   ? readonly (Partly<E> | undefined)[]
-  : T extends object
-    ? { readonly [K in keyof T]?: Partly<T[K]> | undefined }
-    : T
+  : T extends (...args: never) => unknown
+    ? T
+    : T extends object
+      ? { readonly [K in keyof T]?: Partly<T[K]> | undefined }
+      : T

@@ -6,6 +6,7 @@ import { durationPattern } from '../consistency/duration.js'
 import { ladderStepPattern } from '../consistency/ladder.js'
 import type { ConfigInput } from './input.js'
 import { noted } from './notes.js'
+import type { ShardModule } from '../sharding/sharded.js'
 import { nodePattern, sizePattern } from './quantities.js'
 
 function text(description: string, allowed = 'a text that is not empty'): z.ZodType<string> {
@@ -278,14 +279,18 @@ const cluster = object(
   'One primary and its replicas.',
 )
 
-const partition = object(
-  {
-    cluster: text('Where the tables live.'),
-    owner: text('Who answers for them.').optional(),
-    tables: listOf(text('A table; a bare name means public.<name>.'), 'The tables.', 1),
-  },
-  'Tables that live on another cluster than the default.',
-)
+const virtualKeys = {
+  virtual: flag('The tables are still on their old cluster, named here; the rules are tried on them. Default: false.').optional(),
+  mode: oneOf(
+    ['off', 'log', 'refuse'],
+    'Of virtual: true. off: as if it were not here · log: what crosses runs and is counted · refuse: as if the split were made. Default: log.',
+  ).optional(),
+  rollout: noted(
+    z.string().regex(/^(100|[1-9]?[0-9])%$/),
+    { allowed: 'a share from 0% to 100%' },
+    'Of mode: refuse. Share of the statement shapes that it holds for; the others are logged. Default: 100%.',
+  ).optional(),
+}
 
 const shardRange = noted(
   z.union([z.int().min(0), z.string().regex(/^[0-9]{1,5}( ?- ?[0-9]{1,5})?$/)]),
@@ -293,32 +298,76 @@ const shardRange = noted(
   'A logical shard, or a range of them.',
 )
 
-const keyColumn = noted(z.string().min(1), { allowed: 'the name of the shard key column' }, 'Column that holds the shard key.')
+const keyColumn = noted(
+  z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(8)]),
+  { allowed: 'the name of the shard key column, or a list of them' },
+  'Column that holds the shard key; several for a key of several columns.',
+)
+
+const keyTypes = ['smallint', 'integer', 'bigint', 'text', 'varchar', 'uuid'] as const
 
 const listValue = noted(z.union([z.string(), z.int()]), { allowed: 'a key value: a text or a whole number' }, 'A key value.')
 
+const shardRangeOfKeys = object(
+  {
+    from: listValue.optional(),
+    to: listValue.optional(),
+    shard: whole(0, 65_535, 'The logical shard.'),
+  },
+  'A range of keys: from ≤ key < to. Without from: all below; without to: all above.',
+)
+
+const directory = object(
+  {
+    cluster: text('Where the table is.'),
+    table: text('The table; a bare name means public.<name>.'),
+    key: keyColumn,
+    shard: text('Its column that holds the logical shard.'),
+    ttl: duration('How long an answer is used without asking again. Default: 60s.', '60s').optional(),
+    max_entries: whole(1, 10_000_000, 'Answers kept at most. Default: 100000.').optional(),
+    channel: text('NOTIFY on it makes Pointsman forget the key that the payload names, or all where it is empty.').optional(),
+  },
+  'For by: directory. A table that says where a key lives.',
+)
+
 const sharded = object(
   {
-    clusters: listOf(text('A cluster.'), 'Where the shards live.', 1),
+    cluster: text('Of virtual: true, in the place of clusters: where the tables still are.').optional(),
+    clusters: listOf(text('A cluster.'), 'Where the shards live.', 1).optional(),
+    ...virtualKeys,
     shards: whole(1, 65_536, 'Logical shards, fixed for life. Default: the number of clusters, with a warning.').optional(),
     map: mapOf(
       listOf(shardRange, 'Its shards.'),
       'a map of cluster: [shards or ranges]',
       'Cluster → its logical shards. Default: spread in order.',
     ).optional(),
-    by: oneOf(['hash', 'list'], 'How a key finds its shard; hash is PostgreSQL’s own. Default: hash.', [
-      'range',
-      'directory',
-      'module',
-    ]).optional(),
+    by: oneOf(
+      ['hash', 'list', 'range', 'directory', 'module'],
+      'How a key finds its shard; hash is PostgreSQL’s own. Default: hash.',
+    ).optional(),
     values: mapOf(
       listOf(listValue, 'Keys.', 1),
       'a map of shard: [keys]',
       'For by: list. Logical shard → the keys that live there.',
     ).optional(),
-    key_type: oneOf(['smallint', 'integer', 'bigint', 'text', 'varchar', 'uuid'], 'Type of the shard key.'),
+    ranges: listOf(shardRangeOfKeys, 'For by: range. Ranges of keys, without gaps.', 1).optional(),
+    directory: directory.optional(),
+    module: noted(
+      z.union([z.string().min(1), z.custom<ShardModule['place']>((value) => typeof value === 'function')]),
+      { allowed: 'the path of a JavaScript module' },
+      'For by: module. A file that exports the function shardOf(key…), or has it as its default export.',
+    ).optional(),
+    key_type: noted(
+      z.union([z.enum(keyTypes), z.array(z.enum(keyTypes)).min(1).max(8)]),
+      { allowed: `one of: ${keyTypes.join(', ')}; or a list of them` },
+      'Type of the shard key; several for a key of several columns.',
+    ),
     owner: text('Who answers for the tables.').optional(),
-    tables: mapOf(keyColumn, 'a map of table: shard key column', 'Table → its shard key column. Equal keys of these tables live together.'),
+    tables: mapOf(
+      keyColumn,
+      'a map of table: shard key column',
+      'Table → its shard key column, or columns. Equal keys of these tables live together.',
+    ),
   },
   'Tables spread over clusters by a key.',
 )
@@ -345,6 +394,23 @@ function ladderWords(): string {
 
 const policy = object(policyShape, 'What a read asks of the server that answers it.')
 
+const partition = object(
+  {
+    cluster: text('Where the tables live.'),
+    owner: text('Who answers for them.').optional(),
+    tables: listOf(
+      text('A table, or a pattern with *: billing_*, billing.*; a bare name means public.<name>.'),
+      'The tables.',
+      1,
+    ).optional(),
+    schemas: listOf(text('A schema.'), 'Schemas all of whose tables belong to it.', 1).optional(),
+    users: listOf(text('A user name.'), 'Users whose statements may touch its tables; others get 42501. Default: all.', 1).optional(),
+    reads: policy.optional(),
+    ...virtualKeys,
+  },
+  'Tables that live on another cluster than the default.',
+)
+
 const tablePolicy = object(
   { ...policyShape, enforce: flag('No hint or setting weakens it. Default: false.').optional() },
   'What a read of this table asks.',
@@ -359,6 +425,18 @@ const reads = object(
   'How old answers may be. Unset anywhere: strong.',
 )
 
+const twoPhase = object(
+  {
+    lock_timeout: duration(
+      'How long a statement of such a transaction waits for a lock, where the session sets no lock_timeout of its own; 0: for ever. Default: 10s.',
+      '10s',
+    ).optional(),
+    grace: duration('Age at which a prepared transaction is taken for one whose coordinator is gone. Default: 30s.', '30s').optional(),
+    retention: duration('How long decisions are kept after all is done; at least twice `grace`. Default: 10m.', '10m').optional(),
+  },
+  'Two-phase commit, with times of its own.',
+)
+
 const database = object(
   {
     default: text('Cluster of every table not named below.'),
@@ -367,9 +445,9 @@ const database = object(
     sharded: mapOf(sharded, 'a map of name: sharded tables', 'Tables spread over clusters.').optional(),
     reference: listOf(text('A table.'), 'Tables with the same rows on every cluster.').optional(),
     two_phase: noted(
-      z.literal(false),
-      { allowed: 'false', later: (value) => value === true },
-      'Transactions over several clusters. Only false in this version.',
+      z.union([z.boolean(), twoPhase]),
+      { allowed: 'true, false, or a map with keys of: lock_timeout, grace, retention' },
+      'Transactions that write on several clusters, by two-phase commit. Default: false.',
     ).optional(),
     unparsed: oneOf(['primary', 'refuse'], 'What happens to text the parser does not understand. Default: primary.').optional(),
     pool_mode: poolMode('How long a client keeps a server connection. Default: transaction.').optional(),
@@ -412,6 +490,7 @@ const limits = object(
     shape_cache_bytes: size('Memory for what is known of statements. Default: 32MB.', 65_536).optional(),
     login: duration('Time a client has to log in. Default: 15s.', '15s').optional(),
     listener_queue: size('Notifications kept for a client that does not take them; more end it. Default: 8MB.', 65_536).optional(),
+    merge_memory: size('Memory of one statement that is merged of several clusters; more is refused. Default: 64MB.', 65_536).optional(),
   },
   'Bounds on what clients may use.',
 )

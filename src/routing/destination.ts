@@ -5,12 +5,15 @@ import { createsTemporary } from '../catalog/resolve.js'
 import type { Sharded } from '../sharding/sharded.js'
 import type { Statement } from '../sql/statement.js'
 import { suppliedCluster, type Context } from './context.js'
-import { commonHome, describe, touch, type CommonHome, type Home, type Touched } from './homes.js'
+import { touchedByCode } from './code.js'
+import { meeting } from './crossing.js'
+import { commonHome, describe, homeLabel, touch, touchedEnd, type CommonHome, type Home, type Touched } from './homes.js'
 import { refuse } from './make.js'
 import type { RefusePlan, Why } from './plan.js'
 import { why } from './rules.js'
-import { refuseSharded, shardNeed, type ShardNeed } from './shard-demands.js'
-import { evaluate, type Evaluated, type Values } from './shard-eval.js'
+import { refuseSharded, shardNeed, type Demand, type ShardNeed } from './shard-demands.js'
+import { evaluate, refuseSeveral, type Evaluated, type Values } from './shard-eval.js'
+import { waysOut } from './ways-out.js'
 
 /** A statement whose tables are resolved. */
 export interface Routed {
@@ -24,6 +27,8 @@ export interface Routed {
   /** Creates a temporary relation. */
   readonly createsTemporary: boolean
   readonly to: Target
+  /** Label of its home, where the database has virtual ones; else null. */
+  readonly place: string | null
 }
 
 export type Target =
@@ -47,13 +52,59 @@ export function route(context: Context, outer: Statement): Routed | RefusePlan {
   if ('kind' in resolved) return resolved
   const created = createdTemporary(statement)
   const touched = created === null ? resolved : resolved.map((one) => (created(one) ? asTemporary(context, one, resolved) : one))
-  const common = commonHome(touched)
+  const code = touchedByCode(context, statement, touched)
+  if ('kind' in code) return code
+  const reached = code.length === 0 ? touched : [...touched, ...code]
+  const common = commonHome(reached, (a, b) => meeting(statement, a, b))
   if (common.kind === 'refuse') return common
+  const unseen = usersKept(context, reached) ?? shardedByCode(context, common, touched, code)
+  if (unseen !== null) return unseen
   const reference = referenceWrite(context, statement, touched)
   if (reference !== null) return reference
-  const to = target(context, statement, touched, common)
+  const to = target(context, statement, reached, common)
   if (to.kind === 'refuse') return to
-  return { kind: 'routed', outer, statement, touched, owner: ownerOf(common), createsTemporary: created !== null, to }
+  const place = context.database.virtual.size === 0 ? null : placeOf(common)
+  return { kind: 'routed', outer, statement, touched, owner: ownerOf(common), createsTemporary: created !== null, to, place }
+}
+
+/** Partitions may be for some users only. */
+function usersKept(context: Context, touched: readonly Touched[]): RefusePlan | null {
+  const { user } = context.session
+  for (const { key, home } of touched) {
+    const users = home.kind === 'partition' ? (context.database.partitions.get(home.partition)?.users ?? null) : null
+    if (home.kind !== 'partition' || users === null || users.includes(user)) continue
+    return refuse('partition-user', {
+      message: `${key} belongs to partition ${home.partition}, which is not for user ${user}`,
+      hint: `The configuration lists its users: partitions.${home.partition}.users.`,
+      error: 'insufficient_privilege',
+      tables: touched.map((one) => one.key),
+      owner: home.owner,
+    })
+  }
+  return null
+}
+
+/** Which rows code means is not seen. What a trigger does in its own set is left to those who made it. */
+function shardedByCode(
+  context: Context,
+  common: CommonHome,
+  touched: readonly Touched[],
+  code: readonly Touched[],
+): RefusePlan | null {
+  if (common.kind !== 'sharded' || suppliedCluster(context) !== null) return null
+  const own = touched.find((one) => one.home.kind === 'sharded')
+  const reached = code.find((one) => one.home.kind === 'sharded' && (one.via?.kind === 'function' || own === undefined))
+  if (reached === undefined) return null
+  const message = `${describe(reached)} is sharded, and which of its rows are meant cannot be seen`
+  const crossing = { kind: 'function', from: touchedEnd(own ?? reached), to: touchedEnd(reached), reason: message, way: waysOut.function } as const
+  return refuseSharded('sharded-unsupported', common.sharded, touched, { message, hint: waysOut.function, crossing })
+}
+
+/** The one home, as transactions keep it where homes are virtual; null: none. */
+function placeOf(common: CommonHome): string | null {
+  if (common.kind === 'free') return null
+  if (common.kind === 'sharded') return `sharded ${common.sharded.name}`
+  return common.home.kind === 'temporary' ? null : homeLabel(common.home)
 }
 
 function innermost(statement: Statement): Statement {
@@ -278,7 +329,11 @@ export function placeFound(
     case 'missing':
       if (supplied !== null && !need.writes)
         return { cluster: supplied, shard: null, provisional: false, why: [why('cluster-hint', `cluster ${supplied}`)] }
-      return keyMissing(routed, need, found.demand.table, found.demand.column)
+      return keyMissing(routed, need, found.demand)
+    case 'several':
+      return refuseSeveral(sharded, found.demand)
+    case 'lookup':
+      return unasked(sharded, found.demand, found.keys)
     case 'any': {
       const wanted = [supplied, home].find((one) => one !== null && sharded.clusters.includes(one))
       const cluster = wanted ?? sharded.clusters[0] ?? context.database.default
@@ -293,8 +348,21 @@ export function placeFound(
   }
 }
 
-function keyMissing(routed: Routed, need: ShardNeed, table: string, column: string): RefusePlan {
+/** Nothing is wrong with it: whoever can ask the directory does so, and plans again. */
+function unasked(sharded: Sharded, demand: Demand, keys: readonly (readonly string[])[]): RefusePlan {
+  const refused = refuse('shard-key-unreadable', {
+    message: `the directory of ${sharded.name} has not been asked for the shard key ${demand.columns.join(', ')} of ${demand.table}`,
+    hint: 'Send it where the directory can be asked: to the proxy or the library.',
+    owner: sharded.owner,
+    tables: [demand.table],
+  })
+  return Object.freeze({ ...refused, lookup: { sharded, keys } })
+}
+
+function keyMissing(routed: Routed, need: ShardNeed, demand: Demand): RefusePlan {
   const { sharded } = need
+  const { table } = demand
+  const column = demand.columns.filter((_, i) => demand.alternatives[i]?.length === 0).join(', ') || demand.columns.join(', ')
   const { detail } = routed.statement
   const selects = detail.kind === 'insert' && detail.insert.rows === null
   const message = selects

@@ -4,16 +4,19 @@
 import { rootOf } from '../catalog/expand.js'
 import { resolveCreated, resolveRelation } from '../catalog/resolve.js'
 import { written } from '../catalog/judge.js'
+import { homeFor, mayHaveHome } from '../config/home-for.js'
+import type { CrossingEnd, CrossingKind } from '../observe/crossing.js'
 import type { Sharded } from '../sharding/sharded.js'
 import type { Access, Name, RelationUse, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import { refuse } from './make.js'
 import type { RefusePlan } from './plan.js'
+import { waysOut } from './ways-out.js'
 
 export type Home =
   | { readonly kind: 'default'; readonly cluster: string; readonly owner: string | null }
   | { readonly kind: 'partition'; readonly partition: string; readonly cluster: string; readonly owner: string | null }
-  | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly keyColumn: string; readonly owner: string | null }
+  | { readonly kind: 'sharded'; readonly sharded: Sharded; readonly keyColumns: readonly string[]; readonly owner: string | null }
   | { readonly kind: 'temporary'; readonly cluster: string }
   | { readonly kind: 'reference' }
   | { readonly kind: 'system' }
@@ -28,6 +31,8 @@ export interface Touched {
   readonly home: Home
   /** False: in no catalog and not in the config. */
   readonly known: boolean
+  /** The statement does not name it: code that it runs does. */
+  readonly via?: { readonly kind: 'function' | 'trigger'; readonly name: string }
 }
 
 /** The one home of a statement; `free`: it has none and could run anywhere. */
@@ -73,7 +78,7 @@ function createdName(statement: Statement): RelationUse | undefined {
   return makes ? statement.relations.find((use) => use.access === 'define') : undefined
 }
 
-function touchOne(context: Context, use: RelationUse, created: boolean): Touched | RefusePlan {
+export function touchOne(context: Context, use: RelationUse, created: boolean): Touched | RefusePlan {
   const resolved = created ? resolveCreated(use.name, context.names) : resolveRelation(use.name, context.names)
   const { key } = resolved
   const base = { name: use.name, access: use.access, key, root: key, known: true }
@@ -83,7 +88,7 @@ function touchOne(context: Context, use: RelationUse, created: boolean): Touched
     case 'temporary':
       return { ...base, home: { kind: 'temporary', cluster: temporaryCluster(context) } }
     case 'unresolvable':
-      if (mayBeRouted(context, use.name.name)) return unresolvable(use.name)
+      if (mayHaveHome(context.database, use.name.name)) return unresolvable(use.name)
       return { ...base, known: false, home: defaultHome(context) }
     case 'known':
     case 'unknown': {
@@ -91,11 +96,6 @@ function touchOne(context: Context, use: RelationUse, created: boolean): Touched
       return { ...base, root, home, known: resolved.kind === 'known' }
     }
   }
-}
-
-function mayBeRouted(context: Context, bare: string): boolean {
-  for (const key of context.database.homes.keys()) if (key.endsWith(`.${bare}`)) return true
-  return false
 }
 
 function unresolvable(name: Name): RefusePlan {
@@ -115,18 +115,35 @@ function defaultHome(context: Context): Home {
   return { kind: 'default', cluster: context.database.default, owner: context.database.owner }
 }
 
-/** The home of a relation by its key: as configured, as its partition root is, or the default. */
+/** The home of a relation by its key: as configured, as its partition root (or the table of a sequence) is, or the default. */
 export function homeOf(context: Context, key: string): { readonly root: string; readonly home: Home } {
-  const own = context.database.homes.get(key)
+  const found = configuredHome(context, key)
+  const { collapsed } = context
+  return collapsed.size === 0 || !collapsed.has(homeLabel(found.home)) ? found : { root: found.root, home: inTruth(context, found.home) }
+}
+
+function configuredHome(context: Context, key: string): { readonly root: string; readonly home: Home } {
+  const { database } = context
+  const own = database.homes.get(key)
   if (own !== undefined) return { root: key, home: own }
   for (const cluster of context.clusters) {
     const info = context.catalogs.get(cluster)?.relations.get(key)
     const root = rootOf(info, key)
-    const home = root === key ? undefined : context.database.homes.get(root)
+    const home = root === key ? undefined : homeFor(database, root)
     if (home !== undefined) return { root, home }
-    if (info !== undefined && cluster === context.database.default) return { root, home: defaultHome(context) }
+    if (info !== undefined && cluster === database.default) return { root, home: (root === key ? homeFor(database, key) : null) ?? defaultHome(context) }
   }
-  return { root: key, home: sequenceHome(context, key) ?? defaultHome(context) }
+  return { root: key, home: homeFor(database, key) ?? sequenceHome(context, key) ?? defaultHome(context) }
+}
+
+/** A virtual home's tables are among the others of the cluster where they are. */
+function inTruth(context: Context, home: Home): Home {
+  const cluster = clusterOf(home) ?? context.database.default
+  const owner = 'owner' in home ? home.owner : null
+  if (cluster === context.database.default) return { kind: 'default', cluster, owner }
+  const { partitions, virtual } = context.database
+  const real = [...partitions.values()].find((one) => one.cluster === cluster && !virtual.has(`partition ${one.name}`))
+  return real === undefined ? { kind: 'default', cluster, owner } : { kind: 'partition', partition: real.name, cluster, owner }
 }
 
 /** Sequences have no line in the config: one that exists on a single cluster, and not on the default one, lives there. */
@@ -140,13 +157,13 @@ function sequenceHome(context: Context, key: string): Home | null {
   return null
 }
 
-/** One home for all, or the refusal that names two that differ. */
-export function commonHome(touched: readonly Touched[]): CommonHome | RefusePlan {
+/** One home for all, or the refusal that names two that differ. `meeting`: how the statement brings two together. */
+export function commonHome(touched: readonly Touched[], meeting: (a: Touched, b: Touched) => CrossingKind): CommonHome | RefusePlan {
   let first: Touched | null = null
   for (const one of touched) {
     if (one.home.kind === 'reference' || one.home.kind === 'system') continue
     first ??= one
-    if (!sameHome(first.home, one.home)) return twoHomes(first, one, touched)
+    if (!sameHome(first.home, one.home)) return twoHomes(first, one, touched, meeting(first, one))
   }
   if (first === null) return { kind: 'free' }
   const { home } = first
@@ -159,7 +176,7 @@ export function commonHome(touched: readonly Touched[]): CommonHome | RefusePlan
 
 export function sameHome(a: Home, b: Home): boolean {
   if (a.kind === 'temporary' || b.kind === 'temporary') return clusterOf(a) !== null && clusterOf(a) === clusterOf(b)
-  return label(a) === label(b)
+  return homeLabel(a) === homeLabel(b)
 }
 
 /** The cluster of a home that has exactly one. */
@@ -177,13 +194,27 @@ export function clusterOf(home: Home): string | null {
   }
 }
 
-function label(home: Home): string {
-  if (home.kind === 'partition') return `partition ${home.partition}`
-  return home.kind === 'sharded' ? `sharded ${home.sharded.name}` : home.kind
+/** `partition media`, `sharded comments`, `cluster main`, `reference`, … */
+export function homeLabel(home: Home): string {
+  switch (home.kind) {
+    case 'partition':
+      return `partition ${home.partition}`
+    case 'sharded':
+      return `sharded ${home.sharded.name}`
+    case 'default':
+      return `cluster ${home.cluster}`
+    default:
+      return home.kind
+  }
 }
 
 /** `public.images (partition media on cluster media, owner media-team)` */
 export function describe(touched: Touched): string {
+  const { via } = touched
+  return via === undefined ? describeHome(touched) : `${describeHome(touched)}, which ${via.kind} ${via.name} names,`
+}
+
+function describeHome(touched: Touched): string {
   const { home } = touched
   switch (home.kind) {
     case 'default':
@@ -205,10 +236,16 @@ function owned(owner: string | null): string {
   return owner === null ? '' : `, owner ${owner}`
 }
 
-export function twoHomes(a: Touched, b: Touched, touched: readonly Touched[]): RefusePlan {
+export function touchedEnd({ home, key }: Touched): CrossingEnd {
+  return { home: homeLabel(home), owner: 'owner' in home ? home.owner : null, object: key }
+}
+
+export function twoHomes(a: Touched, b: Touched, touched: readonly Touched[], kind: CrossingKind): RefusePlan {
+  const message = `${describe(a)} and ${describe(b)} live in different homes`
   return refuse('two-homes', {
-    message: `${describe(a)} and ${describe(b)} live in different homes`,
+    message,
     hint: 'Send one statement for each and combine the results in the application, put both tables into one partition, or declare the smaller one under `reference`.',
     tables: touched.map((one) => one.key),
+    crossing: { kind, from: touchedEnd(a), to: touchedEnd(b), reason: message, way: waysOut[kind] },
   })
 }

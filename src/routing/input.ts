@@ -1,6 +1,7 @@
 // routing/input.ts — everything that plan() reads. Values only: same input, same plan.
 import type { Catalog } from '../catalog/catalog.js'
 import type { Config, DatabaseConfig } from '../config/config.js'
+import type { Directories } from '../sharding/directories.js'
 import type { SessionView } from '../session/view.js'
 import type { Understood } from '../sql/statement.js'
 
@@ -25,4 +26,6 @@ export interface PlanInput {
   readonly database: DatabaseConfig
   /** By cluster id. A cluster that is not here has not been loaded: nothing there is provably read-only. */
   readonly catalogs: ReadonlyMap<string, Catalog>
+  /** What is known of directories (`by: directory`); absent: nothing, so that each key is a refusal with `lookup`. */
+  readonly directories?: Directories
 }

@@ -3,7 +3,9 @@
 import type { ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
 import type { MergeSpec, PartQuery } from '../merge/contract.js'
+import type { Crossing } from '../observe/crossing.js'
 import type { Why } from '../observe/why.js'
+import type { Sharded } from '../sharding/sharded.js'
 import type { SettingChange } from '../sql/statement.js'
 
 export type { Why }
@@ -63,6 +65,13 @@ export interface OnePlan extends PlanBase {
   readonly readsData: boolean
   /** DDL: what the catalog says may be different when it has ended, so load it again. */
   readonly changesCatalog: boolean
+  /**
+   * Where a database has virtual homes: the home that it touches, as a transaction keeps it (`partition media`, `sharded comments
+   * shard 7`); null: none, or there are no virtual homes.
+   */
+  readonly place: string | null
+  /** It crosses virtual homes that are only logged, and runs as if nothing were split; null: it does not. */
+  readonly crossing: Crossing | null
   /** The relations that its result depends on, where that may be kept and given again (`policy.cacheMs`); null: it must not. */
   readonly keptOn: readonly string[] | null
   /** The relations whose kept results it outdates, [] for a read; null: all of its cluster. */
@@ -92,6 +101,13 @@ export interface AnswerPlan extends PlanBase {
         readonly column: string
       }
     | { readonly what: 'set'; readonly change: SettingChange }
+    /** Of a transaction that is open on several clusters: carried out on all of them. `name`: of the savepoint, or ''. */
+    | {
+        readonly what: 'joint'
+        readonly op: 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to'
+        readonly name: string
+        readonly tag: string
+      }
     | { readonly what: 'empty' }
     /** `/* pointsman: explain *​/`: the plan that the statement would have had. */
     | { readonly what: 'explain'; readonly plan: Plan }
@@ -106,6 +122,10 @@ export interface RefusePlan extends PlanBase {
   readonly message: string
   /** What to do. */
   readonly hint: string
+  /** It would run if the homes of its tables were one; absent: not known here (see crossingOf()). */
+  readonly crossing?: Crossing
+  /** Nothing is wrong but that a directory must be asked for these keys first; then plan again (runtime/directory-cache.ts). */
+  readonly lookup?: { readonly sharded: Sharded; readonly keys: readonly (readonly string[])[] }
 }
 
 /** One cluster that a scatter reads. */

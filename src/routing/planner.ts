@@ -7,6 +7,7 @@ import { createContext, suppliedKey, type Context } from './context.js'
 import { placeFound, route, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
 import type { PlanInput } from './input.js'
+import { notInJoint } from './joining.js'
 import { answer, inFailedTransaction, one, refuse } from './make.js'
 import type { Plan } from './plan.js'
 import { why } from './rules.js'
@@ -14,6 +15,7 @@ import { endsFailedTransaction, sessionKind } from './session-kinds.js'
 import type { ShardNeed } from './shard-demands.js'
 import { evaluate, type Evaluated, type Values } from './shard-eval.js'
 import { cached, type Template } from './templates.js'
+import { nothingVirtual, standing, tried, type Standing } from './virtual.js'
 
 /** The plan of one text (one statement or several) with its parameters. */
 export function plan(input: PlanInput): Plan {
@@ -27,12 +29,20 @@ export function planBatch(inputs: readonly PlanInput[]): Plan {
   if (first === undefined) return answer('empty', 'nothing was sent', { what: 'empty' })
   if (inputs.length === 1) return plan(first)
   const refused = inputs.map(notInBatch).find((one) => one !== null)
-  return refused ?? planTogether(inputs.flatMap((input) => partsOf(input, contextOf(input, true)))).plan
+  if (refused !== undefined && refused !== null) return refused
+  const together = (pick: 'off' | 'relaxed'): Plan =>
+    planTogether(inputs.flatMap((input) => partsOf(input, contextOf(input, true, standingOf(input)[pick])))).plan
+  const strict = together('off')
+  return first.database.virtual.size === 0 ? strict : tried(first.database, strict, () => together('relaxed'))
+}
+
+function standingOf({ database, understood }: PlanInput): Standing {
+  return standing(database, understood.shape.key)
 }
 
 function notInBatch(input: PlanInput): Plan | null {
   const { understood } = input
-  const context = contextOf(input, true)
+  const context = contextOf(input, true, nothingVirtual.off)
   return hintProblem(understood.hints) ?? unknownCluster(context) ?? explainsAlone(understood.hints) ?? notParsed(context, understood)
 }
 
@@ -49,9 +59,18 @@ function makeTemplate(input: PlanInput): Template {
   const { understood } = input
   const problem = hintProblem(understood.hints)
   if (problem !== null) return () => problem
-  const template = withoutExplain(input)
+  const template = input.database.virtual.size === 0 ? withoutExplain(input, nothingVirtual.off) : triedTemplate(input)
   if (understood.hints?.explain !== true) return template
   return (again) => answer('explain-hint', 'explain', { what: 'explain', plan: template(again) })
+}
+
+/** The second template is made when the first one refuses, which few shapes are. */
+function triedTemplate(input: PlanInput): Template {
+  const { off, relaxed } = standingOf(input)
+  const strict = withoutExplain(input, off)
+  if (relaxed.size === off.size) return strict
+  let other: Template | null = null
+  return (again) => tried(again.database, strict(again), () => (other ??= withoutExplain(input, relaxed))(again))
 }
 
 function hintProblem(hints: Hints | null): Plan | null {
@@ -64,14 +83,14 @@ function hintProblem(hints: Hints | null): Plan | null {
   })
 }
 
-function contextOf(input: PlanInput, inBatch: boolean): Context {
+function contextOf(input: PlanInput, inBatch: boolean, collapsed: Context['collapsed']): Context {
   const { config, database, catalogs, session, understood } = input
-  return createContext({ config, database, catalogs, session, hints: understood.hints, inBatch })
+  return createContext({ config, database, catalogs, session, hints: understood.hints, inBatch, collapsed })
 }
 
-function withoutExplain(input: PlanInput): Template {
+function withoutExplain(input: PlanInput, collapsed: Context['collapsed']): Template {
   const { statements } = input.understood.shape
-  const context = contextOf(input, (statements?.length ?? 0) > 1)
+  const context = contextOf(input, (statements?.length ?? 0) > 1, collapsed)
   const unknown = unknownCluster(context)
   if (unknown !== null) return () => unknown
   const unparsed = notParsed(context, input.understood)
@@ -97,7 +116,7 @@ function withoutExplain(input: PlanInput): Template {
 /** Several statements are planned anew for each execution if the values of one of them decide. */
 function batchTemplate(input: PlanInput, context: Context): Template {
   const together = planTogether(partsOf(input, context))
-  if (together.keyed) return (again) => planTogether(partsOf(again, contextOf(again, true))).plan
+  if (together.keyed) return (again) => planTogether(partsOf(again, contextOf(again, true, context.collapsed))).plan
   return () => together.plan
 }
 
@@ -134,8 +153,8 @@ function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: 
 const maxShardPlans = 1024
 
 function valuesOf(input: PlanInput): Values {
-  const { understood, parameters, session } = input
-  return { understood, parameters, supplied: suppliedKey(understood.hints, session), unicode: session.unicode }
+  const { understood, parameters, session, directories = null } = input
+  return { understood, parameters, supplied: suppliedKey(understood.hints, session), unicode: session.unicode, directories }
 }
 
 /** A hint or setting that names a cluster which is none of this database's. */
@@ -155,6 +174,8 @@ function unknownCluster(context: Context): Plan | null {
 function notParsed(context: Context, understood: Understood): Plan | null {
   if (understood.shape.statements !== null) return null
   const words = problemWords(understood.shape.problem)
+  const unfit = notInJoint(context, 'what is not understood')
+  if (unfit !== null) return unfit
   const { transaction, pins } = context.session
   if (context.database.unparsed === 'refuse') {
     return refuse('unparsed', {

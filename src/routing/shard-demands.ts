@@ -13,9 +13,10 @@ import type { Rule } from './rules.js'
 /** One thing that must lie on one shard. */
 export interface Demand {
   readonly table: string
-  readonly column: string
-  /** Lists of operands, each of which alone says which rows are meant; none: the key is missing. */
-  readonly alternatives: readonly (readonly Operand[])[]
+  /** The columns of its key. */
+  readonly columns: readonly string[]
+  /** For each column lists of operands, each of which alone says which rows are meant; none: the key is missing. */
+  readonly alternatives: readonly (readonly (readonly Operand[])[])[]
   /** The value is stored, in a column that may cut off blanks at its end. */
   readonly trims?: boolean
 }
@@ -44,9 +45,11 @@ export function shardNeed(context: Context, statement: Statement, sharded: Shard
   for (const entry of entriesWithoutInsertTarget(statement, target)) {
     const relation = lookup(touched, entry.relation.schema, entry.relation.name)
     if (relation === null) continue
-    const column = keyColumn(relation)
-    const alternatives = ownEquals ? [] : entry.bindings.filter((binding) => binding.column === column).map((binding) => binding.values)
-    demands.push({ table: relation.key, column, alternatives })
+    const columns = keyColumns(relation)
+    const alternatives = columns.map((column) =>
+      ownEquals ? [] : entry.bindings.filter((binding) => binding.column === column).map((binding) => binding.values),
+    )
+    demands.push({ table: relation.key, columns, alternatives })
   }
   return { sharded, demands, writes: statement.writes, elsewhere: usedElsewhere(statement, demands) }
 }
@@ -54,7 +57,7 @@ export function shardNeed(context: Context, statement: Statement, sharded: Shard
 function usedElsewhere(statement: Statement, demands: readonly Demand[]): ReadonlySet<number> {
   const asKeys = new Map<number, number>()
   // An unqualified column binds several entries with one and the same list.
-  for (const operands of new Set(demands.flatMap((demand) => demand.alternatives))) {
+  for (const operands of new Set(demands.flatMap((demand) => demand.alternatives.flat()))) {
     for (const operand of operands) if (operand.kind === 'param') asKeys.set(operand.number, (asKeys.get(operand.number) ?? 0) + 1)
   }
   return new Set(statement.repeatedParams.filter(({ number, uses }) => uses > (asKeys.get(number) ?? 0)).map(({ number }) => number))
@@ -74,8 +77,8 @@ function lookup(touched: readonly Touched[], schema: string | null, name: string
   return touched.find((one) => one.name.schema === schema && one.name.name === name && one.home.kind === 'sharded') ?? null
 }
 
-function keyColumn(touched: Touched): string {
-  return touched.home.kind === 'sharded' ? touched.home.keyColumn : ''
+function keyColumns(touched: Touched): readonly string[] {
+  return touched.home.kind === 'sharded' ? touched.home.keyColumns : []
 }
 
 /** The target of INSERT is an entry too, but its rows decide, not a WHERE. */
@@ -107,7 +110,7 @@ function unsupported(statement: Statement, sharded: Sharded, touched: readonly T
         )
   }
   const assigned = assignedColumns(statement)
-  if (assigned === null || touched.some((one) => assigned.includes(keyColumn(one)))) {
+  if (assigned === null || touched.some((one) => keyColumns(one).some((column) => assigned.includes(column)))) {
     return say(
       'shard-key-update',
       `the statement may change the shard key of ${sharded.name}, which would move the row`,
@@ -159,23 +162,31 @@ function assignedColumns(statement: Statement): readonly string[] | null {
 }
 
 function insertDemands(context: Context, insert: InsertFacts, target: Touched, sharded: Sharded): readonly Demand[] | RefusePlan {
-  const column = keyColumn(target)
-  const missing: Demand = { table: target.key, column, alternatives: [] }
+  const columns = keyColumns(target)
+  const missing: Demand = { table: target.key, columns, alternatives: columns.map(() => []) }
   if (insert.rows === null || insert.rows.length === 0) return [missing]
-  const position = insert.columns === null ? columnPosition(context, target, sharded, column) : insert.columns.indexOf(column)
-  if (position === null) {
+  const positions = columns.map((column) =>
+    insert.columns === null ? columnPosition(context, target, sharded, column) : insert.columns.indexOf(column),
+  )
+  const unknown = columns.find((_, i) => positions[i] === null)
+  if (unknown !== undefined) {
     return refuseSharded('shard-key-missing', sharded, [target], {
-      message: `INSERT into ${target.key} names no columns, and its catalog does not tell where ${column} stands`,
+      message: `INSERT into ${target.key} names no columns, and its catalog does not tell where ${unknown} stands`,
       hint: 'Write the column list: INSERT INTO t (a, b) VALUES …',
     })
   }
-  const trims = columnsOf(context, target, sharded).some((columns) =>
-    columns.some(({ name, type }) => name === column && type.endsWith(')')),
+  const trims = columnsOf(context, target, sharded).some((all) =>
+    all.some(({ name, type }) => columns.includes(name) && type.endsWith(')')),
   )
-  return insert.rows.map((row) => {
-    const operand = position === -1 ? undefined : row[position]
-    return operand === undefined ? missing : { table: target.key, column, alternatives: [[operand]], trims }
-  })
+  return insert.rows.map((row) => ({
+    table: target.key,
+    columns,
+    alternatives: positions.map((position) => {
+      const operand = row[position ?? -1]
+      return operand === undefined ? [] : [[operand]]
+    }),
+    trims,
+  }))
 }
 
 function columnsOf(context: Context, target: Touched, sharded: Sharded): readonly RelationInfo['columns'][] {

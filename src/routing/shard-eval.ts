@@ -1,16 +1,16 @@
-// routing/shard-eval.ts — a statement's demands and the values of one execution → the one logical shard. Unknown, unreadable
-// and NULL keys are refused with words; nothing is ever broadcast (DESIGN §4).
-import { readKeyArray, readBinaryKeyArray } from '../sharding/key-array.js'
-import { comparable, readBinaryKey, typeOfArrayOid, typeOfOid } from '../sharding/key-binary.js'
-import { problem, readKey, type Key, type KeyProblem } from '../sharding/key.js'
-import { shardOf, type Placement } from '../sharding/shard-of.js'
-import type { KeyType, Sharded } from '../sharding/sharded.js'
-import { literalText } from '../sql/literal-text.js'
+// routing/shard-eval.ts — a statement's demands and the values of one execution → the one logical shard, or which shards they
+// are (`several`), or that some entry has no key (`missing`). Unknown, unreadable and NULL keys are refused with words; what
+// becomes of several and missing ones is destination.ts's: nothing is broadcast here (DESIGN §4).
+import type { Directories } from '../sharding/directories.js'
+import { problem, type Key, type KeyProblem } from '../sharding/key.js'
+import { readWholeKey } from '../sharding/read-keys.js'
+import { shardOf } from '../sharding/shard-of.js'
+import type { Sharded } from '../sharding/sharded.js'
 import type { Operand, Understood } from '../sql/statement.js'
-import type { ParameterSource, ParameterValue } from './input.js'
+import type { ParameterSource } from './input.js'
+import { readOperand } from './key-values.js'
 import { refuse } from './make.js'
 import type { RefusePlan } from './plan.js'
-import type { Rule } from './rules.js'
 import type { Demand, ShardNeed } from './shard-demands.js'
 
 /** `any`: every shard gives the same answer; `provisional`: only because values are not known yet. */
@@ -25,7 +25,22 @@ export type Evaluated =
   | { readonly kind: 'any'; readonly provisional: boolean }
   /** Some entry has no key of its own. */
   | { readonly kind: 'missing'; readonly demand: Demand }
+  | SeveralShards
+  /** A directory must be asked first: for `keys`, each as texts of its columns. */
+  | { readonly kind: 'lookup'; readonly demand: Demand; readonly keys: readonly (readonly string[])[] }
   | { readonly kind: 'refused'; readonly plan: RefusePlan }
+
+/** Every entry has its key, and they lie on more than one shard. */
+export interface SeveralShards {
+  readonly kind: 'several'
+  /** All that rows may be needed of, over all demands; ascending, two or more. */
+  readonly shards: readonly number[]
+  /** Their clusters, in the order of `sharded.clusters`; may be one. */
+  readonly clusters: readonly string[]
+  /** The first demand that does not agree. */
+  readonly demand: Demand
+  readonly provisional: boolean
+}
 
 export interface Values {
   readonly understood: Understood
@@ -34,45 +49,120 @@ export interface Values {
   readonly supplied: string | null
   /** False: what is not ASCII may have been decoded wrongly. */
   readonly unicode: boolean
+  /** What is known of directories; null: nothing. */
+  readonly directories: Directories | null
 }
 
-/** What one list of operands gives. */
+/** What one demand comes to. */
 type Found =
   | { readonly kind: 'shard'; readonly shard: number }
-  | { readonly kind: 'empty' | 'unknown' | 'missing' | 'several' }
-  | { readonly kind: 'problem'; readonly words: string }
+  | { readonly kind: 'several'; readonly shards: ReadonlySet<number> }
+  | { readonly kind: 'lookup'; readonly keys: readonly (readonly string[])[] }
+  | { readonly kind: 'empty' | 'unknown' | 'missing' }
+  | KeyProblem
 
 export function evaluate(need: ShardNeed, values: Values): Evaluated {
   const { sharded } = need
   let shard: number | null = null
   let provisional = false
   let missing: Demand | null = null
+  let several: Several | null = null
+  let lookup: Asked | null = null
   for (const demand of need.demands) {
     const found = findShard(need, demand, values)
-    if (found.kind === 'problem')
-      return refused('shard-key-unreadable', sharded, demand, `the shard key ${demand.column} of ${demand.table} ${found.words}`)
-    if (found.kind === 'several') return severalShards(sharded, demand)
-    if (found.kind === 'unknown') provisional = true
-    if (found.kind === 'missing') missing ??= demand
-    if (found.kind !== 'shard') continue
-    if (shard !== null && shard !== found.shard) return severalShards(sharded, demand)
-    shard = found.shard
+    switch (found.kind) {
+      case 'problem':
+        return unplaceable(sharded, demand, found)
+      case 'lookup':
+        lookup = together(lookup, demand, found.keys)
+        break
+      case 'unknown':
+        provisional = true
+        break
+      case 'missing':
+        missing ??= demand
+        break
+      case 'several':
+        several = added(several, demand, found.shards, shard)
+        break
+      case 'shard':
+        if (several !== null || (shard !== null && shard !== found.shard)) several = added(several, demand, [found.shard], shard)
+        else shard = found.shard
+        break
+      case 'empty':
+    }
   }
-  if (values.supplied !== null && need.demands.length > 0)
-    return supply(sharded, values, values.supplied, shard, missing !== null || shard === null)
+  if (lookup !== null) return { kind: 'lookup', ...lookup }
+  if (values.supplied !== null && need.demands.length > 0 && several === null)
+    return supply(sharded, values, values.supplied, shard, missing !== null || shard === null, need.demands[0])
   if (missing !== null) return { kind: 'missing', demand: missing }
+  if (several !== null) return severalShards(sharded, several, provisional)
   if (shard === null) return { kind: 'any', provisional }
   return { kind: 'shard', shard, cluster: sharded.map[shard] ?? '', rule: 'shard-key', provisional }
 }
 
-function supply(sharded: Sharded, values: Values, text: string, own: number | null, lacking: boolean): Evaluated {
-  const key = readKey(sharded.keyType, text)
-  const placed = key.kind === 'problem' ? key : place(sharded, key, values)
-  if (placed.kind === 'problem') {
+function together(before: Asked | null, demand: Demand, keys: Asked['keys']): Asked {
+  return before === null ? { demand, keys } : { demand: before.demand, keys: [...before.keys, ...keys] }
+}
+
+interface Asked {
+  readonly demand: Demand
+  readonly keys: readonly (readonly string[])[]
+}
+
+interface Several {
+  readonly demand: Demand
+  readonly shards: Set<number>
+}
+
+function added(several: Several | null, demand: Demand, shards: Iterable<number>, before: number | null): Several {
+  const to = several ?? { demand, shards: new Set<number>() }
+  if (before !== null) to.shards.add(before)
+  for (const shard of shards) to.shards.add(shard)
+  return to
+}
+
+function severalShards(sharded: Sharded, { demand, shards }: Several, provisional: boolean): SeveralShards {
+  const held = new Set([...shards].map((shard) => sharded.map[shard]))
+  return {
+    kind: 'several',
+    shards: [...shards].sort((a, b) => a - b),
+    clusters: sharded.clusters.filter((cluster) => held.has(cluster)),
+    demand,
+    provisional,
+  }
+}
+
+function unplaceable(sharded: Sharded, demand: Demand, { problem: words, ofFunction }: KeyProblem): Evaluated {
+  const plan = refuse('shard-key-unreadable', {
+    message: `the shard key ${demand.columns.join(', ')} of ${demand.table} ${words}`,
+    hint:
+      ofFunction === true
+        ? 'The function must give a whole number below `shards` for every key, and throw nothing.'
+        : 'Give the key as a literal or parameter of its own type.',
+    error: ofFunction === true ? 'invalid_parameter_value' : 'feature_not_supported',
+    owner: sharded.owner,
+    tables: [demand.table],
+  })
+  return { kind: 'refused', plan }
+}
+
+function supply(
+  sharded: Sharded,
+  values: Values,
+  text: string,
+  own: number | null,
+  lacking: boolean,
+  demand: Demand | undefined,
+): Evaluated {
+  const keys = readWholeKey(sharded, text)
+  const placed = 'kind' in keys ? keys : place(sharded, keys, values)
+  if (placed.kind === 'lookup' && demand !== undefined) return { kind: 'lookup', demand, keys: [placed.key] }
+  if (placed.kind !== 'placement') {
     return contradiction(
       sharded,
-      `pointsman.shard_key ${placed.problem}`,
-      `Give a key of type ${sharded.keyType} that ${sharded.name} has a shard for.`,
+      `pointsman.shard_key ${placed.kind === 'problem' ? placed.problem : ''}`,
+      `Give a key of type ${sharded.keyTypes.join(', ')} that ${sharded.name} has a shard for.`,
     )
   }
   if (own !== null && own !== placed.shard) {
@@ -89,68 +179,131 @@ function contradiction(sharded: Sharded, message: string, hint: string): Evaluat
   return { kind: 'refused', plan: refuse('hint', { message, hint, error: 'hint_contradiction', owner: sharded.owner }) }
 }
 
-function severalShards(sharded: Sharded, demand: Demand): Evaluated {
-  return refused(
-    'several-shards',
-    sharded,
-    demand,
-    `the statement needs rows of ${demand.table} from several shards of ${sharded.name}, which is not supported`,
-  )
+/** The refusal of a statement that needs several shards, for whoever cannot merge them. */
+export function refuseSeveral(sharded: Sharded, { table }: Demand): RefusePlan {
+  return refuse('several-shards', {
+    message: `the statement needs rows of ${table} from several shards of ${sharded.name}, which is not supported`,
+    hint: 'Send one statement for each shard key; `pointsman shard` tells which keys live together.',
+    owner: sharded.owner,
+    tables: [table],
+  })
 }
 
-const hints: Partial<Record<Rule, string>> = {
-  'shard-key-unreadable': 'Give the key as a literal or parameter of its own type.',
-  'several-shards': 'Send one statement for each shard key; `pointsman shard` tells which keys live together.',
+const preference: Readonly<Record<Found['kind'], number>> = {
+  shard: 0,
+  empty: 1,
+  lookup: 2,
+  unknown: 3,
+  several: 4,
+  problem: 5,
+  missing: 6,
 }
-
-function refused(rule: Rule, sharded: Sharded, demand: Demand, message: string): Evaluated {
-  return { kind: 'refused', plan: refuse(rule, { message, hint: hints[rule] ?? '', owner: sharded.owner, tables: [demand.table] }) }
-}
-
-const preference: Readonly<Record<Found['kind'], number>> = { shard: 0, empty: 1, unknown: 2, several: 3, problem: 4, missing: 5 }
 
 /** The best that any alternative gives: each of them alone holds for every row. */
 function findShard(need: ShardNeed, demand: Demand, values: Values): Found {
+  const [only] = demand.alternatives
+  if (demand.alternatives.length !== 1 || only === undefined) return findComposite(need, demand, values)
   let best: Found = { kind: 'missing' }
-  for (const operands of demand.alternatives) {
-    const found = findInList(need, demand, operands, values)
+  for (const operands of only) {
+    const found = placeKeys(need, demand, readList(need, 0, operands, values), values)
     if (found.kind === 'shard') return found
     if (preference[found.kind] < preference[best.kind]) best = found
   }
   return best
 }
 
-function place(sharded: Sharded, key: Key, values: Values): Placement | KeyProblem {
-  const beyond = !values.unicode && key.kind === 'bytes' && /[^\0-\x7f]/.test(key.text)
-  return beyond ? problem('is not ASCII, and the client_encoding of the session is not UTF8') : shardOf(sharded, key)
+type Keys = readonly Key[] | 'empty' | 'unknown' | 'missing' | KeyProblem
+
+function placeKeys(need: ShardNeed, demand: Demand, keys: Keys, values: Values): Found {
+  if (typeof keys === 'string') return { kind: keys }
+  if ('kind' in keys) return keys
+  return placeAll(
+    need,
+    demand,
+    keys.map((key) => [key]),
+    values,
+  )
 }
 
-function findInList(need: ShardNeed, demand: Demand, operands: readonly Operand[], values: Values): Found {
-  const { sharded } = need
+function placeAll(need: ShardNeed, demand: Demand, all: readonly (readonly Key[])[], values: Values): Found {
   let shard: number | null = null
+  let shards: Set<number> | null = null
+  let lookups: (readonly string[])[] | null = null
+  for (const keys of all) {
+    const placed = demand.trims === true && keys.some(endsBlank) ? cutOff : place(need.sharded, keys, values)
+    if (placed.kind === 'problem') return placed
+    if (placed.kind === 'lookup') (lookups ??= []).push(placed.key)
+    else if (shard === null || shard === placed.shard) shard = placed.shard
+    else (shards ??= new Set([shard])).add(placed.shard)
+  }
+  if (lookups !== null) return { kind: 'lookup', keys: lookups }
+  if (shards !== null) return { kind: 'several', shards }
+  return shard === null ? { kind: 'empty' } : { kind: 'shard', shard }
+}
+
+/** More combinations than these are not worth telling apart. */
+const maxCombinations = 1024
+
+/** Each column has lists of its own: every row is one of their combinations. */
+function findComposite(need: ShardNeed, demand: Demand, values: Values): Found {
+  let all: readonly (readonly Key[])[] = [[]]
+  let worst: Exclude<Found, { kind: 'shard' | 'several' | 'lookup' }> | null = null
+  for (const [column, alternatives] of demand.alternatives.entries()) {
+    const keys = fewestKeys(need, column, alternatives, values)
+    if (typeof keys === 'string' || 'kind' in keys) {
+      const found = typeof keys === 'string' ? { kind: keys } : keys
+      if (worst === null || composite[found.kind] > composite[worst.kind]) worst = found
+    } else if (all.length * keys.length > maxCombinations) worst ??= { kind: 'missing' }
+    else all = all.flatMap((before) => keys.map((key) => [...before, key]))
+  }
+  return worst ?? placeAll(need, demand, all, values)
+}
+
+/** What one column lacks, the whole lacks; a column that equals nothing leaves no row. */
+const composite: Readonly<Record<Exclude<Found['kind'], 'shard' | 'several' | 'lookup'>, number>> = {
+  unknown: 0,
+  missing: 1,
+  problem: 2,
+  empty: 3,
+}
+
+function fewestKeys(need: ShardNeed, column: number, alternatives: readonly (readonly Operand[])[], values: Values): Keys {
+  let best: Keys = 'missing'
+  for (const operands of alternatives) {
+    const keys = readList(need, column, operands, values)
+    if (weight(keys) < weight(best)) best = keys
+  }
+  return best
+}
+
+function weight(keys: Keys): number {
+  if (typeof keys !== 'string') return 'kind' in keys ? 1e8 : keys.length
+  return { empty: 0, unknown: 1e6, missing: 1e9 }[keys]
+}
+
+function place(sharded: Sharded, keys: readonly Key[], values: Values): ReturnType<typeof shardOf> {
+  const beyond = !values.unicode && keys.some((key) => key.kind === 'bytes' && /[^\0-\x7f]/.test(key.text))
+  if (beyond) return problem('is not ASCII, and the client_encoding of the session is not UTF8')
+  return shardOf(sharded, keys, values.directories)
+}
+
+/** The keys of one list, for one column of the key. */
+function readList(need: ShardNeed, column: number, operands: readonly Operand[], values: Values): Keys {
+  const all: Key[] = []
   let unknown = false
   let nulls = 0
-  let several = false
   for (const operand of operands) {
-    const keys = readOperand(need, operand, values)
-    if (keys === 'missing') return { kind: 'missing' }
+    const keys = readOperand(need, need.sharded.keyTypes[column] ?? 'text', operand, values)
+    if (keys === 'missing') return 'missing'
     if (keys === 'unknown') unknown = true
     else if (keys === 'null') nulls++
-    else if ('problem' in keys) return { kind: 'problem', words: keys.problem }
-    else {
-      for (const key of keys) {
-        const placed = demand.trims === true && endsBlank(key) ? cutOff : place(sharded, key, values)
-        if (placed.kind === 'problem') return { kind: 'problem', words: placed.problem }
-        several ||= shard !== null && shard !== placed.shard
-        shard = placed.shard
-      }
-    }
+    else if ('problem' in keys) return keys
+    else all.push(...keys)
   }
-  if (several) return { kind: 'several' }
-  if (unknown) return { kind: 'unknown' }
-  if (shard !== null) return { kind: 'shard', shard }
+  if (unknown) return 'unknown'
+  if (all.length > 0) return all
   // NULL equals nothing. A list with nothing else, or INSERT of it, is a mistake worth telling; an empty array is not.
-  return nulls > 0 ? { kind: 'problem', words: 'is NULL' } : { kind: 'empty' }
+  return nulls > 0 ? problem('is NULL') : 'empty'
 }
 
 function endsBlank(key: Key): boolean {
@@ -158,104 +311,3 @@ function endsBlank(key: Key): boolean {
 }
 
 const cutOff = problem('ends with blanks, which its column may cut off')
-
-type Read = readonly Key[] | KeyProblem | 'missing' | 'unknown' | 'null'
-
-function readOperand(need: ShardNeed, operand: Operand, values: Values): Read {
-  const { keyType } = need.sharded
-  switch (operand.kind) {
-    case 'null':
-      return 'null'
-    case 'default':
-    case 'other':
-      return 'missing'
-    case 'literal':
-      return readLiteral(keyType, operand, values.understood)
-    case 'arrayLiteral':
-      return readArrayLiteral(keyType, operand, values.understood)
-    case 'param':
-      return readParameter(need, operand, values.parameters?.get(operand.number))
-  }
-}
-
-/** Names under which a cast keeps the key's own kind of value; the type that the value is then read as. */
-const casts: Readonly<Record<string, KeyType>> = {
-  int2: 'smallint',
-  smallint: 'smallint',
-  int4: 'integer',
-  int: 'integer',
-  integer: 'integer',
-  int8: 'bigint',
-  bigint: 'bigint',
-  text: 'text',
-  varchar: 'varchar',
-  'character varying': 'varchar',
-  uuid: 'uuid',
-}
-
-/** The type that a cast makes of a value; null: one that does not compare with the key as such. */
-function castType(keyType: KeyType, cast: string | null, array: boolean): KeyType | null {
-  if (cast === null) return keyType
-  const bare = cast.replace(/^pg_catalog\./, '')
-  const element = array ? bare.replace(/\[\]$/, '').replace(/^_/, '') : bare
-  const type = casts[element]
-  return type !== undefined && comparable(keyType, type) ? type : null
-}
-
-function wrongCast(keyType: KeyType): KeyProblem {
-  return problem(`is cast to a type that does not compare with ${keyType} as such`)
-}
-
-function readLiteral(keyType: KeyType, operand: Extract<Operand, { kind: 'literal' }>, understood: Understood): Read {
-  const type = castType(keyType, operand.cast, false)
-  if (type === null) return wrongCast(keyType)
-  const literal = understood.literals[operand.index]
-  if (literal === undefined) return 'missing'
-  const isNumber = literal.class === 'integer'
-  const wantsNumber = comparable(keyType, 'bigint')
-  // An unquoted number for a text key would be rewritten by a cast ('007' and 7), and a quoted one has no minus before it.
-  if (isNumber !== wantsNumber && literal.class !== 'string') return problem(`is not a literal of ${keyType}`)
-  const text = literalText(understood.text, literal)
-  if (text === null || (operand.negated && !isNumber)) return problem(`is not a literal of ${keyType}`)
-  return single(readKey(type, operand.negated ? `-${text}` : text))
-}
-
-function readArrayLiteral(keyType: KeyType, operand: Extract<Operand, { kind: 'arrayLiteral' }>, understood: Understood): Read {
-  const type = castType(keyType, operand.cast, true)
-  if (type === null) return wrongCast(keyType)
-  const literal = understood.literals[operand.index]
-  const text = literal?.class === 'string' ? literalText(understood.text, literal) : null
-  return text === null ? problem('is not an array literal') : readKeyArray(type, text)
-}
-
-function readParameter(need: ShardNeed, operand: Extract<Operand, { kind: 'param' }>, value: ParameterValue | null | undefined): Read {
-  if (value === undefined) return 'unknown'
-  if (value === null) return 'null'
-  const keys = readValue(need.sharded.keyType, operand, value)
-  const declared = value.oid !== undefined && value.oid !== 0 && value.oid !== 705
-  if ('problem' in keys || declared || !need.elsewhere.has(operand.number)) return keys
-  return 'text' in value && keys.every(sameInAnyType) ? keys : typeFromElsewhere
-}
-
-const typeFromElsewhere = problem(
-  'is a parameter without a declared type that stands in other places too, one of which may decide its type: use a parameter of its own',
-)
-
-/** What numeric, double precision, char(n) and name would all compare as the key's own type does. */
-function sameInAnyType(key: Key): boolean {
-  return key.kind === 'bytes' ? !key.text.endsWith(' ') && key.bytes.length < 64 : Math.abs(key.high) < 0x200000
-}
-
-function readValue(keyType: KeyType, operand: Extract<Operand, { kind: 'param' }>, value: ParameterValue): readonly Key[] | KeyProblem {
-  const cast = castType(keyType, operand.cast, operand.array)
-  if (cast === null) return wrongCast(keyType)
-  const oid = value.oid ?? 0
-  const type = operand.array ? typeOfArrayOid(cast, oid) : typeOfOid(cast, oid)
-  if (type === null) return problem(`is a parameter of a type that does not compare with ${keyType} as such`)
-  if ('text' in value) return operand.array ? readKeyArray(type, value.text) : single(readKey(type, value.text))
-  return operand.array ? readBinaryKeyArray(type, value.binary) : single(readBinaryKey(type, value.binary))
-}
-
-function single(key: Key | KeyProblem): readonly Key[] | KeyProblem {
-  return key.kind === 'problem' ? key : [key]
-}

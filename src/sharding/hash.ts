@@ -1,5 +1,5 @@
 // sharding/hash.ts — PostgreSQL's extended hash functions (common/hashfn.c: Jenkins lookup3) and the way PARTITION BY
-// HASH combines them for one key column (partitioning/partbounds.c: compute_partition_hash_value). Two 32-bit halves
+// HASH combines those of the key's columns (partitioning/partbounds.c: compute_partition_hash_value). Two 32-bit halves
 // instead of BigInt: the whole of it is integer arithmetic that V8 keeps in registers.
 
 /** A 64-bit hash as two unsigned halves. */
@@ -96,10 +96,26 @@ function word(bytes: Uint8Array, at: number): number {
   return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)
 }
 
-/** The remainder that PARTITION BY HASH (one column) compares with: `row_hash % modulus`. `modulus` must be below 2²⁶. */
-export function partitionRemainder(hash: Hash64, modulus: number): number {
-  const low = hash.low + combineLow
-  const carry = low > 0xffffffff ? 1 : 0
-  const high = (hash.high + combineHigh + carry) % 0x100000000
-  return ((high % modulus) * (0x100000000 % modulus) + (low % 0x100000000)) % modulus
+/** hash_combine64(0, hash): the row's hash after its first column. */
+export function rowHash(hash: Hash64): Hash64 {
+  return sum(hash.high + combineHigh, hash.low + combineLow)
+}
+
+/** hash_combine64(row, hash): row ^ (hash + constant + (row << 54) + (row >> 7)). */
+export function combined(row: Hash64, hash: Hash64): Hash64 {
+  const { high, low } = sum(
+    hash.high + combineHigh + ((row.low << 22) >>> 0) + (row.high >>> 7),
+    hash.low + combineLow + (((row.low >>> 7) | (row.high << 25)) >>> 0),
+  )
+  return { high: (row.high ^ high) >>> 0, low: (row.low ^ low) >>> 0 }
+}
+
+/** Halves that may have grown beyond 32 bits, modulo 2⁶⁴. */
+function sum(high: number, low: number): Hash64 {
+  return { high: (high + Math.floor(low / 0x100000000)) % 0x100000000, low: low % 0x100000000 }
+}
+
+/** The remainder that PARTITION BY HASH compares with: `row % modulus`. `modulus` must be below 2²⁶. */
+export function partitionRemainder(row: Hash64, modulus: number): number {
+  return ((row.high % modulus) * (0x100000000 % modulus) + row.low) % modulus
 }

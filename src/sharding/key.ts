@@ -12,6 +12,8 @@ export type Key =
 export interface KeyProblem {
   readonly kind: 'problem'
   readonly problem: string
+  /** True: the key is good, and the function that was to place it is at fault. */
+  readonly ofFunction?: true
 }
 
 const encoder = new TextEncoder()

@@ -49,10 +49,19 @@ for (const keyType of Object.keys(random) as KeyType[]) {
 
 function place(keyType: KeyType, text: string, shards: number): number {
   const map = Array<string>(shards).fill('c')
-  const sharded: Sharded = { name: 's', shards, map, clusters: ['c'], function: { by: 'hash' }, keyType, owner: null, tables: new Map() }
+  const sharded: Sharded = {
+    name: 's',
+    shards,
+    map,
+    clusters: ['c'],
+    function: { by: 'hash' },
+    keyTypes: [keyType],
+    owner: null,
+    tables: new Map(),
+  }
   const key = readKey(keyType, text)
-  const placed = key.kind === 'problem' ? key : shardOf(sharded, key)
-  if (placed.kind === 'problem') throw new Error(placed.problem)
+  const placed = key.kind === 'problem' ? key : shardOf(sharded, [key])
+  if (placed.kind !== 'placement') throw new Error(JSON.stringify(placed))
   return placed.shard
 }
 

@@ -75,9 +75,9 @@ function clusterOf(table: Table, value: string | null): string {
   const sharded = database?.sharded.get(keys[table] === 'tag' ? 'words' : 'numbers')
   if (sharded === undefined) throw new Error('not sharded')
   if (value === null) return 'shard_0'
-  const key = readKey(sharded.keyType, value)
-  const placed = key.kind === 'problem' ? key : shardOf(sharded, key)
-  if (placed.kind === 'problem') throw new Error(placed.problem)
+  const key = readKey(sharded.keyTypes[0] ?? 'text', value)
+  const placed = key.kind === 'problem' ? key : shardOf(sharded, [key])
+  if (placed.kind !== 'placement') throw new Error(JSON.stringify(placed))
   return placed.cluster
 }
 

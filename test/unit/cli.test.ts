@@ -92,8 +92,17 @@ t.test('shard names what shardOf names', async (t) => {
     const key = readKey('bigint', text)
     if (key.kind === 'problem') throw new Error(key.problem)
     return shardOf(
-      { name: 'x', shards: 64, map, clusters: ['c0', 'c1'], function: { by: 'hash' }, keyType: 'bigint', owner: null, tables: new Map() },
-      key,
+      {
+        name: 'x',
+        shards: 64,
+        map,
+        clusters: ['c0', 'c1'],
+        function: { by: 'hash' },
+        keyTypes: ['bigint'],
+        owner: null,
+        tables: new Map(),
+      },
+      [key],
     )
   })
   t.match(

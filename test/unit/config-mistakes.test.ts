@@ -194,7 +194,10 @@ const mistakes: [string, string, string, RegExp][] = [
   ['a table name with capitals', database('    reference: [Users]\n'), '8:17', /capital letters/],
   ['a table name of three parts', database('    reference: [a.b.c]\n'), '8:17', /more than two parts/],
   ['a table name that is none', database('    reference: ["a b"]\n'), '8:17', /is not a name/],
-  ['two-phase commit', database('    two_phase: true\n'), '8:16', /true is not supported by this version/],
+  ['two-phase commit without a login for recovery', database('    two_phase: true\n'), '8:16', /has no "user"/],
+  ['two-phase commit with words', database('    two_phase: sometimes\n'), '8:16', /must be true, false, or a map/],
+  ['two-phase commit that forgets too early', database('    two_phase: { grace: 60s, retention: 90s }\n'), '8:42', /could be forgotten/],
+  ['two-phase commit that cannot wait', database('    two_phase: { grace: 10ms }\n'), '8:25', /taken for one whose coordinator is gone/],
   ['lanes that are neither on nor off', root('lanes: { enabled: 3 }'), '1:19', /must be/],
   ['lanes that close at once', root('lanes: { stall: 0.5ms }'), '1:17', /closed as soon as it is used/],
   ['a function kind that does not exist', database('    functions: { f: stable }\n'), '8:21', /one of: read, write/],
@@ -224,10 +227,156 @@ const mistakes: [string, string, string, RegExp][] = [
   ],
   ['no key type', sharded('        clusters: [two]\n        shards: 2\n        tables: { t: k }\n'), '9:7', /"key_type" is missing/],
   [
-    'a function for shards that is not built',
-    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        tables: { t: k }\n'),
+    'a function for shards that there is not',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: guess\n        tables: { t: k }\n'),
     '13:13',
-    /range is not supported by this version/,
+    /must be one of: hash, list, range, directory, module/,
+  ],
+  [
+    'ranges without ranges',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        tables: { t: k }\n'),
+    '9:7',
+    /by: range needs ranges/,
+  ],
+  [
+    'ranges of another function',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        ranges: [{ shard: 0 }]\n        tables: { t: k }\n',
+    ),
+    '13:9',
+    /"ranges" means nothing here.*only with by: range/,
+  ],
+  [
+    'ranges that overlap',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        ranges: [{ to: 10, shard: 0 }, { from: 9, shard: 1 }]\n        tables: { t: k }\n',
+    ),
+    '14:40',
+    /overlaps with ranges\[0\]/,
+  ],
+  [
+    'two ranges without a beginning',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        ranges: [{ to: 10, shard: 0 }, { to: 11, shard: 1 }]\n        tables: { t: k }\n',
+    ),
+    '14:40',
+    /overlaps with ranges\[0\]/,
+  ],
+  [
+    'ranges with a gap',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        ranges: [{ from: 11, shard: 0 }, { to: 10, shard: 1 }]\n        tables: { t: k }\n',
+    ),
+    '14:18',
+    /gap between ranges\[1\] and this/,
+  ],
+  [
+    'an empty range',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        ranges: [{ from: 10, to: 10, shard: 0 }]\n        tables: { t: k }\n',
+    ),
+    '14:18',
+    /the range is empty/,
+  ],
+  [
+    'a range to no key',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        ranges: [{ to: x, shard: 0 }]\n        tables: { t: k }\n',
+    ),
+    '14:24',
+    /cannot be read as bigint/,
+  ],
+  [
+    'a range to no shard',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: range\n        ranges: [{ shard: 2 }]\n        tables: { t: k }\n',
+    ),
+    '14:27',
+    /there is no such shard/,
+  ],
+  [
+    'ranges of a key of two columns',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: [bigint, text]\n        by: range\n        ranges: [{ shard: 0 }]\n        tables: { t: [a, b] }\n',
+    ),
+    '13:13',
+    /takes a key of one column/,
+  ],
+  [
+    'a key of two columns by one',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: [bigint, text]\n        tables: { t: k }\n'),
+    '13:22',
+    /has 2 columns by key_type, and 1 here/,
+  ],
+  [
+    'a key of one column by two',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        tables: { t: [a, b] }\n'),
+    '13:22',
+    /has 1 column by key_type, and 2 here/,
+  ],
+  [
+    'a key column twice',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: [bigint, text]\n        tables: { t: [a, a] }\n'),
+    '13:22',
+    /column a is listed twice/,
+  ],
+  [
+    'a key type that there is not, in a list',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: [bigint, numeric]\n        tables: { t: [a, b] }\n'),
+    '12:19',
+    /smallint, integer, bigint/,
+  ],
+  [
+    'a directory without its map',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: directory\n        tables: { t: k }\n'),
+    '9:7',
+    /by: directory needs directory/,
+  ],
+  [
+    'a directory on no cluster',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: directory\n        directory: { cluster: three, table: d, key: k, shard: s }\n        tables: { t: k }\n',
+    ),
+    '14:31',
+    /three/,
+  ],
+  [
+    'a directory with another key',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: directory\n        directory: { cluster: two, table: d, key: [a, b], shard: s }\n        tables: { t: k }\n',
+    ),
+    '14:51',
+    /has 1 column by key_type, and 2 here/,
+  ],
+  [
+    'a directory without the shard',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: directory\n        directory: { cluster: two, table: d, key: k }\n        tables: { t: k }\n',
+    ),
+    '14:9',
+    /"shard" is missing/,
+  ],
+  [
+    'a directory that is never kept',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: directory\n        directory: { cluster: two, table: d, key: k, shard: s, ttl: 0 }\n        tables: { t: k }\n',
+    ),
+    '14:69',
+    /"ttl" must not be 0/,
+  ],
+  [
+    'a module without its path',
+    sharded('        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: module\n        tables: { t: k }\n'),
+    '9:7',
+    /by: module needs module/,
+  ],
+  [
+    'a module where none is loaded',
+    sharded(
+      '        clusters: [two]\n        shards: 2\n        key_type: bigint\n        by: module\n        module: ./shards.mjs\n        tables: { t: k }\n',
+    ),
+    '14:17',
+    /cannot be loaded here/,
   ],
   [
     'more clusters than shards',

@@ -7,14 +7,23 @@ import { shardOf } from '../../src/sharding/shard-of.js'
 import type { KeyType, ShardBy, Sharded } from '../../src/sharding/sharded.js'
 
 function sharded(keyType: KeyType, shards: number, by: ShardBy = { by: 'hash' }): Sharded {
-  return { name: 's', shards, map: Array<string>(shards).fill('c'), clusters: ['c'], function: by, keyType, owner: null, tables: new Map() }
+  return {
+    name: 's',
+    shards,
+    map: Array<string>(shards).fill('c'),
+    clusters: ['c'],
+    function: by,
+    keyTypes: [keyType],
+    owner: null,
+    tables: new Map(),
+  }
 }
 
 function shard(keyType: KeyType, text: string, shards: number): number | string {
   const key = readKey(keyType, text)
   if (key.kind === 'problem') return key.problem
-  const placed = shardOf(sharded(keyType, shards), key)
-  return placed.kind === 'problem' ? placed.problem : placed.shard
+  const placed = shardOf(sharded(keyType, shards), [key])
+  return placed.kind === 'placement' ? placed.shard : placed.kind === 'problem' ? placed.problem : 'a lookup'
 }
 
 function bytes(hex: string): Uint8Array {
@@ -115,7 +124,7 @@ t.test('keys are read as input functions read them', (t) => {
 
 t.test('a list places what it names and nothing else', (t) => {
   const list = sharded('integer', 2, { by: 'list', values: new Map([['7', 1]]) })
-  const place = (text: string): unknown => shardOf(list, readKey('integer', text) as never)
+  const place = (text: string): unknown => shardOf(list, [readKey('integer', text) as never])
   t.same(place(' 0x7 '), { kind: 'placement', shard: 1, cluster: 'c' }, 'as the output function writes it')
   t.match(place('8'), { kind: 'problem', problem: 'is not in the list of s' })
   t.end()

@@ -1,9 +1,10 @@
 // doors/cli/check-tables.ts — the tables that are there, against the homes that the config gives them: what is missing,
 // what has another key, what lies where no statement will look for it, and what nobody owns.
 import { clustersOf } from '../../config/clusters-of.js'
-import type { Config, DatabaseConfig, TableHome } from '../../config/config.js'
+import type { Config, DatabaseConfig } from '../../config/config.js'
 import type { Path } from '../../config/locator.js'
-import type { KeyType, Sharded } from '../../sharding/sharded.js'
+import { whyUnowned } from '../../config/ownership.js'
+import type { KeyType } from '../../sharding/sharded.js'
 import type { TableFacts } from './ask-server.js'
 import type { Tables, Told } from './told.js'
 
@@ -60,15 +61,20 @@ function checkSharded(check: Check): void {
     for (const cluster of sharded.clusters) {
       const there = check.on(cluster)
       if (there === undefined) continue
-      for (const [table, column] of sharded.tables) checkShardedTable(check, path, sharded, cluster, there.get(table), table, column)
+      for (const [table, columns] of sharded.tables) {
+        columns.forEach((column, index) => {
+          const keyType = sharded.keyTypes[index] ?? 'bigint'
+          checkKeyColumn(check, path, keyType, cluster, there.get(table), table, column)
+        })
+      }
     }
   }
 }
 
-function checkShardedTable(
+function checkKeyColumn(
   check: Check,
   path: Path,
-  sharded: Sharded,
+  keyType: KeyType,
   cluster: string,
   facts: TableFacts | undefined,
   table: string,
@@ -84,12 +90,11 @@ function checkShardedTable(
     problem(column, [...facts.columns.keys()].join(', '), `table ${table} on ${cluster} has no column ${column}`)
     return
   }
-  const fit = fits(sharded.keyType, key.type)
-  if (fit === 'no')
-    problem(key.type, sharded.keyType, `${table}.${column} on ${cluster} is ${key.type}, not ${sharded.keyType}: keys would go astray`)
+  const fit = fits(keyType, key.type)
+  if (fit === 'no') problem(key.type, keyType, `${table}.${column} on ${cluster} is ${key.type}, not ${keyType}: keys would go astray`)
   if (fit === 'nearly') {
-    const message = `${table}.${column} on ${cluster} is ${key.type}, not ${sharded.keyType}; they hash alike, but their ranges differ`
-    check.warnings.push({ path, found: key.type, allowed: sharded.keyType, message })
+    const message = `${table}.${column} on ${cluster} is ${key.type}, not ${keyType}; they hash alike, but their ranges differ`
+    check.warnings.push({ path, found: key.type, allowed: keyType, message })
   }
   if (!key.deterministic)
     problem(
@@ -134,18 +139,4 @@ function unownedOf(check: Check): readonly UnownedTable[] {
       return why === null ? [] : [{ database: database.name, cluster, table, why }]
     })
   })
-}
-
-function whyUnowned(database: DatabaseConfig, cluster: string, table: string): string | null {
-  const home = database.homes.get(table)
-  if (home === undefined && cluster !== database.default) return `has no home; statements look for it on ${database.default}`
-  if (home === undefined) return database.owner === null ? 'has no home and no owner' : null
-  if (home.kind === 'reference') return null
-  if (!livesOn(home, cluster))
-    return `its home is ${home.kind === 'partition' ? home.cluster : home.sharded.clusters.join(', ')}; nothing reaches it here`
-  return home.owner === null ? 'has no owner' : null
-}
-
-function livesOn(home: Exclude<TableHome, { readonly kind: 'reference' }>, cluster: string): boolean {
-  return home.kind === 'partition' ? home.cluster === cluster : home.sharded.clusters.includes(cluster)
 }

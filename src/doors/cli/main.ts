@@ -113,13 +113,14 @@ function addShard(program: Command, io: Io, ended: Ended): void {
     .command('shard')
     .description('which shard a key lives on; exit 1 if a key has none')
     .argument('<sharded>', 'a name under `sharded`, or one of its tables')
-    .argument('<key...>', 'keys')
+    .argument('[key...]', 'keys; a key of several columns takes several arguments')
     .option('-c, --config <file>', `${configHelp}, or else the demo in ./.pointsman`)
     .option('-d, --database <name>', 'where several databases have that name')
     .option('--json', 'as JSON')
+    .option('--sql', 'print queries for each cluster that give back every row which does not belong there')
     .addHelpText(
       'after',
-      examples('pointsman shard comments 7', 'pointsman shard -c pointsman.yaml comments 7 8 9 --json', 'pointsman shard comments -- -7'),
+      examples('pointsman shard comments 7', 'pointsman shard -c pointsman.yaml comments 7 8 9 --json', 'pointsman shard comments -- -7', 'pointsman shard --sql comments'),
     )
     .action(async (name: string, keys: string[], options: ShardOptions) =>
       ended((await import('./shard.js')).shard(name, keys, options, io)),

@@ -116,7 +116,7 @@ function bouncerKeys({ listen, auth, limits, clusters }: Config): readonly (read
 /** Texts under these keys hold no secret. A key that is not here is shown as what it is: set. */
 const openKeys: ReadonlySet<string> = new Set(
   `host unix mode method level dbname user id zone reset lsnSource kind schema table readOnly name default owner cluster partition
-  unparsed consistency cutOff step address tls poolMode bus keyColumn`.split(/\s+/),
+  unparsed consistency cutOff step address tls poolMode bus by shard channel path`.split(/\s+/),
 )
 /** Values below these keys are never looked into. */
 const closedKeys: ReadonlySet<string> = new Set(['token', 'tokens', 'password', 'verifier', 'key', 'cert', 'ca', 'monitor', 'authQuery'])
@@ -143,7 +143,7 @@ function flat(value: unknown, path: readonly string[]): readonly (readonly [path
 
 /** Lists of names. */
 function openList(path: readonly string[]): boolean {
-  return ['admins', 'viewers', 'tables', 'clusters', 'databases', 'users'].includes(path.at(-2) ?? '')
+  return ['admins', 'viewers', 'tables', 'clusters', 'databases', 'users', 'keyColumns', 'keyTypes', 'keys', 'map'].includes(path.at(-2) ?? '')
 }
 
 function nameOf(item: unknown, index: number): string {
