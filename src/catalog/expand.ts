@@ -38,7 +38,7 @@ export function expand(catalog: Catalog | undefined, roots: readonly string[]): 
   return { keys: [...keys], behind, functions, opaque }
 }
 
-/** The table that a partition follows: its root, or the relation itself. */
+/** What a relation follows: the root of its partition tree, the table of a sequence, or itself. */
 export function rootOf(info: RelationInfo | undefined, key: string): string {
-  return info?.partitionRoot ?? key
+  return info?.partitionRoot ?? info?.ownedBy ?? key
 }

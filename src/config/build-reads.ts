@@ -37,7 +37,7 @@ export function buildReads(context: Context, path: Path, input: Partly<ReadsInpu
 }
 
 // `below`: what the database's default says, which fills what this level leaves out.
-function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, below: PolicyOverride): PolicyOverride {
+export function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, below: PolicyOverride): PolicyOverride {
   const staleness = input.max_staleness === undefined ? null : parseDuration(String(input.max_staleness))
   const ladder = buildLadder(context, [...path, 'on_unmet'], input.on_unmet)
   if (input.consistency === 'bounded' && input.max_staleness === undefined && below.maxStalenessMs === undefined) {

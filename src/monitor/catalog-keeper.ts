@@ -8,6 +8,7 @@ import { attempt } from './attempt.js'
 import { fingerprintQuery, loadRows } from './catalog-queries.js'
 import type { MonitorConnection } from './connection.js'
 import { readBody, type ReadText } from './read-body.js'
+import { readFunction } from './read-function.js'
 import { within } from './within.js'
 
 export interface KeeperParts {
@@ -129,7 +130,13 @@ export class CatalogKeeper {
     if (this.#stop.signal.aborted) return
     const { cluster, observer, loaded } = this.#parts
     const generation = (this.#catalog?.generation ?? 0) + 1
-    this.#catalog = buildCatalog(cluster, generation, rows, (text) => readBody(text, readText))
+    this.#catalog = buildCatalog(
+      cluster,
+      generation,
+      rows,
+      (text) => readBody(text, readText),
+      (row) => readFunction(row, readText),
+    )
     this.#fingerprint = fingerprint
     this.#tried = true
     observer.emit('catalog.loaded', { cluster, relations: this.#catalog.relations.size, functions: rows.functions.length, generation })

@@ -2,6 +2,7 @@
 // privilege is needed. They run in one read-only snapshot with an empty search_path, so that definitions name everything
 // outside pg_catalog with its schema. Objects of temporary schemas belong to sessions, not to the catalog.
 import type { CatalogRows } from '../catalog/build.js'
+import type { Collation } from '../catalog/catalog.js'
 
 type Cells = readonly (string | null)[]
 
@@ -46,9 +47,43 @@ const functionsQuery = `SELECT n.nspname, p.proname,
    WHEN 2 THEN 'v' WHEN 1 THEN 's' ELSE 'i' END
   FROM pg_aggregate a JOIN pg_proc s ON s.oid = ANY (ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
    a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]) WHERE a.aggfnoid = p.oid), 'v') END,
- p.prokind::text, (p.oid < ${String(firstUserOid)})::text, l.lanname, p.pronargs::text, p.pronargdefaults::text, (p.provariadic <> 0)::text
+ p.prokind::text, (p.oid < ${String(firstUserOid)})::text, l.lanname, p.pronargs::text, p.pronargdefaults::text, (p.provariadic <> 0)::text,
+ p.oid::text
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 WHERE n.nspname !~ '^pg_(toast_)?temp_'`
+
+// A body in the standard's form (BEGIN ATOMIC, RETURN) is told with all its names qualified; others are texts that their caller's
+// search_path may give a meaning to.
+const bodiesQuery = `SELECT p.oid::text, l.lanname,
+ coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), CASE WHEN l.lanname = 'plpgsql' THEN pg_get_functiondef(p.oid) END
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE p.oid >= ${String(firstUserOid)} AND p.prokind IN ('f', 'p') AND l.lanname IN ('sql', 'plpgsql') AND n.nspname !~ '^pg_(toast_)?temp_'
+ AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')`
+
+// Triggers of partitions are clones of their root's.
+const triggersQuery = `SELECT t.tgname, n.nspname || '.' || c.relname, fn.nspname, p.proname
+FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace fn ON fn.oid = p.pronamespace
+WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' AND n.nspname !~ '^pg_(toast_)?temp_'`
+
+const foreignKeysQuery = `SELECT k.conname, ${rootName('k.conrelid')}, ${rootName('k.confrelid')}
+FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0`
+
+// Serial and identity own their sequence; a default that calls nextval() of another one makes it the table's as well.
+const sequenceOwnersQuery = `SELECT d.objid::text, min(${rootName('d.refobjid')})
+FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+GROUP BY 1 HAVING count(*) = 1
+UNION ALL SELECT d.refobjid::text, min(${rootName('a.adrelid')})
+FROM pg_depend d JOIN pg_attrdef a ON a.oid = d.objid JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+ AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = 'pg_class'::regclass AND o.objid = s.oid AND o.deptype IN ('a', 'i'))
+GROUP BY 1 HAVING count(DISTINCT a.adrelid) = 1`
+
+function rootName(relation: string): string {
+  return `(SELECT rn.nspname || '.' || r.relname FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
+ WHERE r.oid = coalesce(pg_partition_root(${relation}), ${relation}))`
+}
 
 const relationsQuery = `SELECT c.oid::text, n.nspname, c.relname, c.relkind::text,
  CASE WHEN c.relispartition OR c.relkind IN ('i', 'I') THEN (SELECT rn.nspname || '.' || r.relname
@@ -87,8 +122,15 @@ SELECT o.relation::text, n.nspname, p.proname FROM owned o JOIN pg_depend d ON d
 
 const eventTriggersQuery = `SELECT (EXISTS (SELECT FROM pg_event_trigger WHERE evtenabled <> 'D' AND evtevent <> 'login'))::text`
 
-const columnsQuery = `SELECT c.oid::text, a.attname, format_type(a.atttypid, a.atttypmod)
+// The code points of the provider `builtin` are in the order of their bytes. Before PostgreSQL 17 there is no such provider.
+const databaseCollation = `(SELECT CASE WHEN to_jsonb(d)->>'datlocprovider' = 'b' OR (coalesce(to_jsonb(d)->>'datlocprovider', 'c') = 'c'
+  AND datcollate IN ('C', 'POSIX')) THEN 'bytes' ELSE 'deterministic' END FROM pg_database d WHERE datname = current_database())`
+
+const columnsQuery = `SELECT c.oid::text, a.attname, format_type(a.atttypid, a.atttypmod),
+ CASE WHEN k.oid IS NULL THEN 'bytes' WHEN NOT k.collisdeterministic THEN 'nondeterministic' WHEN k.collprovider = 'd' THEN ${databaseCollation}
+  WHEN k.collprovider = 'b' OR (k.collprovider = 'c' AND k.collcollate IN ('C', 'POSIX')) THEN 'bytes' ELSE 'deterministic' END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+ LEFT JOIN pg_collation k ON k.oid = a.attcollation
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${userRelation} AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum`
 
@@ -142,9 +184,26 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
   const [version] = await query(`SELECT current_setting('server_version_num')`)
   const rows: CatalogRows = {
     serverVersion: Number(version?.[0]),
+    bodies: (await query(bodiesQuery)).map((row) => ({
+      oid: text(row, 0),
+      language: text(row, 1),
+      source: text(row, 2),
+      definition: row[3] ?? null,
+    })),
+    triggers: (await query(triggersQuery)).map((row) => ({
+      name: text(row, 0),
+      table: text(row, 1),
+      function: { schema: text(row, 2), name: text(row, 3) },
+    })),
+    foreignKeys: (await query(foreignKeysQuery)).map((row) => ({ name: text(row, 0), from: text(row, 1), to: text(row, 2) })),
+    sequenceOwners: (await query(sequenceOwnersQuery)).map((row) => ({ sequence: text(row, 0), table: text(row, 1) })),
     functions: (await query(functionsQuery)).map(functionRow),
     relations: (await query(relationsQuery)).map(relationRow),
-    columns: (await query(columnsQuery)).map((row) => ({ relation: text(row, 0), name: text(row, 1), type: text(row, 2) })),
+    columns: (await query(columnsQuery)).map((row) => ({
+      ...{ relation: text(row, 0), name: text(row, 1), type: text(row, 2) },
+      collation: text(row, 3) as Collation,
+    })),
+    collation: text((await query(`SELECT ${databaseCollation}`))[0] ?? [], 0) as Collation,
     cascades: (await query(cascadesQuery)).map((row) => ({ from: text(row, 0), to: text(row, 1), inherits: is(row, 2) })),
     onWrite: (await query(onWriteQuery)).map((row) => ({ relation: text(row, 0), schema: text(row, 1), name: text(row, 2) })),
     eventTriggers: (await query(eventTriggersQuery)).some((row) => is(row, 0)),
@@ -187,6 +246,7 @@ function functionRow(row: Cells): CatalogRows['functions'][number] {
     args: Number(text(row, 6)),
     defaults: Number(text(row, 7)),
     variadic: is(row, 8),
+    oid: text(row, 9),
   }
 }
 

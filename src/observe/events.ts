@@ -1,6 +1,16 @@
 // observe/events.ts — everything that happens, as typed events. Nothing here knows who listens; metrics/, the log and
 // the console do. Emitting to nobody costs one length check.
+import type { Crossing } from './crossing.js'
 import type { Why } from './why.js'
+
+/** What a statement touches, and whether it could run if everything were split as configured. */
+export interface HomesTouched {
+  /** `schema.name` of what the statement touches. */
+  readonly tables: readonly string[]
+  readonly crossing: Crossing | null
+  /** The text without its literals. */
+  readonly text: string
+}
 
 export interface Events {
   /** One per statement or batch, when its last reply has come. */
@@ -22,6 +32,8 @@ export interface Events {
     readonly step: string | null
     /** At most how stale the answer was, proved; null: not known, or no read. 0: the primary answered. */
     readonly boundSeconds: number | null
+    /** Where it crosses homes, or its database has homes that are only tried yet; else null. */
+    readonly homes: HomesTouched | null
   }
   'read.unmet': {
     readonly cluster: string
@@ -29,6 +41,7 @@ export interface Events {
     readonly step: 'wait' | 'primary' | 'stale' | 'error' | 'degraded'
   }
   'read.misrouted': { readonly cluster: string; readonly node: string; readonly shape: number | null }
+  /** A statement that crosses homes: it was refused, or has run since they are only tried yet. */
   crossing: { readonly database: string; readonly kind: string }
   'node.state': { readonly cluster: string; readonly node: string; readonly state: string; readonly role: string; readonly reason: string }
   'node.staleness': { readonly cluster: string; readonly node: string; readonly seconds: number | null }
@@ -98,6 +111,16 @@ export interface Events {
     readonly generation: number
     readonly problems: readonly string[]
   }
+  /** Before and after each step of a transaction over several clusters (execute/two-phase.ts). `gid`: the key of its decision. */
+  'two-phase.step': {
+    readonly gid: string
+    readonly step: 'prepare' | 'prepared' | 'decide' | 'decided' | 'commit' | 'committed' | 'rollback' | 'rolled back'
+    readonly cluster: string
+  }
+  /** How a transaction over several clusters ended for its client. */
+  'two-phase.end': { readonly database: string; readonly outcome: 'committed' | 'aborted' | 'unfinished' | 'unknown' }
+  /** Recovery has ended what was left prepared. */
+  'two-phase.recovered': { readonly database: string; readonly cluster: string; readonly outcome: 'commit' | 'aborted' }
   /** A command of the console that changes something, whatever became of it. `sqlstate` null: it was done. */
   'console.command': {
     readonly user: string

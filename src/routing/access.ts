@@ -8,10 +8,11 @@ import { candidates, judgeAttribute, judgeFunction, judgeOperator, judgeType, wo
 import type { FunctionUse, Statement } from '../sql/statement.js'
 import { suppliedCluster, type Context } from './context.js'
 import { writesReference } from './destination.js'
-import { homeOf, sameHome, twoHomes, type Home, type Touched } from './homes.js'
+import { homeOf, sameHome, touchedEnd, twoHomes, type Home, type Touched } from './homes.js'
 import { refuse } from './make.js'
 import type { RefusePlan, Why } from './plan.js'
 import { why, type Rule } from './rules.js'
+import { waysOut } from './ways-out.js'
 
 export interface AccessFacts {
   readonly effect: Effect
@@ -230,7 +231,7 @@ function behindCrosses(context: Context, touched: readonly Touched[], expanded: 
     const first = touched.find((one) => leadsTo(expanded, one.key, key))
     if (first === undefined || fits(context, first.home, home)) continue
     const other: Touched = { name: { schema: null, name: key }, access: 'read', key, root, home, known: true }
-    return home.kind === 'sharded' ? shardedBehind(via, other) : twoHomes(first, other, touched)
+    return home.kind === 'sharded' ? shardedBehind(via, first, other) : twoHomes(first, other, touched, 'view')
   }
   return null
 }
@@ -263,9 +264,11 @@ function leadsTo(expanded: Expanded, from: string, key: string): boolean {
   return false
 }
 
-function shardedBehind(view: string, table: Touched): RefusePlan {
+function shardedBehind(view: string, first: Touched, table: Touched): RefusePlan {
+  const message = `view ${view} reads ${table.key}, which is sharded, and is not itself listed as sharded`
   return refuse('sharded-unsupported', {
-    message: `view ${view} reads ${table.key}, which is sharded, and is not itself listed as sharded`,
+    message,
+    crossing: { kind: 'view', from: touchedEnd(first), to: touchedEnd(table), reason: message, way: waysOut.view },
     hint: `List the view under the same \`sharded\` with its key column, or read ${table.key} directly.`,
     tables: [view, table.key],
   })

@@ -7,9 +7,10 @@ import type { SessionView } from '../session/view.js'
 import type { SettingChange, Statement, TransactionOp } from '../sql/statement.js'
 import { createContext, type Context } from './context.js'
 import { destination, freeWhy, route, type Destination, type Routed } from './destination.js'
-import { finish, preparesSharded } from './finish.js'
+import { finish, placeOf, preparesSharded } from './finish.js'
 import { answer, inFailedTransaction, one, refuse } from './make.js'
 import type { OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import { twoPlaces } from './places.js'
 import { describePolicy } from './policy.js'
 import { why } from './rules.js'
 import { endsFailedTransaction, sessionKind } from './session-kinds.js'
@@ -28,6 +29,8 @@ interface Placed {
   readonly to: string | null
   readonly at: (cluster: string) => OnePlan | RefusePlan
   readonly keyed: boolean
+  /** As OnePlan.place. */
+  readonly place: string | null
 }
 
 /** `keyed`: the values of shard keys had a part in it, so other values may give another plan. */
@@ -63,6 +66,8 @@ export function planTogether(parts: readonly Part[]): Together {
     if (next !== session) decided.clear()
     session = next
   }
+  const apart = twoPlacesOf(first.context, placed)
+  if (apart !== null) return { plan: apart, keyed }
   const cluster = commonCluster(first.context, placed)
   return { plan: typeof cluster === 'string' ? joinAll(placed, cluster, first.context) : cluster, keyed }
 }
@@ -97,7 +102,7 @@ interface Ended {
 function place(context: Context, part: Part): Placed | Ended {
   const session = sessionKind(context, part.statement)
   if (session?.kind === 'plan') return { plan: session.plan, keyed: false }
-  if (session !== null) return { to: null, at: session.at, keyed: false }
+  if (session !== null) return { to: null, at: session.at, keyed: false, place: null }
   const routed = route(context, part.statement)
   if (routed.kind === 'refuse') return { plan: routed, keyed: false }
   const refused = part.notHere(context, routed) ?? preparesSharded(routed)
@@ -105,7 +110,8 @@ function place(context: Context, part: Part): Placed | Ended {
   const keyed = routed.to.kind === 'keyed'
   const to = destination(context, routed, part.values, context.session.transaction.home?.cluster ?? null)
   if ('kind' in to) return { plan: to, keyed }
-  return { to: routed.to.kind === 'free' ? null : to.cluster, at: (cluster) => finish(context, routed, moved(to, routed, cluster)), keyed }
+  const at = (cluster: string): OnePlan | RefusePlan => finish(context, routed, moved(to, routed, cluster))
+  return { to: routed.to.kind === 'free' ? null : to.cluster, at, keyed, place: placeOf(routed, to) }
 }
 
 /** The plan on a cluster is made once, however often it is asked for. */
@@ -121,6 +127,16 @@ function once(placed: Placed): Placed {
 function moved(to: Destination, routed: Routed, cluster: string): Destination {
   if (routed.to.kind !== 'free' || cluster === to.cluster) return to
   return { ...to, cluster, why: [freeWhy(routed.touched, cluster)] }
+}
+
+function twoPlacesOf(context: Context, placed: readonly Placed[]): RefusePlan | null {
+  const { virtual, twoPhase } = context.database
+  if (virtual.size === 0 || twoPhase !== null) return null
+  return twoPlaces(
+    context,
+    placed.map(({ place }) => place),
+    [],
+  )
 }
 
 /** The one cluster of all parts that have one; the default (or the open transaction's) where none has. */
@@ -175,6 +191,7 @@ function join(plans: readonly OnePlan[], cluster: string, context: Context): One
     readsData: plans.some((plan) => plan.readsData),
     changesCatalog: plans.some((plan) => plan.changesCatalog),
     changes: changesOf(plans),
+    place: plans.find((plan) => plan.place !== null)?.place ?? null,
   })
 }
 

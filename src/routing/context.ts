@@ -8,6 +8,8 @@ import type { SessionView } from '../session/view.js'
 import type { Hints } from '../sql/statement.js'
 
 export interface Context {
+  /** Labels of virtual homes that are taken for what they are in truth: tables of their cluster. */
+  readonly collapsed: ReadonlySet<string>
   readonly config: Config
   readonly database: DatabaseConfig
   readonly catalogs: ReadonlyMap<string, Catalog>
@@ -20,12 +22,13 @@ export interface Context {
   readonly names: NameSpace
 }
 
-export function createContext(given: Pick<Context, 'config' | 'database' | 'catalogs' | 'session' | 'hints' | 'inBatch'>): Context {
+export function createContext(given: Omit<Context, 'clusters' | 'names'>): Context {
   const clusters = clustersOf(given.database)
   const exists = (key: string): boolean =>
     given.database.homes.has(key) || clusters.some((cluster) => given.catalogs.get(cluster)?.relations.has(key) === true)
   const hasSchema = (schema: string): boolean => {
     const within = (key: string): boolean => key.startsWith(`${schema}.`)
+    if (given.database.patterns.some((pattern) => pattern.schema === schema)) return true
     const known = [given.database.homes.keys(), ...clusters.map((cluster) => given.catalogs.get(cluster)?.relations.keys() ?? [])]
     return known.some((keys) => [...keys].some(within))
   }

@@ -85,18 +85,19 @@ function usersKept(context: Context, touched: readonly Touched[]): RefusePlan | 
 }
 
 /** Which rows code means is not seen. What a trigger does in its own set is left to those who made it. */
-function shardedByCode(
-  context: Context,
-  common: CommonHome,
-  touched: readonly Touched[],
-  code: readonly Touched[],
-): RefusePlan | null {
+function shardedByCode(context: Context, common: CommonHome, touched: readonly Touched[], code: readonly Touched[]): RefusePlan | null {
   if (common.kind !== 'sharded' || suppliedCluster(context) !== null) return null
   const own = touched.find((one) => one.home.kind === 'sharded')
   const reached = code.find((one) => one.home.kind === 'sharded' && (one.via?.kind === 'function' || own === undefined))
   if (reached === undefined) return null
   const message = `${describe(reached)} is sharded, and which of its rows are meant cannot be seen`
-  const crossing = { kind: 'function', from: touchedEnd(own ?? reached), to: touchedEnd(reached), reason: message, way: waysOut.function } as const
+  const crossing = {
+    kind: 'function',
+    from: touchedEnd(own ?? reached),
+    to: touchedEnd(reached),
+    reason: message,
+    way: waysOut.function,
+  } as const
   return refuseSharded('sharded-unsupported', common.sharded, touched, { message, hint: waysOut.function, crossing })
 }
 

@@ -7,15 +7,20 @@ import { access, type AccessFacts } from './access.js'
 import { changedBy, keptOn } from './caching.js'
 import { stickyWrites, type Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
+import { inJoint, joinRefusal, pinInJoint, unfitForJoint, withJoin } from './joining.js'
 import { one, refuse } from './make.js'
 import type { Asks, OnePlan, Plan, RefusePlan, Why } from './plan.js'
+import { twoPlaces } from './places.js'
 import { describePolicy, needsPrimary, policyOf } from './policy.js'
 import { why } from './rules.js'
 import { checkSetting } from './settings.js'
 
-export function finish(context: Context, routed: Routed, to: Destination): OnePlan | RefusePlan {
-  const elsewhere = otherCluster(context, routed, to)
+export function finish(context: Context, routed: Routed, place: Destination): OnePlan | RefusePlan {
+  const { home } = context.session.transaction
+  const joins = home !== null && home.cluster !== place.cluster
+  const elsewhere = joins ? joinRefusal(context, routed, place, home) : otherPlace(context, routed, place)
   if (elsewhere !== null) return elsewhere
+  const to = joins ? withJoin(place, home) : place
   const facts = access(context, routed.statement, routed.touched, to.cluster)
   if ('kind' in facts) return facts
   const settings = settingsOf(routed)
@@ -23,7 +28,22 @@ export function finish(context: Context, routed: Routed, to: Destination): OnePl
     const bad = checkSetting(context, change)
     if (bad !== null) return bad
   }
-  return compose(context, routed, to, facts, settings)
+  const unfit = jointProblem(context, routed, joins)
+  return unfit ?? compose(context, routed, to, facts, settings)
+}
+
+/** What a transaction of several clusters cannot hold. */
+function jointProblem(context: Context, routed: Routed, joins: boolean): RefusePlan | null {
+  if (!joins && !inJoint(context)) return null
+  const { statement, outer } = routed
+  const pins = pinInJoint(context, pinsOf(context, routed), joins)
+  const found =
+    pins ??
+    (calls(statement, 'pg_notify') ? 'NOTIFY' : null) ??
+    (calls(statement, 'lastval') ? 'lastval(), which may be of another cluster' : null) ??
+    (calls(statement, 'pg_export_snapshot') ? 'an exported snapshot' : null) ??
+    (outer.detail.kind === 'declare' ? 'a cursor' : null)
+  return found === null ? null : unfitForJoint(context, found)
 }
 
 function compose(
@@ -61,6 +81,7 @@ function compose(
   }
   return one({
     ...made,
+    place: placeOf(routed, to),
     asks: asksOf(context, routed, pins, hidden !== null || facts.leavesState),
     why: Object.freeze([...to.why, ...facts.why.filter((entry) => entry !== decided.why), decided.why]),
     owner: routed.owner,
@@ -115,16 +136,16 @@ function changesCatalog(statement: Statement): boolean {
   return detail.kind === 'select' && detail.into !== null && !detail.into.temporary
 }
 
-function otherCluster(context: Context, routed: Routed, to: Destination): RefusePlan | null {
+/** Of a sharded set every shard may come to stand apart from the others. */
+export function placeOf({ place }: Routed, to: Destination): string | null {
+  return place === null || to.shard === null ? place : `${place} shard ${String(to.shard)}`
+}
+
+/** Homes that are still on one server, and will not be: a transaction that touches two of them would not run then. */
+function otherPlace(context: Context, routed: Routed, to: Destination): RefusePlan | null {
+  if (context.database.virtual.size === 0 || context.database.twoPhase !== null) return null
   const { home } = context.session.transaction
-  if (home === null || home.cluster === to.cluster) return null
-  return refuse('other-cluster', {
-    message: `the transaction is open on cluster ${home.cluster}, and this statement belongs to cluster ${to.cluster}`,
-    hint: 'End the transaction first. A transaction over two clusters needs two-phase commit, which is not supported.',
-    tables: routed.touched.map((one) => one.key),
-    owner: routed.owner,
-    before: to.why,
-  })
+  return home === null ? null : twoPlaces(context, [home.place ?? null, placeOf(routed, to)], routed.touched)
 }
 
 function settingsOf(routed: Routed): readonly SettingChange[] {

@@ -131,7 +131,8 @@ function configuredHome(context: Context, key: string): { readonly root: string;
     const root = rootOf(info, key)
     const home = root === key ? undefined : homeFor(database, root)
     if (home !== undefined) return { root, home }
-    if (info !== undefined && cluster === database.default) return { root, home: (root === key ? homeFor(database, key) : null) ?? defaultHome(context) }
+    if (info !== undefined && cluster === database.default)
+      return { root, home: (root === key ? homeFor(database, key) : null) ?? defaultHome(context) }
   }
   return { root: key, home: homeFor(database, key) ?? sequenceHome(context, key) ?? defaultHome(context) }
 }

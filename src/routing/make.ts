@@ -3,6 +3,7 @@
 import { readPolicy, type ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
 import { PointsmanError } from '../errors/error.js'
+import type { Crossing } from '../observe/crossing.js'
 import type { AnswerPlan, OnePlan, RefusePlan, ScatterPlan, Why } from './plan.js'
 import { why, type Rule } from './rules.js'
 
@@ -36,6 +37,8 @@ export function one(parts: OneParts): OnePlan {
     provisional: false,
     readsData: false,
     changesCatalog: false,
+    place: null,
+    crossing: null,
     keptOn: null,
     // Of a write that says nothing more, nothing is known.
     changes: parts.writes === true || parts.changesCatalog === true ? null : none,
@@ -57,6 +60,7 @@ export interface Refusal {
   readonly owner?: string | null
   /** What decided before the refusal. */
   readonly before?: readonly Why[]
+  readonly crossing?: Crossing
 }
 
 export function refuse(rule: Rule, refusal: Refusal): RefusePlan {
@@ -68,6 +72,7 @@ export function refuse(rule: Rule, refusal: Refusal): RefusePlan {
     error: refusal.error ?? 'feature_not_supported',
     message: refusal.message,
     hint: refusal.hint,
+    ...(refusal.crossing === undefined ? {} : { crossing: refusal.crossing }),
   })
 }
 

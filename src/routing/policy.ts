@@ -1,5 +1,6 @@
 // routing/policy.ts — the policy of one read (DESIGN §3 "Precedence"): open transaction, comment, SET LOCAL, SET, user,
 // table, database. Each table is resolved by itself and the strictest of them counts for the statement.
+import { homeFor } from '../config/home-for.js'
 import { formatDuration } from '../consistency/duration.js'
 import type { PolicyOverride, ReadPolicy } from '../consistency/policy.js'
 import { resolvePolicy, strictest } from '../consistency/resolve-policy.js'
@@ -20,16 +21,27 @@ export function policyOf(context: Context, names: readonly string[]): ReadPolicy
     reads.users.get(session.user) ?? nothing,
   ]
   let policy: ReadPolicy | null = null
+  let unsaid = false
   for (const name of names) {
     const table = reads.tables.get(name)
-    if (table === undefined) continue
-    const own = resolvePolicy([...above, table, reads.default], table.enforce ? above.length : null)
+    const partition = partitionReads(context, name)
+    unsaid ||= table === undefined && partition === nothing
+    if (table === undefined && partition === nothing) continue
+    const own = resolvePolicy([...above, table ?? nothing, partition, reads.default], table?.enforce === true ? above.length : null)
     policy = policy === null ? own : strictest(policy, own)
   }
-  const plain = names.some((name) => !reads.tables.has(name)) || policy === null
+  const plain = unsaid || policy === null
   const rest = plain ? resolvePolicy([...above, reads.default]) : null
   if (rest === null || policy === null) return policy ?? rest ?? resolvePolicy([])
   return strictest(policy, rest)
+}
+
+/** What the partition of a table says, if it says anything. */
+function partitionReads({ database }: Context, name: string): PolicyOverride {
+  if (database.partitions.size === 0) return nothing
+  const home = homeFor(database, name)
+  const reads = home?.kind === 'partition' ? database.partitions.get(home.partition)?.reads : undefined
+  return reads === undefined || Object.keys(reads).length === 0 ? nothing : reads
 }
 
 function hintLevel(hints: Hints | null): PolicyOverride {

@@ -14,6 +14,7 @@ export const rules = {
   'no-table': 'The statement touches no table.',
   'cluster-hint': 'The statement lacks a home; `pointsman.cluster` (hint or setting) supplies it.',
   temporary: 'A temporary table of this session is used, so it runs where that table is.',
+  'two-phase': 'The transaction is open on several clusters; it ends with a two-phase commit.',
   'unknown-table': 'A relation is in no catalog: it is taken for one of the default cluster, and the statement for a write.',
   // Which role, and why not a replica.
   read: 'It provably changes nothing: a replica that meets the policy may answer.',
@@ -58,6 +59,8 @@ export const rules = {
   hint: 'A hint or setting is unreadable or contradicts the statement.',
   unparsed: 'The text is not understood and the database says `unparsed: refuse`.',
   'two-homes': 'The tables live in different homes.',
+  'partition-user': 'The partition is for other users.',
+  'virtual-crossing': 'It crosses partitions or shards that are only tried yet (`mode: log`), and runs as if nothing were split.',
   'other-cluster': 'The transaction is open on another cluster.',
   'failed-transaction': 'The transaction has failed; only its end is accepted.',
   'reference-write': 'A write to a reference table concerns every cluster.',

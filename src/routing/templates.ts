@@ -107,9 +107,11 @@ function sessionKey(session: SessionView): string {
     session: overridesKey(session.session),
     transaction: {
       status: transaction.status,
-      home: transaction.home === null ? null : [transaction.home.cluster, transaction.home.role],
+      home: transaction.home === null ? null : [transaction.home.cluster, transaction.home.role, transaction.home.place ?? null],
       readOnly: transaction.readOnly,
       needsPrimary: transaction.needsPrimary,
+      isolated: transaction.isolated,
+      joined: transaction.joined,
       overrides: overridesKey(transaction.overrides),
     } satisfies Record<keyof TransactionView, unknown>,
   } satisfies Record<Exclude<keyof SessionView, NotKept>, unknown>)

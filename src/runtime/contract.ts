@@ -12,6 +12,8 @@ import type { LoginKeys } from '../server/login-keys.js'
 import type { PoolName, SetPoolConnection } from '../pool/set.js'
 import type { ClusterLag } from '../topology/lag.js'
 import type { Topology } from '../topology/topology.js'
+import type { TwoPhaseKeeper } from './two-phase.js'
+import type { LiveAudit } from './audit.js'
 
 export interface Generation<C extends PooledConnection> {
   /** Counts from 1. */
@@ -102,6 +104,10 @@ export interface Runtime<C extends PooledConnection> {
   readonly gate: Gate
   /** Servers that operators have taken out of reading. */
   readonly bans: Bans
+  /** Transactions over several clusters: their commit, and what a crash has left of them. */
+  readonly twoPhase: Pick<TwoPhaseKeeper, 'commit' | 'inDoubt' | 'recover'>
+  /** What crosses homes, as traffic has shown it since the start. */
+  readonly audit: Pick<LiveAudit, 'data' | 'clear'>
   /** Every server connection that is open. */
   connections(): readonly SetPoolConnection<C>[]
   /** Closes what is open now in these pools: idle connections at once, lent ones when they come back. */

@@ -19,9 +19,11 @@ import type { Connect, PermitsFor, PooledConnection } from '../pool/contract.js'
 import { PoolSet } from '../pool/set.js'
 import { lagOf, type ClusterLag } from '../topology/lag.js'
 import type { Generation, ReloadResult, Runtime } from './contract.js'
+import { LiveAudit } from './audit.js'
 import { Chaos } from './chaos.js'
 import { createIdentities } from './identity.js'
 import { Parties } from './parties.js'
+import { TwoPhaseKeeper } from './two-phase.js'
 
 export interface RuntimeParts<C extends PooledConnection> {
   readonly config: Config
@@ -56,6 +58,7 @@ export async function createRuntime<C extends PooledConnection>(parts: RuntimePa
   const broken = { ...parts, connect: (cluster: ClusterConfig) => chaos.connecting(cluster.id, parts.connect(cluster)) }
   const runtime = new RunningRuntime(broken, monitor, chaos, readyMs)
   await monitor.ready(readyMs)
+  runtime.twoPhase.configured()
   return runtime
 }
 
@@ -70,6 +73,8 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   readonly switches: Switches
   readonly gate = new Gate()
   readonly bans: Bans
+  readonly audit: LiveAudit
+  readonly twoPhase: TwoPhaseKeeper
   readonly #old = new Set<HeldGeneration<C>>()
   readonly #deaf: () => void
   #current: HeldGeneration<C>
@@ -86,10 +91,18 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.#parties = new Parties(parts.config, parts.workers ?? 1)
     this.switches = new Switches(observer, now)
     this.bans = new Bans(observer, now)
+    this.audit = new LiveAudit(observer)
     const onFailure = (node: string, error: unknown): void => monitor.reportFailure(node, error)
     this.#pools = new PoolSet<C>({ connect, observer, now, random, onFailure, permits: parts.permits ?? null })
     this.#deaf = this.#heed(observer)
     this.#current = this.#generation(parts.config, parts.generation ?? 1)
+    this.twoPhase = new TwoPhaseKeeper({
+      config: () => this.#current.config,
+      topology: () => monitor.current(),
+      observer,
+      now,
+      background: parts.background ?? false,
+    })
   }
 
   /** Told within the publication, before anybody who waits for it goes on: what must not be used any more is cut off first. */
@@ -160,8 +173,10 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.#deaf()
     this.#chaos.close()
     await this.#pools.close(graceMs)
+    this.twoPhase.close()
     await this.#monitor.close()
     this.switches.close()
+    this.audit.close()
     this.bans.close()
   }
 
@@ -179,6 +194,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     await this.#monitor.ready(this.#readyMs)
     this.#parties.configure(config)
     this.#current = this.#generation(config, before.number + 1)
+    this.twoPhase.configured()
     this.#chaos.configure(config.chaos)
     this.#old.add(before)
     before.retire()

@@ -57,6 +57,8 @@ export interface SessionStart {
   readonly pooling?: Pooling
   /** See SessionView. Default: false. */
   readonly bus?: boolean
+  /** The door can take a transaction to several clusters (TransactionView.joined). Default: false. */
+  readonly joins?: boolean
 }
 
 /** A view, and what of the settings it was made from. `start`: as they stood when the transaction began. */
@@ -75,6 +77,7 @@ export class Session {
   readonly user: string
   readonly pooling: Pooling
   readonly #bus: boolean
+  readonly #joins: boolean
   /** By the client's own name. */
   readonly prepared: Map<string, ClientStatement> = new Map()
   /** The process number that the client was given; 0: none. */
@@ -94,6 +97,7 @@ export class Session {
     this.user = start.user
     this.pooling = start.pooling ?? 'transaction'
     this.#bus = start.bus ?? false
+    this.#joins = start.joins ?? false
     this.#greeting = start.greeting
     this.#settings = startSettings(start.settings)
   }
@@ -169,6 +173,7 @@ export class Session {
     const transaction = transactionView(this.#transaction, {
       readOnly: this.#flag('default_transaction_read_only', this.#greeting.readOnly),
       isolation: (effective(this.#settings, 'default_transaction_isolation') ?? this.#greeting.isolation).toLowerCase(),
+      joins: this.#joins,
     })
     const { values, locals, undo } = this.#settings
     const start = undo[0]?.values ?? values
@@ -228,8 +233,9 @@ export class Session {
 
 function sameTransaction(left: TransactionView, right: TransactionView): boolean {
   if (left.status !== right.status || left.readOnly !== right.readOnly || left.needsPrimary !== right.needsPrimary) return false
-  if (left.overrides !== right.overrides) return false
+  if (left.overrides !== right.overrides || left.isolated !== right.isolated || left.joined !== right.joined) return false
   if (left.home === null || right.home === null) return left.home === right.home
+  if ((left.home.place ?? null) !== (right.home.place ?? null)) return false
   return left.home.cluster === right.home.cluster && left.home.node === right.home.node && left.home.role === right.home.role
 }
 

@@ -12,6 +12,8 @@ export interface Home {
   readonly cluster: string
   readonly node: string
   readonly role: 'primary' | 'replica'
+  /** See TransactionView. */
+  readonly place?: string | null
 }
 
 /** What BEGIN and SET TRANSACTION have said; null leaves it to the session's default. */
@@ -37,6 +39,8 @@ export type TransactionState =
       readonly kind: 'open'
       readonly status: 'T' | 'E'
       readonly home: Home
+      /** All clusters that it is open on, the home first, where these are several; else []. */
+      readonly joined: readonly string[]
       readonly mode: TransactionMode
       /** The policy of its first statement holds for all. */
       readonly overrides: PolicyOverride
@@ -48,6 +52,7 @@ export const poison = 'pointsman refused a statement of this transaction'
 export const idle: TransactionState = { kind: 'idle' }
 
 const noOverrides: PolicyOverride = {}
+const alone: readonly string[] = []
 const unsaid: TransactionMode = { readOnly: null, isolation: null, snapshot: false }
 
 /** The mode after BEGIN, START TRANSACTION or SET TRANSACTION. */
@@ -104,8 +109,23 @@ export function afterReady(
   overrides: PolicyOverride,
 ): TransactionState {
   if (status === 'I') return idle
-  if (state.kind === 'open') return state.status === status && state.mode === mode ? state : { ...state, status, mode }
-  return { kind: 'open', status, home, mode, overrides }
+  if (state.kind === 'open') {
+    const placed = (home.place ?? null) !== null && (state.home.place ?? null) === null
+    if (placed) return { ...state, status, mode, home: { ...state.home, place: home.place ?? null } }
+    return state.status === status && state.mode === mode ? state : { ...state, status, mode }
+  }
+  return { kind: 'open', status, home, joined: alone, mode, overrides }
+}
+
+/** The open transaction is open on one cluster more. */
+export function withJoined(state: TransactionState, cluster: string): TransactionState {
+  if (state.kind !== 'open' || state.joined.includes(cluster) || state.home.cluster === cluster) return state
+  return { ...state, joined: [...(state.joined.length === 0 ? [state.home.cluster] : state.joined), cluster] }
+}
+
+/** Open on several clusters: its end concerns all of them. */
+export function isJoint(state: TransactionState): boolean {
+  return state.kind === 'open' && state.joined.length > 0
 }
 
 /** The byte a client is told where no server is asked. */
@@ -115,18 +135,21 @@ export function readyByte(state: TransactionState): 'I' | 'T' | 'E' {
   return state.status
 }
 
-/** `defaults` are the session's default_transaction_read_only and default_transaction_isolation. */
+/** `defaults` are the session's default_transaction_read_only and default_transaction_isolation. `joins`: it may come to several clusters. */
 export function transactionView(
   state: TransactionState,
-  defaults: { readonly readOnly: boolean; readonly isolation: string },
+  defaults: { readonly readOnly: boolean; readonly isolation: string; readonly joins: boolean },
 ): TransactionView {
   const mode = modeOf(state)
+  const isolation = mode.isolation ?? defaults.isolation
   const byte = readyByte(state)
   return {
     status: byte === 'I' ? 'idle' : byte === 'T' ? 'open' : 'failed',
     home: state.kind === 'open' ? state.home : null,
     readOnly: mode.readOnly ?? defaults.readOnly,
-    needsPrimary: mode.snapshot || (mode.isolation ?? defaults.isolation) === 'serializable',
+    needsPrimary: mode.snapshot || isolation === 'serializable',
+    isolated: mode.snapshot || (isolation !== 'read committed' && isolation !== 'read uncommitted'),
+    joined: !defaults.joins ? null : state.kind === 'open' ? state.joined : alone,
     overrides: state.kind === 'open' ? state.overrides : noOverrides,
   }
 }

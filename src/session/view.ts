@@ -7,11 +7,21 @@ export type TransactionStatus = 'idle' | 'open' | 'failed'
 export interface TransactionView {
   readonly status: TransactionStatus
   /** Where the transaction lives; null while BEGIN is deferred. */
-  readonly home: { readonly cluster: string; readonly node: string; readonly role: 'primary' | 'replica' } | null
+  readonly home: {
+    readonly cluster: string
+    readonly node: string
+    readonly role: 'primary' | 'replica'
+    /** The first virtual home that it has touched, or null (OnePlan.place). */
+    readonly place?: string | null
+  } | null
   /** By BEGIN, SET TRANSACTION or default_transaction_read_only. */
   readonly readOnly: boolean
   /** SERIALIZABLE, also by default, or a SET TRANSACTION SNAPSHOT: the primary. */
   readonly needsPrimary: boolean
+  /** REPEATABLE READ or SERIALIZABLE, also by default, or a snapshot: it cannot see several clusters at one moment. */
+  readonly isolated: boolean
+  /** Clusters that the open transaction has come to, where these are several, the first is its home; null: the door keeps it on one. */
+  readonly joined: readonly string[] | null
   /** Policy fixed by the first statement of the transaction. */
   readonly overrides: PolicyOverride
 }

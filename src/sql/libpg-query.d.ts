@@ -21,6 +21,9 @@ declare module 'libpg-query/wasm/libpg-query.js' {
     /** Pointer to { tree, stderr, error }. */
     _wasm_parse_query_raw(text: number): number
     _wasm_free_parse_result(result: number): void
+    /** Pointer to JSON, or to the words of an error. */
+    _wasm_parse_plpgsql(text: number): number
+    _wasm_free_string(pointer: number): void
     getValue(pointer: number, type: 'i32'): number
     UTF8ToString(pointer: number): string
     stringToUTF8(text: string, pointer: number, bytes: number): void

@@ -62,6 +62,20 @@ export class ParserInstance {
     return outcome
   }
 
+  /** The tree of a CREATE FUNCTION in PL/pgSQL as JSON. Errors as parse()'s. */
+  parseRoutine(text: string): string {
+    const module = this.#module
+    const bytes = module.lengthBytesUTF8(text) + 1
+    const query = module._malloc(bytes)
+    module.stringToUTF8(text, query, bytes)
+    const result = module._wasm_parse_plpgsql(query)
+    const told = module.UTF8ToString(result)
+    module._wasm_free_string(result)
+    module._free(query)
+    if (!told.startsWith('{')) throw new SyntaxProblem(told)
+    return told
+  }
+
   /** Reads { tree, stderr, error } and the error's first field, its message. */
   #outcome(result: number): string | SyntaxProblem {
     const module = this.#module

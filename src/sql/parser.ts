@@ -44,11 +44,16 @@ export function parseStatements(text: string): readonly ParsedStatement[] {
   return list(fields(tree)?.['stmts']).map(parsed)
 }
 
-function parseText(text: string): string {
+/** The tree of a CREATE FUNCTION in PL/pgSQL, as the library has it. Throws as parseStatements(). */
+export function parseRoutine(text: string): unknown {
+  return JSON.parse(parseText(text, 'parseRoutine'))
+}
+
+function parseText(text: string, what: 'parse' | 'parseRoutine' = 'parse'): string {
   const [instance] = ready
   if (instance === undefined) throw new ParserNotReady('the parser is not ready')
   try {
-    const json = instance.parse(text)
+    const json = instance[what](text)
     if (instance.bloated) discard()
     return json
   } catch (error) {

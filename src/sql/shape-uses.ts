@@ -2,6 +2,8 @@
 // changes; this hangs on it so that counting a statement needs no look-up.
 
 export interface ShapeUses {
+  /** Of the shape: its text without literals. */
+  readonly key: string
   count: number
   errors: number
   /** Milliseconds from the arrival of a statement to its last reply: of all together, and the longest. */
@@ -14,6 +16,6 @@ export interface ShapeUses {
   rule: string | null
 }
 
-export function unused(): ShapeUses {
-  return { count: 0, errors: 0, ms: 0, maxMs: 0, cluster: null, role: null, rule: null }
+export function unused(key = ''): ShapeUses {
+  return { key, count: 0, errors: 0, ms: 0, maxMs: 0, cluster: null, role: null, rule: null }
 }

@@ -135,7 +135,7 @@ function parseShape(text: string, key: string): Shape {
   const index = new LiteralIndex(text, literals, whole)
   const statements = Object.freeze(parsed.map(({ node }) => statementFacts(node, index)))
   const names = statements.some(namesPrepared)
-  return Object.freeze({ key, id: ++lastId, uses: unused(), statements, ranges: ranges(text, semicolons, parsed), names, problem: null })
+  return Object.freeze({ key, id: ++lastId, uses: unused(key), statements, ranges: ranges(text, semicolons, parsed), names, problem: null })
 }
 
 function ranges(text: string, semicolons: readonly number[], parsed: readonly ParsedStatement[]): readonly StatementRange[] {

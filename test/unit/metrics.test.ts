@@ -34,6 +34,7 @@ const query: Events['query.end'] = {
   policy: 'any',
   step: 'first',
   boundSeconds: 0.1,
+  homes: null,
   database: 'app',
   user: 'u',
   cluster: 'main',

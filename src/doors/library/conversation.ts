@@ -15,6 +15,7 @@ import type { ParameterSource } from '../../routing/input.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
+import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { asWrite, forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { objection } from '../../execute/objection.js'
@@ -331,6 +332,7 @@ export class Conversation {
       policy: policyName(plan),
       step: route?.step ?? null,
       boundSeconds: boundSeconds(plan, route),
+      homes: homesTouched(plan, understood.shape.key, () => ground.database),
     })
   }
 
@@ -367,6 +369,8 @@ export class Conversation {
         return textResult(pg, config, answer.name, [await this.#show(request, answer.name)], 'SHOW')
       case 'explain':
         return textResult(pg, config, 'QUERY PLAN', request.ground.planner.printRoute(answer.plan, null).split('\n'), 'EXPLAIN')
+      case 'joint':
+        throw new Error('here a transaction stays on one cluster')
       case 'deallocate':
         return commandResult(pg, answer.name === null ? 'DEALLOCATE ALL' : 'DEALLOCATE')
     }
@@ -667,7 +671,13 @@ export class Conversation {
         if (hold.values !== null) hold.values = ownless(session.settings.values)
       }
       const { cluster, node, role } = hold.route
-      session.transaction = afterReady(session.transaction, status, { cluster, node, role }, mode, asOverride(plan.policy))
+      session.transaction = afterReady(
+        session.transaction,
+        status,
+        { cluster, node, role, place: plan.place },
+        mode,
+        asOverride(plan.policy),
+      )
     }
     // Of several statements of which one failed nobody can say what the others set.
     if (failed && (request.understood.shape.statements?.length ?? 2) > 1) hold.values = null

@@ -6,6 +6,7 @@
 //                 ├── granted first ──▶ let go of there, and run on that connection
 //                 └── result first ───▶ settled; the connection goes back unused
 import { boundSeconds, policyName } from '../../execute/measured.js'
+import { homesTouched } from '../../execute/homes-touched.js'
 import { rerunFor } from '../../execute/again.js'
 import { fitsPlace, routeTo, type Place } from '../../execute/place.js'
 import type { RouteTaken } from '../../execute/contract.js'
@@ -245,6 +246,7 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
       policy: policyName(plan),
       step: route.step,
       boundSeconds: boundSeconds(plan, route),
+      homes: homesTouched(plan, understood.shape.key, () => undefined),
     })
     return route
   }

@@ -20,9 +20,11 @@ import { one } from '../../routing/make.js'
 import type { OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
+import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Generation } from '../../runtime/contract.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
+import { ServerError } from '../../server/server-error.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { asynchronousCommit } from '../../session/asynchronous-commit.js'
 import type { Signal } from '../../session/client-pids.js'
@@ -40,12 +42,14 @@ import { errorFields, unforeseen } from './error-reply.js'
 import { Generations } from './generations.js'
 import type { End, Hold, HoldOwner } from './hold.js'
 import { Holds, type HoldWaiter } from './holds.js'
+import type { Joint } from './joint.js'
 import { LaneSeat } from './lane-seat.js'
 import { databaseOf } from './login.js'
 import { Presence } from './presence.js'
 import type { Proof, ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
 import { Request } from './request.js'
+import type { SeenParses } from './seen-parses.js'
 import { Settling } from './settling.js'
 import { Told } from './told.js'
 
@@ -77,6 +81,8 @@ export class Conversation implements HoldOwner {
   onCopyIn: ((hold: Hold) => void) | null = null
   /** The shared connections that this client's requests may go to; null: there are none. */
   readonly lane: LaneSeat | null
+  /** Of all clients that may use lanes. */
+  readonly parses: SeenParses | null
   /** A request that was parked has ended, or is waited for. */
   onUnparked: ((pending: Promise<void> | null) => void) | null = null
   readonly #state: ClientState
@@ -100,6 +106,7 @@ export class Conversation implements HoldOwner {
     const ready = (): void => this.ready()
     const onEnd = (pending: Promise<void> | null): void => this.onUnparked?.(pending)
     this.lane = lanes === null ? null : new LaneSeat({ ...lanes, state, generations, holds, presence, told, ready, onEnd })
+    this.parses = lanes?.parses ?? null
     this.#settling = new Settling({ state, generations, presence, holds, departure: this.#departure })
     this.told = told
     this.core = parts.core
@@ -115,11 +122,16 @@ export class Conversation implements HoldOwner {
 
   // ---- one request
 
-  begin(): Request {
+  begin(now: number = this.now()): Request {
     this.#generations.enter()
-    const now = this.now()
     this.#state.requested(now)
     return (this.#state.request = new Request(now))
+  }
+
+  /** What begin() gave is not to be run after all: nothing has come of it. */
+  abandon(): void {
+    this.#state.request = null
+    this.#leaveGeneration()
   }
 
   finish(request: Request): void {
@@ -130,6 +142,10 @@ export class Conversation implements HoldOwner {
     const now = this.now()
     this.#state.answered(request, now)
     this.#report(request, now)
+    this.#leaveGeneration()
+  }
+
+  #leaveGeneration(): void {
     if (this.#holds.size === 0 && this.session.transaction.kind !== 'open') this.#generations.leave()
   }
 
@@ -144,6 +160,17 @@ export class Conversation implements HoldOwner {
 
   get generation(): Generation<ServerConnection> {
     return this.#generations.current
+  }
+
+  /** The generation that the next request will be in. */
+  get upcoming(): Generation<ServerConnection> {
+    return this.#generations.upcoming
+  }
+
+  /** Nothing is owed to the client, awaited for it, or told it beside its replies. */
+  get free(): boolean {
+    const { ending, inspecting, bus } = this.#state
+    return ending === null && inspecting === null && bus === null && !this.output.behind
   }
 
   #report(request: Request, now: number): void {
@@ -163,6 +190,7 @@ export class Conversation implements HoldOwner {
       policy: policyName(plan),
       step: route?.step ?? null,
       boundSeconds: boundSeconds(plan, route),
+      homes: homesTouched(plan, request.uses?.key ?? '', () => databaseOf(this.#generations.current.config, this.session.database)),
     })
   }
 
@@ -219,7 +247,8 @@ export class Conversation implements HoldOwner {
   /** The plan of everything sent while a server's transaction is failed: PostgreSQL itself says what may still run. */
   failedPlan(): OnePlan | null {
     const { transaction } = this.session
-    if (transaction.kind !== 'open' || transaction.status !== 'E') return null
+    // What is open on several clusters ends on all of them.
+    if (transaction.kind !== 'open' || transaction.status !== 'E' || transaction.joined.length > 0) return null
     const { cluster, role } = transaction.home
     return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
   }
@@ -331,6 +360,7 @@ export class Conversation implements HoldOwner {
     if (transaction.kind !== 'open' || transaction.status !== 'T') return
     const hold = this.home
     if (hold === null) return
+    if (transaction.joined.length > 0) this.joint.failOthers(hold)
     await hold.connection.query(poison).catch(() => undefined)
     hold.unnamed = null
     if (hold.lost) return
@@ -360,6 +390,11 @@ export class Conversation implements HoldOwner {
     return this.#holds.home
   }
 
+  /** Of a transaction that is open on several clusters. */
+  get joint(): Joint {
+    return this.#holds.joint
+  }
+
   /** See Holds.take. */
   holdFor(plan: OnePlan, request: Request): Hold | Promise<Hold> {
     return this.#holds.take(plan, request)
@@ -386,6 +421,17 @@ export class Conversation implements HoldOwner {
   /** See Settling.settle. */
   settle(hold: Hold, plan: OnePlan, request: Request, end: End): boolean {
     return this.#settling.settle(hold, plan, request, end)
+  }
+
+  /** One server of a read on several; what became of the read is told by whoever runs it. */
+  settlePart(hold: Hold, plan: OnePlan, request: Request, end: End): void {
+    if (end.kind === 'lost') this.#settling.partLost(hold, end.loss)
+    else this.#settling.settle(hold, plan, request, end)
+  }
+
+  /** It was taken, and is not needed after all. */
+  unused(hold: Hold): void {
+    this.#settling.unused(hold)
   }
 
   // ---- what a Hold asks of its owner
@@ -463,6 +509,7 @@ export class Conversation implements HoldOwner {
 }
 
 function outcomeOf(error: unknown): Request['outcome'] {
+  if (error instanceof ServerError) return error.code === '57014' ? 'canceled' : 'error'
   if (!(error instanceof PointsmanError)) return 'error'
   return error.key === 'canceled' ? 'canceled' : 'refused'
 }

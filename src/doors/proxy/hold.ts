@@ -10,6 +10,7 @@ import type { Exchange, Expect, ExpectReply, Loss, ReplySink, ServerConnection, 
 import { connectionSettings, type SettingsState } from '../../session/settings.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { ClientOutput } from './client-output.js'
+import type { Diversion } from './diversion.js'
 import type { Recording } from './recording.js'
 
 /** How a group ended. */
@@ -86,6 +87,8 @@ export class Hold implements ReplySink {
   copying = false
   /** A batch's Sync was read in copy-in mode, and ignored: what has run is not whole before there is another. */
   lacksSync = false
+  /** The transaction of several clusters that it is a part of is being ended: nobody else touches it. */
+  engaged = false
   /** A cancel was sent for something that ran here. */
   canceled = false
   /** What ran here may have notified: the connection is given back when that has arrived. */
@@ -96,12 +99,16 @@ export class Hold implements ReplySink {
   writing = false
   /** The session's floor waits for the end of that transaction: one of its writes was sticky. */
   marked = false
+  /** OnePlan.place of the first statement of the transaction that has one. */
+  place: string | null = null
   /** DDL ran in the present transaction: when it commits, the catalog is to be read again. */
   definedSomething = false
   /** What the writes of the present transaction outdate (OnePlan.changes), each once; null: there were none. */
   changes: Set<readonly string[] | null> | null = null
   /** Holds the reply at hand for the result cache. */
   recording: Recording | null = null
+  /** Has the replies in the client's place; null: nobody. */
+  diversion: Diversion | null = null
   readonly #owner: HoldOwner
   readonly #exchange: Exchange
   #waiters: Waiter[] = []
@@ -198,7 +205,13 @@ export class Hold implements ReplySink {
     this.#exchange.resume()
   }
 
+  /** Ends the pause that a diversion asked for. */
+  resume(): void {
+    this.#exchange.resume()
+  }
+
   bytes(chunk: Uint8Array): boolean {
+    if (this.diversion !== null) return this.diversion.bytes(chunk)
     this.bytesGiven += chunk.length
     const held = this.recording?.bytes(chunk) ?? false
     if (this.#owner.output.write(chunk) || held) return true
@@ -239,6 +252,12 @@ export class Hold implements ReplySink {
   }
 
   error(fields: ErrorFields, expect: ExpectReply, frame: Uint8Array): 'forward' | 'withhold' | Uint8Array {
+    if (this.diversion !== null) {
+      this.#error = fields
+      this.#withheld = true
+      this.diversion.failed(fields)
+      return 'withhold'
+    }
     const verdict = this.#owner.failed(this, fields, expect, frame)
     this.#error = fields
     this.copying = false
@@ -258,7 +277,7 @@ export class Hold implements ReplySink {
   }
 
   commandComplete(tag: string, expect: ExpectReply): void {
-    this.#owner.completed(this, tag, expect)
+    if (this.diversion === null) this.#owner.completed(this, tag, expect)
   }
 
   parameterStatus(name: string, value: string): void {
@@ -274,11 +293,13 @@ export class Hold implements ReplySink {
   }
 
   rowsDescribed(frame: Uint8Array, expect: ExpectReply): void {
-    this.#owner.rowsDescribed(this, frame, expect)
+    if (this.diversion !== null) this.diversion.rowsDescribed(frame, expect)
+    else this.#owner.rowsDescribed(this, frame, expect)
   }
 
   parameterDescription(oids: readonly number[], expect: ExpectReply): void {
-    this.#owner.parametersDescribed(oids, expect)
+    if (this.diversion !== null) this.diversion.parametersDescribed(oids)
+    else this.#owner.parametersDescribed(oids, expect)
   }
 
   copyStarted(direction: 'in' | 'out' | 'both'): void {

@@ -2,6 +2,7 @@
 // client believes to be, kept while a transaction or a pin stands on them, and given back.
 import type { AcquireRequest, Grant, GrantWaiter, RouteTaken } from '../../execute/contract.js'
 import { forgive, maxAttempts } from '../../execute/again.js'
+import { PointsmanError } from '../../errors/error.js'
 import { objection } from '../../execute/objection.js'
 import { writeEnds } from '../../execute/write-marks.js'
 import type { OnePlan } from '../../routing/plan.js'
@@ -11,12 +12,13 @@ import { lastingReasons, sessionMode } from '../../session/pin-reasons.js'
 import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
 import { lingerMs } from './sequences.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
-import { afterReady, modeOf, type Deferred } from '../../session/transaction.js'
+import { afterReady, isJoint, modeOf, type Deferred } from '../../session/transaction.js'
 import type { ClientState } from './client-state.js'
 import type { Planned } from './core-contract.js'
 import type { Generations } from './generations.js'
 import { Hold, type HoldOwner } from './hold.js'
 import { Inspector } from './inspector.js'
+import { Joint } from './joint.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
@@ -45,6 +47,8 @@ export class Holds {
   readonly #told: Told
   readonly #owner: HoldOwner
   readonly #inspector: Inspector
+  /** Of a transaction on several clusters. */
+  readonly joint: Joint
   readonly #held = new Map<string, Hold>()
   /** The last on which the client's settings were refused. */
   #refused: Hold | null = null
@@ -58,6 +62,7 @@ export class Holds {
     this.#presence = presence
     this.#told = told
     this.#owner = owner
+    this.joint = new Joint(state, generations, this)
     this.#inspector = new Inspector(state, generations, (hold, reason, stands) => {
       if (stands) this.pin(hold, reason)
       else if (hold.pins.has(reason)) this.unpin(hold, reason)
@@ -95,6 +100,7 @@ export class Holds {
    * nothing has to be waited for. Throws or rejects with what the client is to be told.
    */
   take(plan: OnePlan, request: Request): Hold | Promise<Hold> {
+    if (this.#isJoint(plan)) return this.#takeJoint(plan, request)
     const kept = this.#held.get(plan.cluster)
     this.requireAllowed(plan, kept ?? null)
     const hold = kept ?? this.#acquireAtOnce(plan, request)
@@ -110,7 +116,7 @@ export class Holds {
   /** take(), without a promise where only a connection to come free is waited for. null: `waiter` is told. Throws as take() does. */
   takeSoon(plan: OnePlan, request: Request, waiter: HoldWaiter): Hold | null {
     const kept = this.#held.get(plan.cluster)
-    if (kept !== undefined || !this.#state.runtime.gate.open) return waitFor(this.take(plan, request), waiter)
+    if (kept !== undefined || !this.#state.runtime.gate.open || this.#isJoint(plan)) return waitFor(this.take(plan, request), waiter)
     this.requireAllowed(plan, null)
     this.#presence.require()
     const acquisition = new Acquisition(this.#state, this.#presence, waiter, (grant) =>
@@ -128,6 +134,34 @@ export class Holds {
     request.attempts += 1
     request.before ??= this.#state.session.settings
     request.route = routeOf(hold, plan)
+    return hold
+  }
+
+  /** The transaction is open on other clusters, or is about to be. */
+  #isJoint({ cluster }: OnePlan): boolean {
+    const { transaction } = this.#state.session
+    return transaction.kind === 'open' && (transaction.home.cluster !== cluster || transaction.joined.length > 0)
+  }
+
+  /** A connection on which the transaction is open as well, and the client's settings stand. */
+  async #takeJoint(plan: OnePlan, request: Request): Promise<Hold> {
+    const { sequences, session } = this.#state
+    const kept = this.#held.get(plan.cluster)
+    this.requireAllowed(plan, kept ?? null)
+    await kept?.inspecting
+    request.attempts += 1
+    request.before ??= session.settings
+    const hold = kept ?? (await this.#acquire(plan, request))
+    request.route = routeOf(hold, plan)
+    if (plan.readsSequences) sequences.require(hold, plan)
+    try {
+      if (hold.connection.transaction === 'I' && sequences.mustForget(hold, plan)) await this.#own(hold, 'DISCARD SEQUENCES')
+      await this.joint.join(hold)
+    } catch (error) {
+      this.#unprepared(hold, error, kept !== undefined)
+      throw error
+    }
+    this.#told.comesTo(hold)
     return hold
   }
 
@@ -351,10 +385,32 @@ export class Holds {
     }
     const { cluster, node, role } = hold.route
     const before = session.transaction
-    session.transaction = afterReady(before, status, { cluster, node, role }, mode ?? modeOf(before), overrides)
+    if (isJoint(before) && status !== 'T') this.#partEnded(hold, status)
+    const { place } = hold
+    session.transaction = afterReady(before, status, { cluster, node, role, place }, mode ?? modeOf(before), overrides)
     if (status !== 'I') return
+    hold.place = null
     if (hold.asks === 'pins' || (hold.asks !== null && hold.pins.size === 0)) this.#inspect(hold)
     else if (hold.pins.size === 0) this.#done(hold)
+  }
+
+  /** One part of a transaction on several clusters is not open any more: it takes the others with it. */
+  #partEnded(hold: Hold, status: 'I' | 'E'): void {
+    if (status === 'E') this.joint.failOthers(hold)
+    else {
+      const what = `the transaction has ended on cluster ${hold.cluster} alone, which nothing of it was to do`
+      this.#state.endWith(new PointsmanError('feature_not_supported', { values: { what } }))
+    }
+  }
+
+  /** A transaction on several clusters has ended here too. */
+  endedOn(hold: Hold, failed: boolean): void {
+    if (!this.#presence.gone) {
+      this.atReady(hold, 'I', failed)
+      return
+    }
+    hold.settings = settle(hold.settings, { kind: failed ? 'rollback' : 'commit' })
+    this.release(hold, hold.taint ?? 'its client left')
   }
 
   /** Nothing holds it any more. */

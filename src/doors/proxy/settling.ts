@@ -63,6 +63,7 @@ export class Settling {
     const alone = transaction.kind === 'idle' && hold.pins.size === 0
     request.repeatable = !plan.writes && alone && plan.pins === null && request.attempts < maxAttempts
     if (plan.taints !== null) hold.taint ??= plan.taints
+    if (plan.place !== null) hold.place ??= plan.place
     if (plan.listens) state.listens()
     if (plan.notifies) hold.notifies = true
     if (plan.pins !== null) this.#holds.pin(hold, plan.pins)
@@ -107,6 +108,21 @@ export class Settling {
     if (again && request.rerun !== 'prepare') avoid(request, hold)
     if (!again) this.#state.bus?.settled(end.status === 'I', end.error !== null, request.readyHeld)
     return again
+  }
+
+  /** A connection of several that a read was on is lost. */
+  partLost(hold: Hold, loss: Loss): void {
+    const { size } = hold.pins
+    if (this.#presence.gone || hold.ended) return
+    this.#holds.drop(hold, loss.reason)
+    // Session state died with it.
+    if (size > 0) this.#state.endWith(lostError(hold, loss))
+  }
+
+  unused(hold: Hold): void {
+    if (hold.ended) return
+    if (hold.lost || hold.owed) this.#holds.drop(hold, 'given up')
+    else this.#holds.atReady(hold, hold.connection.transaction, false)
   }
 
   /** How long it took, and how much it answered: what lanes may take is learned on connections of its own. */
@@ -165,10 +181,15 @@ export class Settling {
     // A connection that is only kept is missed when it is used next.
     if (request !== null && request.hold !== hold) return false
     this.#holds.unlinger(hold)
-    const needed = hold.pins.size > 0 || this.#holds.home === hold || request !== null
+    const needed = hold.pins.size > 0 || this.#holds.home === hold || request !== null || this.#isPart(hold)
     this.#holds.drop(hold, loss.reason)
     if (needed) this.#state.endWith(lostError(hold, loss))
     return true
+  }
+
+  #isPart({ cluster }: Hold): boolean {
+    const { transaction } = this.#state.session
+    return transaction.kind === 'open' && transaction.joined.includes(cluster)
   }
 
   // ---- errors of the server

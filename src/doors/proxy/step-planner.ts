@@ -2,10 +2,10 @@
 // described is described where it would run; what needs no server is answered here.
 import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
-import { cannotMerge } from '../../routing/make.js'
-import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
+import { one } from '../../routing/make.js'
+import type { AnswerPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
 import type { ClientStatement, Session } from '../../session/session.js'
-import { readyByte } from '../../session/transaction.js'
+import { isJoint, readyByte } from '../../session/transaction.js'
 import { answer, columnsOf, describeFrames, executeFrames } from './answer.js'
 import type { BatchState, Step } from './batch-state.js'
 import type { Conversation } from './conversation.js'
@@ -22,6 +22,8 @@ import { takeTokens, tokenParameters } from './tokens.js'
 export class StepPlanner {
   readonly #conversation: Conversation
   readonly #batch: BatchState
+  /** The plan that has been carried out already. */
+  #carried: AnswerPlan | null = null
 
   constructor(conversation: Conversation, batch: BatchState) {
     this.#conversation = conversation
@@ -31,6 +33,20 @@ export class StepPlanner {
   /** Outside a transaction what only described, or has only read on a replica, can go on elsewhere: it holds no lock and nothing to take back. */
   movable(hold: Hold): boolean {
     return this.#conversation.session.transaction.kind === 'idle' && (this.#batch.onlyDescribed || hold.route.role === 'replica')
+  }
+
+  /** What a transaction on several clusters is told is carried out before its step is answered; for everything else nothing is done. */
+  async carriedOut(messages: readonly Message[]): Promise<void> {
+    this.#carried = null
+    const conversation = this.#conversation
+    if (!isJoint(conversation.session.transaction)) return
+    const known = messages.filter((message) => message.kind === 'execute' && message.statement !== null && !answersNaming(message))
+    const [first, ...others] = known.map(plannedExecute)
+    if (first === undefined) return
+    const plan = conversation.plan([first, ...others], this.#view())
+    if (plan.kind !== 'answer' || plan.answer.what !== 'joint') return
+    await conversation.joint.run(plan.answer)
+    this.#carried = plan
   }
 
   /** Where the messages belong, and which of them are answered here. Throws what is to be refused. */
@@ -53,10 +69,11 @@ export class StepPlanner {
       const plan = this.#batch.hold === null ? conversation.homePlan(true) : null
       return { messages, plan, replies: namingReplies(messages), runs: true }
     }
-    const plan = conversation.plan([first, ...others], this.#view())
+    const plan = this.#carried ?? conversation.plan([first, ...others], this.#view())
+    this.#carried = null
     request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
-    if (plan.kind === 'scatter') throw cannotMerge(plan)
+    if (plan.kind === 'scatter') return { messages, plan: null, replies: none, runs: true, scatter: plan }
     if (plan.kind === 'one' && plan.settings.length > 0) for (const message of known) takeTokensOf(conversation, message)
     for (const message of known) if (message.statement?.own !== undefined) giveSignal(conversation, message)
     if (plan.kind !== 'one') return this.#answered(messages, known[0] as Message, plan)
@@ -72,7 +89,8 @@ export class StepPlanner {
     const hold = this.#batch.hold
     if (hold === null || view.transaction.home !== null || this.movable(hold)) return view
     const { cluster, node, role } = hold.route
-    return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role } } }
+    const { place } = hold
+    return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role, place }, joined: null } }
   }
 
   /** The one statement that runs is answered here; what else is in the step goes with it. */
@@ -107,9 +125,8 @@ export class StepPlanner {
         plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
       plans.set(message.statement, planned)
       if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
-      if (planned.kind === 'scatter') throw cannotMerge(planned)
       if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
-      else plan ??= describing(planned)
+      else plan ??= describing(planned.kind === 'scatter' ? onFirst(planned) : planned)
     }
     if (plan !== null && this.#accepted(messages, plan.cluster, replies)) plan = null
     request.plan ??= plan
@@ -162,6 +179,14 @@ export class StepPlanner {
     const portal = message.kind === 'execute' || (message.kind === 'describe' && message.of === 'portal')
     return portal && this.#onServer ? null : problemOf(message, at)
   }
+}
+
+const none: ReadonlyMap<never, never> = new Map()
+
+/** Any of its servers can say what the statement as it was sent gives. */
+function onFirst({ parts, role, policy, owner, tables, why }: ScatterPlan): OnePlan {
+  const cluster = parts[0]?.cluster ?? ''
+  return one({ cluster, role, policy, owner, tables, why, provisional: true })
 }
 
 function plannedExecute(message: Message): Planned {
