@@ -11,9 +11,11 @@ import type { PreparedNames } from '../../server/contract.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { LaneWork } from './lane-seat.js'
 import type { Message } from './messages.js'
+import { batchReply } from './named-errors.js'
 import { unsureOf } from './row-shapes.js'
 
 export interface BatchOnLane {
+  readonly decoder: 'utf8' | 'latin1'
   /** `index`: of the message from where on nothing has happened. */
   laneFailed(index: number): void
   laneEnded(): void
@@ -107,6 +109,11 @@ export class BatchLane implements LaneWork {
     const [first, second] = this.#messages
     const at = this.#parses && !parsed ? first : first?.kind === 'parse' ? second : first
     this.#owner.laneFailed(at?.index ?? 0)
+  }
+
+  renamed(reply: Uint8Array, names: PreparedNames): Uint8Array {
+    const bound = this.#messages.find(({ kind }) => kind === 'bind')?.statement ?? null
+    return bound === null ? reply : batchReply(reply, bound, names, this.#owner.decoder)
   }
 
   end(): void {

@@ -67,13 +67,17 @@ export class Batch implements BatchOnLane {
   /** Takes Parse, Bind, Describe, Execute or Close. Throws 08P01 on a malformed one. */
   add(type: number, frame: Uint8Array): Promise<void> | null {
     if (this.#failed) return null
+    this.#read(type, frame)
+    return this.#freshBytes > stepBytes ? this.#step() : null
+  }
+
+  #read(type: number, frame: Uint8Array): void {
     const { message, undo } = this.#reader.read(type, frame, this.#count++)
     if (type === Frontend.Bind) this.#conversation.traffic.binds += 1
     else if (type === Frontend.Parse) this.#conversation.traffic.clientParses += 1
     if (undo !== null) this.#undo.push({ index: message.index, undo })
     this.#fresh.push(message)
     this.#freshBytes += frame.length
-    return this.#freshBytes > stepBytes ? this.#step() : null
   }
 
   async flush(): Promise<void> {
@@ -177,6 +181,10 @@ export class Batch implements BatchOnLane {
     return this.#lane.take(messages) && lane.take(this.#lane, plan, request)
   }
 
+  get decoder(): 'utf8' | 'latin1' {
+    return this.#conversation.session.decoder
+  }
+
   laneFailed(index: number): void {
     this.#undoFrom(labelOf(index))
   }
@@ -189,6 +197,20 @@ export class Batch implements BatchOnLane {
     const request = this.#at.request as Request
     if (writes && this.#at.plan !== null) this.#at.plan = asWrite(this.#at.plan)
     return this.#through(request, () => this.#repeat(request))
+  }
+
+  /** A whole batch that a lane had taken unread (swift-batch.ts), as `plan` says: runs on a connection of its own. */
+  resume(frames: readonly Uint8Array[], request: Request, plan: OnePlan): Promise<void> {
+    this.#at.request = this.#equipped(request)
+    return this.#through(request, () => {
+      for (const frame of frames) this.#read(frame[0] ?? 0, frame)
+      const messages = this.#fresh
+      this.#fresh = []
+      this.#freshBytes = 0
+      this.#label(messages)
+      this.#enter({ messages, plan, replies: new Map(), runs: true })
+      return this.#repeat(request)
+    })
   }
 
   // ---- on a connection of its own
@@ -256,7 +278,10 @@ export class Batch implements BatchOnLane {
   }
 
   #begin(): Request {
-    const request = this.#conversation.begin()
+    return this.#equipped(this.#conversation.begin())
+  }
+
+  #equipped(request: Request): Request {
     request.running = (label) => this.#running(label)
     request.onFailed = (label) => this.#undoFrom(label)
     request.renamed = this.#renamed
@@ -515,8 +540,12 @@ export class Batch implements BatchOnLane {
   }
 
   #route(messages: readonly Message[], request: Request): Step {
-    for (const message of messages) this.#labels.set(labelOf(message.index), message)
+    this.#label(messages)
     return this.#planner.route(messages, request)
+  }
+
+  #label(messages: readonly Message[]): void {
+    for (const message of messages) this.#labels.set(labelOf(message.index), message)
   }
 
   // ---- effects and failures

@@ -39,6 +39,8 @@ export class ClientInput implements FrameHandler {
   #problem: Error | null = null
   #wake: (() => void)[] = []
   /** Called when something came, or ended. */
+  /** Given what came where it may be a batch by itself, and nothing is before it; true: it was taken, and is not to be read here. */
+  onBatch: ((bytes: Buffer) => boolean) | null = null
   onInput: (() => void) | null = null
   /** Called when the client's end of the connection is gone. */
   onGone: (() => void) | null = null
@@ -135,6 +137,29 @@ export class ClientInput implements FrameHandler {
       await this.wait()
     }
   }
+  /**
+   * The frames up to the next Sync, as they stand in memory, where they begin with Parse or Bind, are at most `most`, and came in one
+   * piece; else null. They stay: drop() takes them.
+   */
+  peekBatch(most: number): { readonly bytes: Buffer; readonly frames: number } | null {
+    const first = this.#queue[this.#head]
+    if (first === undefined || !beginsBatch(first.type)) return null
+    const { buffer, byteOffset } = first.bytes
+    let end = byteOffset
+    for (let count = 1; count <= most; count++) {
+      const frame = this.#queue[this.#head + count - 1]
+      if (frame?.bytes.buffer !== buffer || frame.bytes.byteOffset !== end) return null
+      end += frame.bytes.length
+      if (frame.type === Frontend.Sync) return { bytes: Buffer.from(buffer, byteOffset, end - byteOffset), frames: count }
+    }
+    return null
+  }
+
+  /** Takes so many frames at once. */
+  drop(frames: number): void {
+    for (let count = 0; count < frames; count++) this.shift()
+  }
+
 
   /** True when nothing will come any more; frames may still wait. */
   get ended(): boolean {
@@ -182,6 +207,7 @@ export class ClientInput implements FrameHandler {
     this.#awake()
   }
 
+    if (this.#isBatch(chunk) && this.onBatch?.(chunk) === true) return
   #read(chunk: Uint8Array): void {
     try {
       this.#reader.push(chunk)
@@ -189,6 +215,12 @@ export class ClientInput implements FrameHandler {
       // What follows cannot be cut into frames any more: it is dropped unread until the socket is closed.
       this.#problem = error instanceof Error ? error : new Error(String(error))
     }
+  }
+
+  /** Whether it may be one, and nothing is before it. */
+  #isBatch(chunk: Buffer): boolean {
+    const first = this.onBatch === null ? undefined : chunk[0]
+    return first !== undefined && beginsBatch(first) && this.#queue.length === 0 && this.#reader.aligned && chunk.length <= this.#limit
   }
 
   #speakFrames(): void {
@@ -210,4 +242,8 @@ export class ClientInput implements FrameHandler {
     }
     this.onInput?.()
   }
+}
+
+function beginsBatch(type: number): boolean {
+  return type === Frontend.Bind || type === Frontend.Parse
 }

@@ -14,10 +14,16 @@ import { runFunctionCall } from './function-call.js'
 import type { Hold } from './hold.js'
 import { parked, type Parked } from './parked.js'
 import { runQuery } from './simple-query.js'
+import { SwiftBatch } from './swift-batch.js'
+
+/** Parse, Bind, Describe, Execute, Sync. */
+const swiftFrames = 5
 
 export class Client {
   readonly #conversation: Conversation
   readonly #batch: Batch
+  /** null: there are no lanes. */
+  readonly #swift: SwiftBatch | null
   /** Grows with every request, so that a pump knows when its request is over. */
   #turn = 0
   #dispatching = false
@@ -42,6 +48,8 @@ export class Client {
   constructor(conversation: Conversation) {
     this.#conversation = conversation
     this.#batch = new Batch(conversation)
+    const { lane, parses } = conversation
+    this.#swift = lane === null || parses === null ? null : new SwiftBatch(conversation, lane, this.#batch, parses)
     conversation.onCopyIn = (hold): void => {
       if (this.#dispatching) void this.#pump(hold)
     }
@@ -56,8 +64,28 @@ export class Client {
     return new Promise((resolve) => {
       this.#done = resolve
       input.onInput = (): void => this.#advance()
+      if (this.#swift !== null) input.onBatch = (bytes): boolean => this.#batchCame(bytes)
       this.#advance()
     })
+  }
+
+  /** What may be a whole batch has come, and nothing waits before it. True: it is on a lane. */
+  #batchCame(bytes: Buffer): boolean {
+    if (this.#waiting || this.#done === null || this.#leaving !== null || !this.#conversation.free) return false
+    try {
+      this.#waiting = this.#swiftly(bytes)
+    } catch (error) {
+      this.#waiting = true
+      this.#failed(error)
+    }
+    return this.#waiting
+  }
+
+  #swiftly(bytes: Buffer): boolean {
+    if (this.#batch.open || this.#swift?.take(bytes) !== true) return false
+    this.#dispatching = true
+    this.#turn += 1
+    return true
   }
 
   /** Takes frames until something must be waited for. Entered again by what is waited for, never by itself. */
@@ -88,6 +116,13 @@ export class Client {
     // Nothing new is begun for a client that does not read what it asked for before.
     if (output.behind) return output.caughtUp()
     if (inspecting !== null) return inspecting
+    if (this.#swift !== null && !this.#batch.open) {
+      const whole = input.peekBatch(swiftFrames)
+      if (whole !== null && this.#swiftly(whole.bytes)) {
+        input.drop(whole.frames)
+        return parked
+      }
+    }
     const frame = input.shift()
     if (frame === undefined) return input.ended ? 'the client closed the connection' : undefined
     return frame.type === Frontend.Terminate ? 'the client said goodbye' : this.#dispatch(frame)
@@ -97,6 +132,7 @@ export class Client {
     const done = this.#done
     this.#done = null
     this.#conversation.input.onInput = null
+    this.#conversation.input.onBatch = null
     this.#conversation.close()
     done?.(reason)
   }

@@ -26,6 +26,11 @@ export class Generations {
     return this.#entered
   }
 
+  /** The one that the next request will be in. */
+  get upcoming(): Generation<ServerConnection> {
+    return this.#entered ?? this.#state.runtime.current()
+  }
+
   /** Takes the present generation, unless something of this client's still stands in the one it has. */
   enter(): void {
     if (this.#entered !== null) return

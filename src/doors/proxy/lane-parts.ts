@@ -1,8 +1,10 @@
 // doors/proxy/lane-parts.ts — what the clients of a proxy share to use lanes.
 import type { WireLanes } from '../../pool/lane.js'
 import type { ShapeBook } from '../../pool/shape-book.js'
+import type { SeenParses } from './seen-parses.js'
 
 export interface LaneParts {
   readonly lanes: WireLanes
   readonly book: ShapeBook
+  readonly parses: SeenParses
 }

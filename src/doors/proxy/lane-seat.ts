@@ -25,6 +25,7 @@ import type { Generations } from './generations.js'
 import type { Hold } from './hold.js'
 import type { Holds } from './holds.js'
 import type { LaneParts } from './lane-parts.js'
+import { namesOurs } from './named-errors.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
@@ -41,6 +42,8 @@ export interface LaneWork {
   forget(names: PreparedNames): void
   /** The client got an error; `parsed`: of what comes after its Parse. */
   failed(parsed: boolean): void
+  /** The whole reply, whose error speaks of a statement by a name of ours, as the client would have got it. */
+  renamed(reply: Uint8Array, names: PreparedNames): Uint8Array
   /** The client has its reply, ReadyForQuery included. */
   end(): void
   /** To be run on a connection of its own; `writes`: the server refused it as a write. null: it has ended. */
@@ -88,14 +91,19 @@ export class LaneSeat implements LaneRequest {
     this.record = nothing
   }
 
+  /** Nothing is against a lane that is known beforehand. */
+  wants(plan: OnePlan, shape: number, now: number): boolean {
+    const { state, holds, lanes } = this.#parts
+    // Who listens is told before ReadyForQuery what was notified, for which a lane has no place.
+    if (!plan.lane || plan.keptOn !== null || state.bus !== null || !lanes.config.enabled) return false
+    if (holds.size > 0 || !state.runtime.gate.open) return false
+    return isProved(this.#recordOf(plan.cluster, shape), lanes.config, now)
+  }
+
   /** Puts the request on a lane. False: it needs a connection of its own. */
   take(work: LaneWork, plan: OnePlan, request: Request): boolean {
-    const { state, generations, holds, lanes } = this.#parts
-    // Who listens is told before ReadyForQuery what was notified, for which a lane has no place.
-    if (!plan.lane || plan.keptOn !== null || state.bus !== null || request.shape === null || !lanes.config.enabled) return false
-    if (holds.size > 0 || !state.runtime.gate.open) return false
-    const record = this.#recordOf(plan.cluster, request.shape)
-    if (!isProved(record, lanes.config, request.startedAt)) return false
+    const { state, generations } = this.#parts
+    if (request.shape === null || !this.wants(plan, request.shape, request.startedAt)) return false
     const asked = this.#asked(plan, request)
     const place = generations.current.executor.place(asked)
     const group = place === null ? null : this.#groupOf(place)
@@ -167,7 +175,8 @@ export class LaneSeat implements LaneRequest {
     const request = this.#request
     if (request !== null) request.outcome = outcomeOf(error)
     this.#work?.failed(parsed)
-    this.answered(reply, lane)
+    const renamed = namesOurs(error.message) ? this.#work?.renamed(reply, lane.connection.statements) : undefined
+    this.answered(renamed ?? reply, lane)
   }
 
   /** The error says "not on this connection" rather than "not at all". */

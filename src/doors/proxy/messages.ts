@@ -152,7 +152,7 @@ export class MessageReader {
     if (head === null) throw violation('Bind is shorter than its fields')
     const statement = prepared.get(head.statement) ?? null
     const naming = statement === null ? null : namingOf(this.#session, statement.understood)
-    const portal = statement === null ? null : makePortal(statement, naming, frame, decoder)
+    const portal = statement === null ? null : portalOf(statement, naming, frame, decoder)
     const before = this.#portals.get(head.portal)
     if (portal === null) this.#portals.delete(head.portal)
     else this.#portals.set(head.portal, portal)
@@ -219,7 +219,8 @@ export class MessageReader {
 /** Parameters of which nothing is known: a Parse or Describe without Bind. */
 export const unknownParameters: ParameterSource = { get: () => undefined }
 
-function makePortal(statement: ClientStatement, naming: Naming | null, frame: Uint8Array, decoder: 'utf8' | 'latin1'): Portal {
+/** What a Bind of `statement` makes; its parameters are read when they are asked for. */
+export function portalOf(statement: ClientStatement, naming: Naming | null, frame: Uint8Array, decoder: 'utf8' | 'latin1'): Portal {
   let bind: Bind | null = null
   const get = (number: number): ParameterValue | null | undefined => {
     bind ??= decodeBind(frame, decoder)

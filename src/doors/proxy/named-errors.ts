@@ -3,6 +3,9 @@
 // or the PREPARE that it runs.
 import { decodeErrorFields } from '../../protocol/error-fields.js'
 import { editErrorResponse } from '../../protocol/edit-error.js'
+import { frameLength } from '../../protocol/frame-reader.js'
+import { Backend } from '../../protocol/message-types.js'
+import type { PreparedNames } from '../../server/contract.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { Execution } from '../../sql/statement.js'
 import type { Hold } from './hold.js'
@@ -26,10 +29,15 @@ type Encoding = 'utf8' | 'latin1'
 
 const ours = '"pointsman_'
 
+/** It speaks of a statement by a name of ours. */
+export function namesOurs(message: string): boolean {
+  return message.includes(ours)
+}
+
 /** Of a text. null: it stays as it came. */
 export function renamedError(frame: Uint8Array, encoding: Encoding, sent: SentText, behind: Behind | null): Uint8Array | null {
   const { code, position, message } = decodeErrorFields(frame)
-  const pairs = message.includes(ours) ? [...pairsOf(sent), ...(behind === null ? [] : pairsOf(behind.prepared))] : []
+  const pairs = namesOurs(message) ? [...pairsOf(sent), ...(behind === null ? [] : pairsOf(behind.prepared))] : []
   if (pairs.length === 0 && position === undefined) return null
   const at = position === undefined ? '' : String(placed(Number(position), code, sent, behind))
   return editErrorResponse(frame, encoding, (letter, value) => {
@@ -66,6 +74,20 @@ export function batchError(frame: Uint8Array, message: Message, hold: Hold, enco
   const to = known.get(definition.key)
   const renames = to === undefined ? [] : [{ ...naming.span, from: naming.name, to }]
   return renamedError(frame, encoding, { text: statement.text, renames, beside: null }, { prepared, args: argsOf(statement) })
+}
+
+/** Of a lane: the whole reply to a batch of this statement, with the error in it as the client would have got it. */
+export function batchReply(reply: Uint8Array, statement: ClientStatement, names: PreparedNames, encoding: Encoding): Uint8Array {
+  for (let at = 0; at < reply.length;) {
+    const end = at + frameLength(reply, at)
+    const edited =
+      reply[at] === Backend.ErrorResponse
+        ? renamedError(reply.subarray(at, end), encoding, textOf(statement, names.get(statement.key)), null)
+        : null
+    if (edited !== null) return Buffer.concat([reply.subarray(0, at), edited, reply.subarray(end)])
+    at = end
+  }
+  return reply
 }
 
 /** What was sent for a statement that stands on a server under the name `to`. */

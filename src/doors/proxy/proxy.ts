@@ -43,6 +43,7 @@ import { ClientTlsContexts } from './client-tls.js'
 import { LoginFailures } from './login-failures.js'
 import { databaseOf, LoginAttempt, LoginDropped, type CancelCall, type Login } from './login.js'
 import { Secrets } from './secrets.js'
+import { SeenParses } from './seen-parses.js'
 
 export interface ProxyParts {
   readonly runtime: Runtime<ServerConnection>
@@ -170,7 +171,11 @@ class RunningProxy implements Proxy {
     this.#fleet.answer(signalTopic, (body) => this.#obey(body as unknown as Order))
     this.#limits = new ClientLimits(this.#fleet.workers, parts.observer)
     this.#now = parts.now ?? ((): number => performance.now())
-    this.#lanes = { lanes: new Lanes(this.#config.lanes, { now: this.#now, kind: wireLanes }), book: new ShapeBook() }
+    this.#lanes = {
+      lanes: new Lanes(this.#config.lanes, { now: this.#now, kind: wireLanes }),
+      book: new ShapeBook(),
+      parses: new SeenParses((text) => core.understand(text)),
+    }
     parts.runtime.countShared((node) => this.#lanes.lanes.inFlight(node))
     parts.observer.on('config.reloaded', () => this.#lanes.lanes.configure(this.#config.lanes))
     this.#secrets = new Secrets(parts.observer, this.#now)

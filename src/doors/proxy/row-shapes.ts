@@ -32,7 +32,7 @@ export function unsureOf(messages: readonly Message[], names: PreparedNames): re
     if (message.kind !== 'bind' || message.statement === null || message.statement.name === '' || message.naming !== null) continue
     const { statement } = message
     // In this order: a pipeline may have many of the same.
-    if (isSure(statement, names) || isAmong(unsure, statement) || isDescribed(statement, messages)) continue
+    if (hasRowsAsTold(statement, names) || isAmong(unsure, statement) || isDescribed(statement, messages)) continue
     unsure = [...unsure, message]
   }
   return unsure
@@ -50,8 +50,8 @@ function isDescribed(statement: ClientStatement, messages: readonly Message[]): 
 
 const none: readonly never[] = []
 
-/** Without rows there is nothing that could be another. */
-function isSure(statement: ClientStatement, names: PreparedNames): boolean {
+/** What it gives on this connection is as the client was told. Without rows there is nothing that could be another. */
+export function hasRowsAsTold(statement: ClientStatement, names: PreparedNames): boolean {
   const rows = told.get(statement)
   if (rows === undefined || rows[0] === Backend.NoData) return true
   const here = names.rowsOf(statement.key)

@@ -106,6 +106,11 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     return undefined
   }
 
+  /** What a Query may ask on a lane names no prepared statement. */
+  renamed(reply: Uint8Array): Uint8Array {
+    return reply
+  }
+
   /** Nothing of a Query outlives its failure. */
   failed(): void {
     return undefined

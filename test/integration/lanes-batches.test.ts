@@ -1,0 +1,258 @@
+// Whole batches that go to a lane as they came (doors/proxy/swift-batch.ts): whatever they are, and wherever they end, a client hears
+// what it hears without lanes, to the byte.
+import t, { type Test } from 'tap'
+import { untilOnLane } from '../support/lanes.js'
+import { withProxy } from '../support/proxy.js'
+import { withTopology } from '../support/topology.js'
+import { encodeMessage } from '../support/wire-text.js'
+import { names, WireClient } from '../support/wire-client.js'
+
+const running = await withTopology(t, {
+  clusters: {
+    main: {
+      seed: `CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL, word text);
+        INSERT INTO items SELECT g, g * 2, 'grün ' || g FROM generate_series(1, 100) g;
+        CREATE TABLE altered (id int PRIMARY KEY, n int, extra int); INSERT INTO altered VALUES (1, 2, 3);
+        CREATE SEQUENCE numbers; CREATE VIEW harmless AS SELECT 1 AS n`,
+    },
+  },
+})
+const { primary } = running.cluster('main')
+const config = {
+  version: 1 as const,
+  auth: { method: 'trust' as const, users: [{ name: 'app' }] },
+  clusters: {
+    main: {
+      dbname: 'app',
+      user: 'app',
+      password: 'app',
+      tls: { mode: 'disable' as const },
+      nodes: [primary.address],
+      pool: { max: 8 },
+    },
+  },
+  databases: { app: { default: 'main' } },
+}
+const swift = await withProxy(t, { ...config, lanes: { connections: 1, depth: 32, stall: '2s' } })
+const plain = await withProxy(t, { ...config, lanes: { enabled: false } })
+const { proxy } = swift
+
+const served = (): number => proxy.lanes().counts.served
+const byId = 'SELECT n FROM items WHERE id = $1'
+const bind = (statement: string, value: string): string => `Bind "" ${JSON.stringify(statement)} 0 1 ${JSON.stringify(value)} 0`
+const parse = (name: string, sql: string): string => `Parse ${JSON.stringify(name)} ${JSON.stringify(sql)} 0`
+const toEnd = ['Describe P ""', 'Execute "" 0', 'Sync'] as const
+const batch = (sql: string, value: string): readonly string[] => [parse('', sql), bind('', value), ...toEnd]
+const again = (statement: string, value: string): readonly string[] => [bind(statement, value), ...toEnd]
+const blind = (statement: string, value: string): readonly string[] => [bind(statement, value), 'Execute "" 0', 'Sync']
+
+/** How many of its batches a lane has served, where that is known. */
+type Played = readonly [onLane: number | null, ...lines: readonly string[]]
+
+/** What each step has come to, for a client of that proxy. `onLane` is looked at where there are lanes. */
+async function play(t: Test, client: WireClient, steps: readonly Played[], lanes: boolean): Promise<readonly (readonly string[])[]> {
+  const heard: (readonly string[])[] = []
+  for (const [onLane, ...lines] of steps) {
+    const before = served()
+    client.send(...lines)
+    const ends = lines.filter((line) => line === 'Sync' || line.startsWith('Query ')).length
+    heard.push(await client.until('ReadyForQuery', ends))
+    if (lanes && onLane !== null) t.equal(served() - before, onLane, lines.join(' · '))
+  }
+  return heard
+}
+
+/** The same through both; the shapes of `proved` have shared a connection before. */
+async function asWithout(
+  t: Test,
+  proved: readonly string[],
+  steps: readonly Played[],
+  meanwhile: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<void> {
+  const [one, other] = await Promise.all([WireClient.login(t, swift.port), WireClient.login(t, plain.port)])
+  for (const sql of proved) {
+    for (const client of [one, other]) client.send(...batch(sql, '1'))
+    await Promise.all([one.until('ReadyForQuery'), other.until('ReadyForQuery')])
+    await untilOnLane(proxy, one, () => one.send(...batch(sql, '1')))
+    // Both have seen their Parse now.
+    await untilOnLane(proxy, one, () => one.send(...batch(sql, '1')))
+  }
+  await meanwhile()
+  const heard = await play(t, one, steps, true)
+  t.same(heard, await play(t, other, steps, false))
+}
+
+t.test('every form, and all that is close to one', async (t) => {
+  const text = 'SELECT n, word FROM items WHERE id = $1'
+  await asWithout(
+    t,
+    [byId, text],
+    [
+      [1, ...batch(byId, '1')],
+      [1, ...again('', '2')],
+      [1, ...blind('', '3')],
+      [1, ...batch(text, '3')],
+      [1, ...again('', '4')],
+      [null, parse('mine', byId), 'Sync'],
+      [1, ...again('mine', '5')],
+      [1, ...blind('mine', '6')],
+      [null, parse('other', text), 'Describe S "other"', 'Sync'],
+      [1, ...again('other', '7')],
+      [1, ...again('mine', '8')],
+      [1, ...again('other', '9')],
+      // Binary values and results, NULL, no row.
+      [1, 'Bind "" "mine" 1 0 1 NULL 0', ...toEnd],
+      [1, 'Bind "" "mine" 0 1 "10" 1 1', ...toEnd],
+      [1, ...again('mine', '1000')],
+      // Errors of the server, and what stands after them.
+      [1, ...again('mine', 'ten')],
+      [1, ...batch(byId, 'ten')],
+      [1, ...again('', '11')],
+      [1, 'Bind "" "mine" 0 2 "1" "2" 0', ...toEnd],
+      [1, ...again('mine', '12')],
+      // Several at once.
+      [3, ...again('mine', '13'), ...batch(byId, '14'), ...blind('', '15')],
+      [2, ...again('mine', '13'), 'Query "SELECT 5 AS five"', ...batch(byId, '14')],
+      // Not run to its end; of another portal; twice; without an Execute; a statement described; closed; flushed.
+      [0, bind('mine', '16'), 'Describe P ""', 'Execute "" 1', 'Sync'],
+      [0, 'Bind "p" "mine" 0 1 "17" 0', 'Describe P "p"', 'Execute "p" 0', 'Sync'],
+      [0, bind('mine', '18'), 'Execute "" 0', 'Execute "" 0', 'Sync'],
+      [0, bind('mine', '19'), 'Describe P ""', 'Sync'],
+      [0, bind('mine', '20'), 'Describe S "mine"', 'Execute "" 0', 'Sync'],
+      [0, bind('mine', '21'), 'Execute "" 0', 'Close P ""', 'Sync'],
+      [0, bind('mine', '22'), 'Execute "" 0', 'Flush', 'Sync'],
+      [0, bind('mine', '23'), 'Sync'],
+      [0, ...again('nobody', '1')],
+      [0, parse('', byId), bind('mine', '24'), ...toEnd],
+      // In a transaction.
+      [0, 'Query "BEGIN"'],
+      [0, ...again('mine', '25')],
+      [0, ...batch(byId, '26')],
+      [0, 'Query "COMMIT"'],
+      [1, ...again('mine', '27')],
+      // A simple query destroys the unnamed statement.
+      [null, ...batch(byId, '1')],
+      [null, 'Query "SELECT 5 AS five"'],
+      [0, ...again('', '28')],
+      // Longer than what is looked at in one piece.
+      [null, ...batch(text, `${' '.repeat(20_000)}29`)],
+      [1, ...batch(text, '30')],
+      [null, 'Query "SET client_encoding = latin1"'],
+      [null, ...batch(text, '31')],
+      [null, ...again('', '32')],
+      [null, ...again('mine', '33')],
+    ],
+  )
+})
+
+t.test('a name that stands for something else now', async (t) => {
+  const text = 'SELECT word FROM items WHERE id = $1'
+  await asWithout(
+    t,
+    [byId, text],
+    [
+      [null, parse('mine', byId), 'Sync'],
+      [1, ...again('mine', '1')],
+      [0, parse('mine', text), 'Sync'],
+      [1, ...again('mine', '2')],
+      [null, 'Close S "mine"', parse('mine', text), 'Sync'],
+      [1, ...again('mine', '3')],
+      [null, 'Query "DEALLOCATE mine"'],
+      [0, ...again('mine', '4')],
+      [null, `Query "PREPARE mine (int) AS SELECT id FROM items WHERE id = $1"`],
+      [0, ...again('mine', '5')],
+      [null, 'Query "DEALLOCATE ALL"', parse('mine', byId), 'Sync'],
+      [1, ...again('mine', '6')],
+      [0, ...batch('EXECUTE mine (7)', '').slice(0, 1), 'Bind "" "" 0 0 0', ...toEnd],
+      [0, parse('', 'SELECT pg_backend_pid() = 0 AS zero'), 'Bind "" "" 0 0 0', ...toEnd],
+    ],
+  )
+})
+
+t.test('a Parse that fails on the lane defines nothing', async (t) => {
+  const gone = 'SELECT extra FROM altered WHERE id = $1'
+  await asWithout(
+    t,
+    [byId, gone],
+    [
+      [1, ...batch(byId, '1')],
+      [1, ...batch(gone, '1')],
+      [0, ...again('', '1')],
+      [1, ...batch(byId, '2')],
+      [1, ...again('', '3')],
+    ],
+    () => primary.sql('ALTER TABLE altered DROP COLUMN extra'),
+  )
+})
+
+t.test('columns that have changed: who was told the old ones, and does not ask again, does not get the new', async (t) => {
+  const star = 'SELECT * FROM altered WHERE id = $1'
+  await asWithout(
+    t,
+    [star],
+    [
+      [null, parse('star', star), 'Describe S "star"', 'Sync'],
+      [null, ...blind('star', '1')],
+    ],
+  )
+  const [one, other] = await Promise.all([WireClient.login(t, swift.port), WireClient.login(t, plain.port)])
+  for (const client of [one, other]) {
+    client.send(parse('star', star), 'Describe S "star"', 'Sync')
+    await client.until('ReadyForQuery')
+    client.send(...blind('star', '1'))
+    await client.until('ReadyForQuery')
+  }
+  await primary.sql('ALTER TABLE altered ADD COLUMN more int DEFAULT 7')
+  const steps: readonly Played[] = [
+    [null, ...blind('star', '1')],
+    [null, ...batch(star, '1')],
+    [null, parse('new', star), 'Describe S "new"', 'Sync'],
+    [null, ...blind('new', '1')],
+    [null, ...again('new', '1')],
+  ]
+  const [heard, without] = [await play(t, one, steps, true), await play(t, other, steps, false)]
+  t.same(heard, without)
+  t.match(heard[0]?.join(), /cached plan must not change result type/)
+  t.match(heard[1]?.join(), /DataRow 3/)
+})
+
+t.test('what a lane cannot answer runs elsewhere, once, and defines what it would have defined', async (t) => {
+  const harmless = 'SELECT n FROM harmless WHERE n > $1'
+  const client = await WireClient.login(t, swift.port)
+  client.send(parse('named', harmless), 'Sync')
+  await client.until('ReadyForQuery')
+  await untilOnLane(proxy, client, () => client.send(...batch(harmless, '0')))
+  await untilOnLane(proxy, client, () => client.send(...again('named', '0')))
+  await primary.sql("CREATE OR REPLACE VIEW harmless AS SELECT nextval('numbers')::int AS n")
+  const { misrouted } = proxy.lanes().counts
+  const before = served()
+  client.send(...batch(harmless, '0'))
+  const lines = await client.until('ReadyForQuery')
+  t.same(names(lines), ['ParseComplete', 'BindComplete', 'RowDescription', 'DataRow', 'CommandComplete', 'ReadyForQuery'])
+  t.equal(proxy.lanes().counts.misrouted - misrouted, 1)
+  t.equal(served() - before, 1, 'the lane has said no')
+  client.send(...again('', '0'))
+  t.equal((await client.until('ReadyForQuery'))[2], 'DataRow 1 "2"', 'the statement is there, and the first time it ran once')
+  t.equal(served() - before, 1)
+})
+
+t.test('wherever the bytes are cut', async (t) => {
+  const client = await WireClient.login(t, swift.port)
+  await untilOnLane(proxy, client, () => client.send(...batch(byId, '1')))
+  const lines = [...batch(byId, '21'), ...again('', '22')]
+  const bytes = Buffer.concat(lines.map((line) => encodeMessage('F', line)))
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  for (let cut = 1; cut < bytes.length; cut++) {
+    client.raw(bytes.subarray(0, cut))
+    await turn()
+    await turn()
+    client.raw(bytes.subarray(cut))
+    const heard = await client.until('ReadyForQuery', 2)
+    t.same(
+      heard.filter((line) => line.startsWith('DataRow')),
+      ['DataRow 1 "42"', 'DataRow 1 "44"'],
+      `cut at ${String(cut)}`,
+    )
+    t.equal(names(heard).filter((name) => name === 'ParseComplete').length, 1)
+  }
+})
