@@ -8,6 +8,7 @@ import { buildCluster } from './build-cluster.js'
 import { buildDatabase } from './build-database.js'
 import { buildLanes } from './build-lanes.js'
 import { buildTokens } from './build-tokens.js'
+import { checkTwoPhase } from './build-two-phase.js'
 import { clustersOf } from './clusters-of.js'
 import type { AuthConfig, Config } from './config.js'
 import type { Context } from './context.js'
@@ -33,6 +34,7 @@ export function build(context: Context, input: Partly<ConfigInput>, clusterNames
   checkNotEmpty(context, input)
   checkUsers(context, config.auth, input)
   checkRuleDatabases(context, config, input)
+  checkTwoPhase(context, config)
   // A name that is misspelt elsewhere makes its cluster look unused.
   if (!context.findings.bad) warnUnused(context, config, clusterNames)
   return config

@@ -32,9 +32,24 @@ export const catalogue = {
     text: 'the outcome of the write is unknown: the connection to node {node} was lost while it ran',
     help: 'Read back before you repeat it. Pointsman never repeats a write.',
   },
+  two_phase_unfinished: {
+    sqlstate: '08007',
+    retry: 'never',
+    text: 'the transaction is committed, but cluster {clusters} has not carried it out yet',
+    help: 'Do not repeat it. Recovery ends it as soon as the cluster can be reached; SHOW IN_DOUBT at the console lists what is left.',
+  },
+  two_phase_unknown: {
+    sqlstate: '08007',
+    retry: 'unknown',
+    text: 'the outcome of the transaction is unknown: cluster {cluster} was lost while it was decided',
+    help: 'It will be whole or absent on all of its clusters. Read back before you repeat it.',
+  },
   protocol_violation: { sqlstate: '08P01', retry: 'never', text: 'protocol violation: {what}', help: '' },
   feature_not_supported: { sqlstate: '0A000', retry: 'never', text: '{what}', help: '' },
   cached_plan_changed: { sqlstate: '0A000', retry: 'never', text: 'cached plan must not change result type', help: '' },
+  value_out_of_range: { sqlstate: '22003', retry: 'never', text: '{what}', help: '' },
+  negative_limit: { sqlstate: '2201W', retry: 'never', text: 'LIMIT must not be negative', help: '' },
+  negative_offset: { sqlstate: '2201X', retry: 'never', text: 'OFFSET must not be negative', help: '' },
   invalid_parameter_value: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
   hint_contradiction: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
   read_only_no_primary: {
@@ -98,6 +113,12 @@ export const catalogue = {
   undefined_portal: { sqlstate: '34000', retry: 'never', text: 'portal "{name}" does not exist', help: '' },
   undefined_savepoint: { sqlstate: '3B001', retry: 'never', text: 'savepoint "{name}" does not exist', help: '' },
   unknown_database: { sqlstate: '3D000', retry: 'never', text: 'database "{database}" does not exist', help: '' },
+  two_phase_aborted: {
+    sqlstate: '40000',
+    retry: 'safe',
+    text: 'the transaction was rolled back on all of its clusters: {why}',
+    help: 'Nothing of it stands: begin it again.',
+  },
   insufficient_privilege: { sqlstate: '42501', retry: 'never', text: '{what}', help: '' },
   startup_option: { sqlstate: '42601', retry: 'never', text: 'invalid command-line argument for server process: {argument}', help: '' },
   console_syntax: { sqlstate: '42601', retry: 'never', text: '{what}', help: 'SHOW HELP lists the commands of the console.' },
@@ -111,6 +132,12 @@ export const catalogue = {
     help: 'Close (DEALLOCATE) those that are not needed any more. Texts with values in them want parameters instead.',
   },
   console_too_long: { sqlstate: '54000', retry: 'never', text: '{what}', help: '' },
+  merge_memory: {
+    sqlstate: '54000',
+    retry: 'never',
+    text: 'merging the rows of several clusters needs more than {limit} bytes of memory for {what} (limits.merge_memory)',
+    help: 'Ask for fewer groups or values, sort by what the rows are grouped by, or raise limits.merge_memory.',
+  },
   slow_listener: {
     sqlstate: '54000',
     retry: 'safe',
@@ -124,6 +151,12 @@ export const catalogue = {
     help: 'An operator has disabled it for new clients.',
   },
   console_state: { sqlstate: '55000', retry: 'never', text: '{what}', help: '' },
+  two_phase_unprepared: {
+    sqlstate: '55000',
+    retry: 'never',
+    text: 'the table pointsman.decisions is missing on cluster {cluster} and could not be made',
+    help: '`pointsman check --live` prints what makes it.',
+  },
   sequence_undefined: {
     sqlstate: '55000',
     retry: 'never',
@@ -205,6 +238,12 @@ export const catalogue = {
     help: 'Send it again when the cluster has a primary, or let replicas answer: a weaker consistency, `stale` in on_unmet, or `cut_off: serve`.',
   },
   config_invalid: { sqlstate: 'F0000', retry: 'never', text: 'the configuration is not valid: {what}', help: '' },
+  merge_impossible: {
+    sqlstate: 'XX000',
+    retry: 'never',
+    text: 'the rows of several clusters cannot be merged: {what}',
+    help: 'Please report it, with the statement.',
+  },
 } as const
 
 export type ErrorKey = keyof typeof catalogue

@@ -3,7 +3,7 @@
 // (templates.ts); for a known shape only the shard key, if there is one, is left to do.
 import type { Hints, Understood } from '../sql/statement.js'
 import { planTogether, type Part } from './batch.js'
-import { createContext, suppliedKey, type Context } from './context.js'
+import { createContext, suppliedCluster, suppliedKey, type Context } from './context.js'
 import { placeFound, route, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
 import type { PlanInput } from './input.js'
@@ -11,6 +11,7 @@ import { notInJoint } from './joining.js'
 import { answer, inFailedTransaction, one, refuse } from './make.js'
 import type { Plan } from './plan.js'
 import { why } from './rules.js'
+import { Scatters } from './scatter/scatter.js'
 import { endsFailedTransaction, sessionKind } from './session-kinds.js'
 import type { ShardNeed } from './shard-demands.js'
 import { evaluate, type Evaluated, type Values } from './shard-eval.js'
@@ -134,17 +135,24 @@ function routedTemplate(context: Context, routed: Routed | Extract<Plan, { kind:
 /** One finished plan for each shard that has been asked for, whether the statement's own key or a hint says so. */
 function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: string | null): Template {
   const finished: Readonly<Record<'shard-key' | 'shard-hint', Map<number, Plan>>> = { 'shard-key': new Map(), 'shard-hint': new Map() }
-  const place = (found: Evaluated): Plan => {
+  let scatters: Scatters | null = null
+  const place = (found: Evaluated, text: string): Plan => {
+    if ((found.kind === 'missing' || found.kind === 'several') && suppliedCluster(context) === null) {
+      scatters ??= new Scatters(context, routed, need)
+      const merged = scatters.plan(found, text)
+      if (merged !== null) return merged
+    }
     const to = placeFound(context, routed, need, found, home)
     return 'kind' in to ? to : finish(context, routed, to)
   }
   return (input) => {
     const found = evaluate(need, valuesOf(input))
-    if (found.kind !== 'shard' || found.provisional) return place(found)
+    const { text } = input.understood
+    if (found.kind !== 'shard' || found.provisional) return place(found, text)
     const kept = finished[found.rule]
     const known = kept.get(found.shard)
     if (known !== undefined) return known
-    const made = place(found)
+    const made = place(found, text)
     if (kept.size < maxShardPlans) kept.set(found.shard, made)
     return made
   }

@@ -134,6 +134,8 @@ function describeAnswer(plan: AnswerPlan): Readonly<Record<string, unknown>> {
     case 'show':
     case 'deallocate':
       return { what: answer.what, name: answer.name }
+    case 'joint':
+      return { what: answer.what, tag: answer.tag }
     case 'set':
       return { what: answer.what, name: answer.change.name }
     case 'explain':

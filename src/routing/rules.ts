@@ -9,6 +9,7 @@ export const rules = {
   'shard-key': 'The shard key in the statement names the shard.',
   'shard-hint': 'The statement lacks a shard key; `pointsman.shard_key` (hint or setting) supplies it.',
   'shard-any': 'The key is not known yet (Parse without Bind) or matches nothing, so any shard gives the right answer.',
+  scatter: 'No key puts the read on one shard: the clusters of the sharded set are all read, and their rows are merged.',
   reference: 'Only reference tables are read: every cluster has the same rows.',
   'system-catalog': 'Only system catalogs are read: those of the default cluster, unless `cluster` says otherwise.',
   'no-table': 'The statement touches no table.',
@@ -69,6 +70,7 @@ export const rules = {
   'shard-key-missing': 'The statement does not bind the shard key of every sharded table it touches.',
   'shard-key-unreadable': 'The shard key is NULL or cannot be read as the key type.',
   'several-shards': 'The keys live on several shards.',
+  'not-merged': 'Rows of several shards are needed, and what the clusters would answer cannot be provably merged.',
   'shard-key-update': 'It would change a shard key, which would move the row.',
   'sharded-unsupported': 'This kind of statement is not supported on a sharded table.',
 } as const

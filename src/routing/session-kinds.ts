@@ -3,6 +3,7 @@
 import { pinReasons } from '../session/pin-reasons.js'
 import type { SettingChange, SettingValue, Statement, TransactionFacts } from '../sql/statement.js'
 import { suppliedCluster, type Context } from './context.js'
+import { jointControl, notInJoint } from './joining.js'
 import { answer, one, refuse } from './make.js'
 import type { OnePlan, Plan, RefusePlan } from './plan.js'
 import { why, type Rule } from './rules.js'
@@ -15,9 +16,23 @@ export type SessionKind =
 
 type Parts = Partial<Omit<OnePlan, 'kind' | 'cluster'>>
 
+/** What belongs to one connection, or could not be prepared. */
+const unfitKinds: Partial<Record<Statement['detail']['kind'], string>> = {
+  listen: 'LISTEN',
+  unlisten: 'UNLISTEN',
+  notify: 'NOTIFY',
+  fetch: 'a cursor',
+  close: 'a cursor',
+  discard: 'DISCARD',
+  load: 'LOAD',
+}
+
 /** null: a statement about data. */
 export function sessionKind(context: Context, statement: Statement): SessionKind | null {
   const { detail } = statement
+  const unfit = unfitKinds[detail.kind]
+  const refused = unfit === undefined ? null : notInJoint(context, unfit)
+  if (refused !== null) return decided(refused)
   switch (detail.kind) {
     case 'transaction':
       return transactionKind(context, detail.transaction)
@@ -95,6 +110,8 @@ function decided(plan: Plan): SessionKind {
 
 function transactionKind(context: Context, facts: TransactionFacts): SessionKind {
   if (facts.op === 'begin' && context.session.pooling === 'statement') return decided(noTransactions())
+  const joint = jointControl(context, facts)
+  if (joint !== null) return decided(joint)
   const { status, home } = context.session.transaction
   if (status === 'idle' || home !== null || context.inBatch || !context.session.understood) return sentControl(context, facts)
   return status === 'failed' ? failedControl(facts) : deferredControl(context, facts)
@@ -214,6 +231,8 @@ function characteristics(facts: TransactionFacts): readonly SettingChange[] {
 
 function setKind(context: Context, change: SettingChange): SessionKind {
   if (isOurs(change.name) && !context.inBatch) return decided(planSet(context, change))
+  const unfit = namesWho.has(change.name) ? notInJoint(context, `SET ${change.name}`) : null
+  if (unfit !== null) return decided(unfit)
   const bad = checkSetting(context, change)
   if (bad !== null) return decided(bad)
   if (!context.session.understood && lexesAlike(change)) {
@@ -235,6 +254,15 @@ function setKind(context: Context, change: SettingChange): SessionKind {
 function needsPrimary({ name, value }: SettingChange): boolean {
   return name === 'transaction_read_only' || name === 'transaction_isolation' || (value !== null && namesObjects.has(name))
 }
+
+/** Who prepares must be who recovers; and whoever reads text in another way may end a transaction unseen. */
+const namesWho: ReadonlySet<string> = new Set([
+  'role',
+  'session_authorization',
+  'standard_conforming_strings',
+  'client_encoding',
+  'transaction_isolation',
+])
 
 /** Settings whose value is looked up in the catalogs, and refused where it is not found. */
 const namesObjects: ReadonlySet<string> = new Set([

@@ -7,7 +7,7 @@ import { validateConfig } from '../../src/config/validate.js'
 import type { ParameterSource, ParameterValue } from '../../src/routing/input.js'
 import type { SessionView, TransactionView } from '../../src/session/view.js'
 
-export type ConfigName = 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded' | 'cached'
+export type ConfigName = 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded' | 'cached' | 'two-phase'
 export type CatalogName = 'demo' | 'none' | 'volatile-cast'
 
 /** One parameter: text, NULL, `?` as an object for not known yet, or a value of a declared type (binary as hex). */
@@ -35,6 +35,8 @@ export interface GivenSession {
   readonly at?: { readonly cluster: string; readonly role: 'primary' | 'replica' }
   readonly readOnly?: true
   readonly needsPrimary?: true
+  readonly isolated?: true
+  readonly joined?: readonly string[]
   readonly overrides?: TransactionView['overrides']
 }
 
@@ -111,6 +113,7 @@ const databases: Readonly<Record<ConfigName, object>> = {
     reads,
   },
   refuse: { ...demo, unparsed: 'refuse' },
+  'two-phase': { ...demo, two_phase: true },
   'two-sharded': { ...demo, sharded: { comments, sessions } },
   cached: {
     ...demo,
@@ -322,6 +325,8 @@ export function givenSession(given: GivenSession = {}): SessionView {
       home: at === undefined ? null : { cluster: at.cluster, node: '10.0.0.1:5432', role: at.role },
       readOnly: given.readOnly ?? false,
       needsPrimary: given.needsPrimary ?? false,
+      isolated: given.isolated ?? false,
+      joined: given.joined ?? null,
       overrides: given.overrides ?? {},
     },
     searchPath: given.searchPath === undefined ? ['app', 'public'] : given.searchPath,

@@ -489,6 +489,7 @@ t.test('max_tx_age: a read-only transaction on a replica hears of its age with i
     kind: 'open',
     status,
     home: { cluster: 'main', node: 'r:1', role },
+    joined: [],
     mode: { readOnly: true, isolation: null, snapshot: false },
     overrides: { maxTxAgeMs: 1_000 },
   })

@@ -38,6 +38,10 @@ const levels: LevelOf = {
   'client.closed': 'debug',
   'client.limited': 'debug',
   'client.refused': 'info',
+  'two-phase.step': null,
+  'two-phase.end': (event) => (event.outcome === 'committed' ? 'debug' : event.outcome === 'aborted' ? 'info' : 'error'),
+  // The log says it with its transaction.
+  'two-phase.recovered': null,
   'console.command': 'warn',
   'catalog.loaded': 'info',
   'config.reloaded': (event) => (event.outcome === 'refused' ? 'error' : 'info'),

@@ -54,6 +54,7 @@ export function columnsOf(plan: AnswerPlan): readonly string[] | null {
 
 /** What must be waited for before `plan` can be answered; null: nothing. Never rejects. */
 export function answerable(conversation: Conversation, { answer: said }: AnswerPlan): Promise<void> | null {
+  if (said.what === 'joint') return conversation.joint.run(said)
   return said.what === 'show' && said.name === tokenSetting ? tokenSampled(conversation) : null
 }
 
@@ -74,6 +75,8 @@ export function answer(conversation: Conversation, plan: AnswerPlan, understood:
       return set(conversation, said.change, understood, parameter)
     case 'explain':
       return { ...nothing, columns: ['QUERY PLAN'], rows: lines(conversation.core.printRoute(said.plan, null)), tag: 'EXPLAIN' }
+    case 'joint':
+      return { ...nothing, tag: conversation.joint.result() }
     case 'deallocate':
       return deallocate(conversation, said.name)
     case 'empty':

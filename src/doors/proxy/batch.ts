@@ -5,10 +5,10 @@ import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { Frontend } from '../../protocol/message-types.js'
 import { encodeFlush, encodeParse, encodeSync } from '../../protocol/extended.js'
 import { asWrite } from '../../execute/again.js'
-import type { OnePlan } from '../../routing/plan.js'
+import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
-import { poison } from '../../session/transaction.js'
+import { isJoint, poison } from '../../session/transaction.js'
 import { BatchLane, type BatchOnLane } from './batch-lane.js'
 import { BatchState, type Step } from './batch-state.js'
 import { cachedBatch } from './cached-batch.js'
@@ -24,6 +24,8 @@ import type { Request, Running } from './request.js'
 import { batchError } from './named-errors.js'
 import { runningNaming } from './naming-replies.js'
 import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
+import { runScatter } from './scatter.js'
+import { scatterAsk } from './scatter-batch.js'
 import { labelOf, Sending } from './sending.js'
 import { StepPlanner } from './step-planner.js'
 import { asksToken, tokenSampled } from './tokens.js'
@@ -126,7 +128,8 @@ export class Batch implements BatchOnLane {
   /** Sync: the end of the batch, whatever became of it. */
   sync(): Promise<void> | Parked | null {
     const request = this.#requested()
-    const unusual = this.#failed || this.#at.hold !== null || this.#conversation.ending !== null || this.#fresh.some(tokenAsked)
+    const unusual =
+      this.#failed || this.#at.hold !== null || this.#conversation.ending !== null || this.#fresh.some(tokenAsked) || this.#controls()
     if (unusual || this.#fresh.some((message) => errorOf(message) !== null)) return this.#through(request, () => this.#syncUnusual(request))
     try {
       return this.#syncUsual(request)
@@ -141,6 +144,7 @@ export class Batch implements BatchOnLane {
     this.#fresh = []
     this.#freshBytes = 0
     const step = this.#route(messages, request)
+    if (step.scatter !== undefined) return this.#through(request, () => this.#scatter(step, request, true))
     if (step.plan === null) {
       this.#answerHere(step, true)
       this.#close(request)
@@ -304,6 +308,7 @@ export class Batch implements BatchOnLane {
       const problem = messages.map((message, at) => this.#planner.problemOf(message, at)).find((found) => found !== null)
       const sound = problem === undefined ? messages : messages.slice(0, problem.at)
       if (sound.some(tokenAsked)) await this.#tokenResolved()
+      await this.#planner.carriedOut(sound)
       // What came before stands as far as PostgreSQL lets it stand: what was prepared does.
       if (problem === undefined || sound.length > 0) await this.#take(sound, request, last && problem === undefined)
       if (problem !== undefined) throw problem.error
@@ -311,6 +316,11 @@ export class Batch implements BatchOnLane {
       if (last) throw error
       await this.#refuse(error)
     }
+  }
+
+  /** The transaction is open on several clusters, and something that runs may be about all of them. */
+  #controls(): boolean {
+    return isJoint(this.#conversation.session.transaction) && this.#fresh.some(({ kind }) => kind === 'execute')
   }
 
   /** The answer may need what only a sample tells. */
@@ -321,6 +331,7 @@ export class Batch implements BatchOnLane {
 
   async #take(messages: readonly Message[], request: Request, last: boolean): Promise<void> {
     const step = this.#route(messages, request)
+    if (step.scatter !== undefined) return this.#scatter(step, request, last)
     if (step.plan === null && this.#at.hold === null) {
       this.#answerHere(step, last)
       return
@@ -334,6 +345,21 @@ export class Batch implements BatchOnLane {
     this.#enter(step)
     if (last) await this.#runToSync(step, request)
     else await this.#sendStep(step, request)
+  }
+
+  /** A read on several clusters: what the batch has only described elsewhere ends unseen. */
+  async #scatter({ messages, scatter }: Step, request: Request, last: boolean): Promise<void> {
+    const conversation = this.#conversation
+    const { ask, after } = scatterAsk(messages, conversation.session.decoder)
+    const hold = this.#at.hold
+    if (hold !== null && !this.#planner.movable(hold)) throw elsewhere(hold, null)
+    if (hold !== null) await this.#endUnseen(hold, request)
+    if (!this.#failed) {
+      const onBegun = (): void => void (this.#handled += messages.length)
+      await runScatter(conversation, request, scatter as ScatterPlan, { ...ask, onBegun })
+      for (const frame of after) conversation.output.write(frame)
+    }
+    if (last) this.#endLocal()
   }
 
   #answerHere({ messages, replies }: Step, last: boolean): void {

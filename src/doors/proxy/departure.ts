@@ -26,7 +26,7 @@ export class Departure {
   /** As a CancelRequest asks: whatever runs or waits ends with 57014. */
   cancel(): void {
     this.#presence.stopWaiting()
-    for (const hold of this.#holds.all()) if (hold.owed) void this.#cancel(hold)
+    for (const hold of this.#holds.all()) if (hold.owed && !hold.engaged) void this.#cancel(hold)
   }
 
   #cancel(hold: Hold): Promise<void> {
@@ -43,7 +43,7 @@ export class Departure {
 
   #abandon(hold: Hold): void {
     // It is given back when it has said what stands on it.
-    if (hold.inspecting !== null) return
+    if (hold.inspecting !== null || hold.engaged) return
     if (hold.owed) {
       if (this.#finishes(hold)) {
         this.#orphan(hold)
@@ -110,6 +110,8 @@ export class Departure {
     if (this.#finishing?.hold !== hold) return
     clearTimeout(this.#finishing.timer)
     this.#finishing = null
+    // It was lost in the same breath, behind its last reply.
+    if (hold.ended) return
     this.#holds.endWrite(hold, this.#state.now())
     hold.detach()
     if (end.kind === 'ready' && end.status === 'I') this.#holds.giveBack(hold, leftBusy)

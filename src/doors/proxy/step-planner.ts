@@ -181,7 +181,7 @@ export class StepPlanner {
   }
 }
 
-const none: ReadonlyMap<never, never> = new Map()
+const none: ReadonlyMap<Message, readonly Uint8Array[]> = new Map()
 
 /** Any of its servers can say what the statement as it was sent gives. */
 function onFirst({ parts, role, policy, owner, tables, why }: ScatterPlan): OnePlan {

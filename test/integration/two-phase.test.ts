@@ -1,0 +1,222 @@
+// Transactions on several clusters through the proxy: one BEGIN … COMMIT over a default cluster and a partition, on real servers.
+import t from 'tap'
+import type pg from 'pg'
+import type { ConfigInput } from '../../src/config/input.js'
+import { until } from '../../src/embedded/until.js'
+import { withProxy } from '../support/proxy.js'
+import { withTopology } from '../support/topology.js'
+
+const settings = { max_prepared_transactions: '20' }
+const running = await withTopology(t, {
+  clusters: {
+    main: {
+      seed: 'CREATE TABLE users (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO users SELECT i FROM generate_series(1, 20) i',
+      settings,
+    },
+    media: {
+      seed: `CREATE TABLE images (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO images SELECT i FROM generate_series(1, 20) i;
+        CREATE TABLE checked (id int PRIMARY KEY, other int REFERENCES images DEFERRABLE INITIALLY DEFERRED)`,
+      settings,
+    },
+  },
+})
+const clusters = Object.fromEntries(
+  ['main', 'media'].map((name) => [
+    name,
+    { nodes: running.cluster(name).nodes.map(({ address }) => address), dbname: 'app', user: 'app', password: 'app' },
+  ]),
+)
+const config: ConfigInput = {
+  version: 1,
+  clusters,
+  databases: {
+    app: {
+      default: 'main',
+      two_phase: { lock_timeout: '500ms' },
+      partitions: { media: { cluster: 'media', owner: 'media-team', tables: ['images', 'checked'] } },
+    },
+  },
+}
+const proxy = await withProxy(t, config)
+
+async function number(cluster: string, sql: string): Promise<number> {
+  const [row] = await running.cluster(cluster).primary.sql(sql)
+  return Number(Object.values(row ?? {})[0])
+}
+const prepared = async (): Promise<number> =>
+  (await number('main', 'SELECT count(*) FROM pg_prepared_xacts')) + (await number('media', 'SELECT count(*) FROM pg_prepared_xacts'))
+const both = async (id: number): Promise<readonly number[]> => [
+  await number('main', `SELECT n FROM users WHERE id = ${String(id)}`),
+  await number('media', `SELECT n FROM images WHERE id = ${String(id)}`),
+]
+const touch = async (client: pg.Client, id: number): Promise<void> => {
+  await client.query(`UPDATE users SET n = n + 1 WHERE id = ${String(id)}`)
+  await client.query(`UPDATE images SET n = n + 1 WHERE id = ${String(id)}`)
+}
+async function refusal(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'went through',
+    (error: unknown) => `${(error as { code: string }).code} ${(error as Error).message}`,
+  )
+}
+
+t.test('COMMIT is one of both clusters, with a decision; ROLLBACK takes both back', async (t) => {
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await touch(client, 1)
+  t.equal((await client.query('COMMIT')).command, 'COMMIT')
+  t.same(await both(1), [1, 1])
+  t.equal(await number('main', "SELECT count(*) FROM pointsman.decisions WHERE outcome = 'commit'"), 1)
+  await client.query('BEGIN')
+  await touch(client, 1)
+  t.equal((await client.query('ROLLBACK')).command, 'ROLLBACK')
+  t.same(await both(1), [1, 1])
+  t.equal(await prepared(), 0)
+  t.equal((await client.query('SELECT n FROM images WHERE id = 1')).rows[0].n, 1)
+})
+
+t.test('the extended protocol ends it as well', async (t) => {
+  const client = await proxy.connect()
+  const run = (text: string, values: unknown[] = []): Promise<pg.QueryResult> =>
+    client.query({ text, values, queryMode: 'extended' } as pg.QueryConfig)
+  await run('BEGIN')
+  await run('UPDATE users SET n = n + $1 WHERE id = $2', [5, 2])
+  await run('UPDATE images SET n = n + $1 WHERE id = $2', [5, 2])
+  await run('SAVEPOINT s')
+  await run('UPDATE images SET n = 0 WHERE id = $1', [2])
+  await run('ROLLBACK TO s')
+  t.equal((await run('COMMIT')).command, 'COMMIT')
+  t.same(await both(2), [5, 5])
+})
+
+t.test('where only one has written there is nothing to prepare', async (t) => {
+  const before = await number('main', 'SELECT count(*) FROM pointsman.decisions')
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await client.query('SELECT n FROM users WHERE id = 3')
+  await client.query('UPDATE images SET n = 7 WHERE id = 3')
+  await client.query('COMMIT')
+  t.same(await both(3), [0, 7])
+  t.equal(await number('main', 'SELECT count(*) FROM pointsman.decisions'), before)
+})
+
+t.test('an error on one fails all, and lets go of the locks of all', async (t) => {
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await touch(client, 4)
+  t.match(await refusal(client.query('INSERT INTO images VALUES (4)')), /^23505/)
+  t.match(await refusal(client.query('SELECT 1')), /^25P02/)
+  const other = await proxy.connect()
+  await other.query("SET lock_timeout = '5s'")
+  await other.query('UPDATE users SET n = 40 WHERE id = 4')
+  t.match(await refusal(client.query('SELECT n FROM users')), /^25P02/)
+  t.equal((await client.query('COMMIT')).command, 'ROLLBACK')
+  t.same(await both(4), [40, 0])
+})
+
+t.test('savepoints are of all, of who joins after them too; settings too', async (t) => {
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await client.query('UPDATE users SET n = 1 WHERE id = 5')
+  await client.query("SET LOCAL application_name = 'outer'")
+  await client.query('SAVEPOINT before')
+  await client.query('UPDATE users SET n = 2 WHERE id = 5')
+  await client.query("SET LOCAL application_name = 'inner'")
+  await client.query('UPDATE images SET n = 2 WHERE id = 5')
+  const named = async (): Promise<unknown> =>
+    (await client.query("SELECT current_setting('application_name') AS a FROM images WHERE id = 5")).rows[0].a
+  t.equal(await named(), 'inner')
+  t.match(await refusal(client.query('INSERT INTO users VALUES (5)')), /^23505/)
+  await client.query('ROLLBACK TO before')
+  t.equal(await named(), 'outer')
+  await client.query('UPDATE images SET n = 3 WHERE id = 5')
+  await client.query('SAVEPOINT after')
+  await client.query('UPDATE users SET n = 4 WHERE id = 5')
+  await client.query('RELEASE after')
+  t.match(await refusal(client.query('RELEASE after')), /^3B001/)
+  await client.query('ROLLBACK TO before')
+  await client.query('UPDATE images SET n = 9 WHERE id = 5')
+  await client.query('COMMIT')
+  t.same(await both(5), [1, 9])
+})
+
+t.test('what fails when it is prepared is told in the words of the server, and nothing stands', async (t) => {
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await client.query('UPDATE users SET n = 6 WHERE id = 6')
+  await client.query('INSERT INTO checked VALUES (1, 99)')
+  t.match(await refusal(client.query('COMMIT')), /^23503/)
+  t.same(await both(6), [0, 0])
+  t.equal(await prepared(), 0)
+  await client.query('BEGIN')
+  await touch(client, 6)
+  await client.query('COMMIT')
+  t.same(await both(6), [1, 1])
+})
+
+t.test('a cycle of locks that no server sees ends with lock_timeout', async (t) => {
+  const [one, two] = [await proxy.connect(), await proxy.connect()]
+  await one.query('BEGIN')
+  await two.query('BEGIN')
+  await one.query('UPDATE users SET n = 1 WHERE id = 7')
+  await two.query('UPDATE images SET n = 1 WHERE id = 7')
+  const ends = await Promise.all([
+    refusal(one.query('UPDATE images SET n = 2 WHERE id = 7')),
+    refusal(two.query('UPDATE users SET n = 2 WHERE id = 7')),
+  ])
+  t.ok(
+    ends.some((end) => end.startsWith('55P03')),
+    ends.join(' | '),
+  )
+  await one.query('ROLLBACK')
+  await two.query('ROLLBACK')
+})
+
+t.test('refused with words', async (t) => {
+  const client = await proxy.connect()
+  const within = async (texts: readonly string[], begin = 'BEGIN'): Promise<string> => {
+    await client.query(begin)
+    let last = ''
+    for (const text of texts) last = await refusal(client.query(text))
+    await client.query('ROLLBACK')
+    return last
+  }
+  const a = 'UPDATE users SET n = 1 WHERE id = 8'
+  const b = 'UPDATE images SET n = 1 WHERE id = 8'
+  t.match(await within([a, b], 'BEGIN ISOLATION LEVEL REPEATABLE READ'), /^0A000/)
+  t.match(await within(['SET LOCAL default_transaction_isolation = serializable', a, b], 'BEGIN ISOLATION LEVEL SERIALIZABLE'), /^0A000/)
+  t.match(await within([a, b, 'NOTIFY c']), /^0A000 NOTIFY/)
+  t.match(await within([a, b, "SELECT pg_notify('c', '')"]), /^0A000 NOTIFY/)
+  t.match(await within([a, b, 'LISTEN c']), /^0A000 LISTEN/)
+  t.match(await within([a, b, 'CREATE TEMPORARY TABLE t AS SELECT 1']), /^0A000 what outlives/)
+  t.match(await within([a, b, 'SET ROLE app']), /^0A000 SET role/)
+  t.match(await within([a, b, 'DECLARE c CURSOR FOR SELECT 1']), /^0A000 a cursor/)
+  t.match(await within([a, b, 'COMMIT AND CHAIN']), /^0A000 COMMIT AND CHAIN/)
+  t.match(await within([a, b, `${a}; COMMIT`]), /^0A000 COMMIT of a transaction/)
+  t.match(await within([a, `${b}; ${b}`]), /^0A000/)
+  t.match(await within([a, b, "PREPARE TRANSACTION 'x'"]), /^0A000 PREPARE TRANSACTION/)
+  t.match(await within([a, 'NOTIFY c', b, 'COMMIT']), /^0A000/)
+  t.same(await both(8), [0, 0])
+})
+
+t.test('a client that leaves, and one whose server is lost, leave nothing behind', async (t) => {
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await touch(client, 9)
+  await client.end()
+  const other = await proxy.connect()
+  await other.query("SET lock_timeout = '10s'")
+  await other.query('BEGIN')
+  await touch(other, 9)
+  await running
+    .cluster('main')
+    .primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle in transaction'")
+  await until('the client is gone', async () => (await refusal(other.query('SELECT 1'))) !== 'went through')
+  const third = await proxy.connect()
+  await third.query("SET lock_timeout = '10s'")
+  await third.query('BEGIN')
+  await touch(third, 9)
+  await third.query('COMMIT')
+  t.same(await both(9), [1, 1])
+  t.equal(await prepared(), 0)
+})
