@@ -1,5 +1,8 @@
 // bench/pgbench.ts — one run of pgbench, read back as numbers.
 import { spawn } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 export interface Target {
   readonly name: string
@@ -21,21 +24,63 @@ export interface Measured {
   readonly tps: number
   /** Mean latency, ms. */
   readonly latency: number
+  /** Of a sample of the transactions, ms. */
+  readonly p50: number
+  readonly p99: number
   readonly failed: number
   readonly transactions: number
 }
 
 /** Runs pgbench against a port of this machine. Rejects with pgbench's own words if it fails. */
 export async function pgbench(target: Target, load: Load): Promise<Measured> {
+  const dir = await mkdtemp(join(tmpdir(), 'pointsman-pgbench-'))
+  try {
+    return await measured(target, load, dir)
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+/** One transaction in so many has its latency written down: all would cost pgbench too much. */
+const sampled = ['-l', '--sampling-rate=0.1']
+
+async function measured(target: Target, load: Load, dir: string): Promise<Measured> {
   const threads = Math.min(2, load.clients)
-  const args = ['-n', '-M', load.mode, '-c', String(load.clients), '-j', String(threads), '-T', String(load.seconds), ...load.script]
+  const args = [
+    ...sampled,
+    `--log-prefix=${join(dir, 'log')}`,
+    '-n',
+    '-M',
+    load.mode,
+    '-c',
+    String(load.clients),
+    '-j',
+    String(threads),
+    '-T',
+    String(load.seconds),
+    ...load.script,
+  ]
   const out = await run('pgbench', [...args, '-h', '127.0.0.1', '-p', String(target.port), '-U', load.user, load.database], load.password)
+  const latencies = await latenciesIn(dir)
   return {
+    p50: quantile(latencies, 0.5),
+    p99: quantile(latencies, 0.99),
     tps: numberAfter(out, /^tps = ([\d.]+)/m),
     latency: numberAfter(out, /^latency average = ([\d.]+) ms/m),
     failed: numberAfter(out, /^number of failed transactions: (\d+)/m),
     transactions: numberAfter(out, /^number of transactions actually processed: (\d+)/m),
   }
+}
+
+/** Ascending, ms. pgbench writes a line for each: client, transaction, microseconds, … */
+async function latenciesIn(dir: string): Promise<readonly number[]> {
+  const texts = await Promise.all((await readdir(dir)).map((name) => readFile(join(dir, name), 'utf8')))
+  const lines = texts.flatMap((text) => text.split('\n').filter((line) => line !== ''))
+  return lines.map((line) => Number(line.split(' ')[2]) / 1000).sort((a, b) => a - b)
+}
+
+function quantile(ascending: readonly number[], share: number): number {
+  return ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))] ?? Number.NaN
 }
 
 /** Runs a command with PGPASSWORD set; resolves with its standard output, rejects with its standard error. */

@@ -3,7 +3,7 @@
 // take turns within every round, so that a slow minute of the machine hits them alike; ratios are of medians over rounds.
 //
 //   npm run bench                                    1, 16, 64, 256 clients × simple, extended, prepared
-//   npm run bench -- --clients 64 --modes simple --rounds 5 --seconds 5 --load tpcb
+//   npm run bench -- --clients 64 --modes simple --rounds 5 --seconds 5 --load tpcb --scale 100
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -31,7 +31,7 @@ const { values: options } = parseArgs({
     load: { type: 'string', default: 'select' },
   },
 })
-const scripts: Readonly<Record<string, readonly string[]>> = { select: ['-S'], tpcb: ['-N'], connect: ['-S', '-C'] }
+const scripts: Readonly<Record<string, readonly string[]>> = { select: ['-S'], tpcb: ['-b', 'tpcb-like'], connect: ['-S', '-C'] }
 
 interface Peer extends Target {
   readonly modes: readonly string[]
@@ -61,8 +61,10 @@ async function main(): Promise<void> {
       port: await startPointsman(topology, primary.address, dir, children),
       modes: ['simple', 'extended', 'prepared'],
     })
+    const found = await measureAll(peers)
     console.log(heading(bouncer))
-    console.log(table(await measureAll(peers)))
+    console.log(table(found.rates))
+    console.log(`\nLatency in ms, medians over rounds: p50 / p99.\n\n${table(found.latencies)}`)
   } finally {
     for (const child of children) child.kill('SIGKILL')
     await bouncer?.stop()
@@ -83,12 +85,22 @@ function heading(bouncer: Bouncer | null): string {
   ].join('\n')
 }
 
-async function measureAll(peers: readonly Peer[]): Promise<string[][]> {
-  const rows = [['mode', 'clients', ...peers.flatMap(({ name }) => [name, '±']), 'pointsman : pgbouncer', 'pointsman : pipe']]
+async function measureAll(peers: readonly Peer[]): Promise<{ readonly rates: string[][]; readonly latencies: string[][] }> {
+  const rates = [['mode', 'clients', ...peers.flatMap(({ name }) => [name, '±']), 'pointsman : pgbouncer', 'pointsman : pipe']]
+  const latencies = [['mode', 'clients', ...peers.map(({ name }) => name)]]
   for (const mode of options.modes.split(',') as Load['mode'][]) {
-    for (const clients of options.clients.split(',').map(Number)) rows.push(row(mode, clients, await measure(peers, mode, clients)))
+    for (const clients of options.clients.split(',').map(Number)) {
+      const rounds = await measure(peers, mode, clients)
+      rates.push(row(mode, clients, rounds))
+      latencies.push([mode, String(clients), ...[...rounds.values()].map(latency)])
+    }
   }
-  return rows
+  return { rates, latencies }
+}
+
+function latency(rounds: readonly Measured[]): string {
+  if (rounds.length === 0) return '–'
+  return `${median(rounds.map(({ p50 }) => p50)).toFixed(2)} / ${median(rounds.map(({ p99 }) => p99)).toFixed(2)}`
 }
 
 type Rounds = ReadonlyMap<string, readonly Measured[]>
