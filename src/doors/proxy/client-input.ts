@@ -38,9 +38,9 @@ export class ClientInput implements FrameHandler {
   #ended = false
   #problem: Error | null = null
   #wake: (() => void)[] = []
-  /** Called when something came, or ended. */
   /** Given what came where it may be a batch by itself, and nothing is before it; true: it was taken, and is not to be read here. */
   onBatch: ((bytes: Buffer) => boolean) | null = null
+  /** Called when something came, or ended. */
   onInput: (() => void) | null = null
   /** Called when the client's end of the connection is gone. */
   onGone: (() => void) | null = null
@@ -128,15 +128,6 @@ export class ClientInput implements FrameHandler {
     return frame
   }
 
-  /** The next frame; null: the client is gone. */
-  async next(): Promise<ClientFrame | null> {
-    for (;;) {
-      const frame = this.shift()
-      if (frame !== undefined) return frame
-      if (this.#ended) return null
-      await this.wait()
-    }
-  }
   /**
    * The frames up to the next Sync, as they stand in memory, where they begin with Parse or Bind, are at most `most`, and came in one
    * piece; else null. They stay: drop() takes them.
@@ -160,6 +151,15 @@ export class ClientInput implements FrameHandler {
     for (let count = 0; count < frames; count++) this.shift()
   }
 
+  /** The next frame; null: the client is gone. */
+  async next(): Promise<ClientFrame | null> {
+    for (;;) {
+      const frame = this.shift()
+      if (frame !== undefined) return frame
+      if (this.#ended) return null
+      await this.wait()
+    }
+  }
 
   /** True when nothing will come any more; frames may still wait. */
   get ended(): boolean {
@@ -198,6 +198,7 @@ export class ClientInput implements FrameHandler {
 
   #take(chunk: Buffer): void {
     if (this.#problem !== null) return
+    if (this.#isBatch(chunk) && this.onBatch?.(chunk) === true) return
     if (this.#startup !== null) this.#startup = this.#startup.length === 0 ? chunk : Buffer.concat([this.#startup, chunk])
     else this.#read(chunk)
     if (this.#queued > QUEUE_HIGH && !this.#paused) {
@@ -207,7 +208,12 @@ export class ClientInput implements FrameHandler {
     this.#awake()
   }
 
-    if (this.#isBatch(chunk) && this.onBatch?.(chunk) === true) return
+  /** Whether it may be one, and nothing is before it. */
+  #isBatch(chunk: Buffer): boolean {
+    const first = this.onBatch === null ? undefined : chunk[0]
+    return first !== undefined && beginsBatch(first) && this.#queue.length === 0 && this.#reader.aligned && chunk.length <= this.#limit
+  }
+
   #read(chunk: Uint8Array): void {
     try {
       this.#reader.push(chunk)
@@ -215,12 +221,6 @@ export class ClientInput implements FrameHandler {
       // What follows cannot be cut into frames any more: it is dropped unread until the socket is closed.
       this.#problem = error instanceof Error ? error : new Error(String(error))
     }
-  }
-
-  /** Whether it may be one, and nothing is before it. */
-  #isBatch(chunk: Buffer): boolean {
-    const first = this.onBatch === null ? undefined : chunk[0]
-    return first !== undefined && beginsBatch(first) && this.#queue.length === 0 && this.#reader.aligned && chunk.length <= this.#limit
   }
 
   #speakFrames(): void {
