@@ -1,0 +1,197 @@
+// Transactions on two clusters, while the proxy or a server is killed (kill -9) before and after every step of their commit.
+// Each transaction moves an amount from one cluster to the other and leaves its key on both: once recovery has been there, the
+// sum is what it was, each key is on both or on none, and on both where the client was told COMMIT.
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import pg from 'pg'
+import t from 'tap'
+import type { ConfigInput } from '../../src/config/input.js'
+import { until } from '../../src/embedded/until.js'
+import { withProxy } from '../support/proxy.js'
+import { withTopology } from '../support/topology.js'
+
+const seed = `CREATE TABLE SCHEMA_accounts (id int PRIMARY KEY, amount bigint NOT NULL); INSERT INTO SCHEMA_accounts SELECT i, 1000 FROM generate_series(1, 8) i;
+  CREATE TABLE SCHEMA_keys (key text PRIMARY KEY)`
+const settings = { max_prepared_transactions: '50' }
+const names = ['main', 'media'] as const
+const running = await withTopology(t, {
+  clusters: Object.fromEntries(names.map((name) => [name, { seed: seed.replaceAll('SCHEMA', name), settings }])),
+})
+const cluster = (name: string) => ({
+  nodes: running.cluster(name).nodes.map(({ address }) => address),
+  dbname: 'app',
+  user: 'app',
+  password: 'app',
+  failover: { wait: '10s' },
+})
+const config: ConfigInput = {
+  version: 1,
+  clusters: { main: cluster('main'), media: cluster('media') },
+  databases: {
+    app: {
+      default: 'main',
+      two_phase: { grace: '1s', lock_timeout: '3s' },
+      partitions: { media: { cluster: 'media', owner: 'media-team', tables: ['media_accounts', 'media_keys'] } },
+    },
+  },
+}
+const steps = ['prepare', 'prepared', 'commit', 'committed'].flatMap((step) => names.map((name) => `${step} ${name}`))
+const points = ['decide main', 'decided main', ...steps]
+
+const sql = (name: string, text: string): Promise<Record<string, unknown>[]> =>
+  running.cluster(name).primary.sql(text) as Promise<Record<string, unknown>[]>
+const keysOn = async (name: string): Promise<ReadonlySet<unknown>> =>
+  new Set((await sql(name, `SELECT key FROM ${name}_keys`)).map(({ key }) => key))
+const amountOn = async (name: string): Promise<number> =>
+  Number((await sql(name, `SELECT sum(amount)::text AS sum FROM ${name}_accounts`))[0]?.['sum'])
+const preparedOn = async (name: string): Promise<number> =>
+  Number((await sql(name, 'SELECT count(*)::text AS n FROM pg_prepared_xacts'))[0]?.['n'])
+
+interface Told {
+  readonly committed: Set<string>
+  readonly aborted: Set<string>
+  asked: number
+}
+const told: Told = { committed: new Set(), aborted: new Set(), asked: 0 }
+
+/** Transfers until its connection is lost or `over` says so. */
+async function transfer(port: number, over: () => boolean): Promise<void> {
+  const client = new pg.Client({ host: '127.0.0.1', port, user: 'app', password: 'app', database: 'app' })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    while (!over()) {
+      const key = `k${String(++told.asked)}`
+      const id = 1 + (told.asked % 8)
+      try {
+        await client.query('BEGIN')
+        await client.query(`UPDATE main_accounts SET amount = amount - 1 WHERE id = ${String(id)}`)
+        await client.query(`UPDATE media_accounts SET amount = amount + 1 WHERE id = ${String(id)}`)
+        await client.query(`INSERT INTO main_keys VALUES ('${key}')`)
+        await client.query(`INSERT INTO media_keys VALUES ('${key}')`)
+        const { command } = await client.query('COMMIT')
+        if (command === 'COMMIT') told.committed.add(key)
+      } catch (error) {
+        const { code = '' } = error as { code?: string }
+        if (code === '40000') told.aborted.add(key)
+        if (/^(08|57|XX|E|25)/.test(code) || code === '') return
+        await client.query('ROLLBACK')
+      }
+    }
+  } catch {
+    // The proxy is dead, or the server is: that is what this is about.
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}
+
+const transfers = (port: number, over: () => boolean): Promise<unknown> => Promise.all([1, 2, 3].map(() => transfer(port, over)))
+
+/** Once nothing is in doubt any more. */
+async function whole(t: Pick<t.Test, 'equal' | 'same' | 'ok'>, what: string): Promise<void> {
+  await until(`nothing is prepared after ${what}`, async () => (await preparedOn('main')) + (await preparedOn('media')) === 0)
+  const [main, media] = [await keysOn('main'), await keysOn('media')]
+  t.same(
+    [...main].filter((key) => !media.has(key)),
+    [],
+    `${what}: no key on main alone`,
+  )
+  t.same(
+    [...media].filter((key) => !main.has(key)),
+    [],
+    `${what}: no key on media alone`,
+  )
+  t.same(
+    [...told.committed].filter((key) => !main.has(key)),
+    [],
+    `${what}: what was told COMMIT is there`,
+  )
+  t.same(
+    [...told.aborted].filter((key) => main.has(key)),
+    [],
+    `${what}: what was told to be rolled back is not`,
+  )
+  t.equal((await amountOn('main')) + (await amountOn('media')), 16_000, `${what}: the sum`)
+  t.equal((await amountOn('media')) - 8_000, main.size, `${what}: as much has moved as there are keys`)
+}
+
+const program = new URL('../support/two-phase-program.ts', import.meta.url).pathname
+
+async function start(
+  step: string,
+  nth: number,
+): Promise<{ readonly port: number; readonly ended: Promise<unknown>; readonly end: () => void }> {
+  const input = {
+    ...config,
+    listen: { host: '127.0.0.1', port: 0 },
+    auth: { method: 'scram-sha-256', users: [{ name: 'app', password: 'app' }] },
+  }
+  const args = ['--import=./scripts/typescript.mjs', program, JSON.stringify(input), step, String(nth)]
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd: new URL('../..', import.meta.url).pathname })
+  child.stdin.on('error', () => undefined)
+  const ended = once(child, 'exit')
+  t.teardown(() => child.kill('SIGKILL'))
+  const [line] = (await Promise.race([once(child.stdout, 'data'), ended.then(() => ['0'])])) as [Buffer | string]
+  return { port: Number(String(line).trim()), ended, end: () => child.stdin.end() }
+}
+
+t.test('kill -9 of Pointsman at every step: whole or absent', async (t) => {
+  const before = told.committed.size
+  for (const point of points) {
+    const { port, ended } = await start(point, 4)
+    t.ok(port > 0, `${point}: it serves`)
+    await transfers(port, () => false)
+    await ended
+  }
+  // What the last one has left is ended by whoever comes next.
+  const last = await start('', 0)
+  await whole(t, 'the kills')
+  let rounds = 0
+  await transfers(last.port, () => ++rounds > 12)
+  await whole(t, 'going on')
+  last.end()
+  await last.ended
+  t.ok(told.committed.size > before + 3 * points.length, `${String(told.committed.size)} were committed`)
+})
+
+/** kill -9 for a server and its processes, within the call. */
+function kill9(pid: number): void {
+  const children = readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8')
+    .trim()
+    .split(' ')
+  for (const each of [pid, ...children.map(Number)]) {
+    try {
+      process.kill(each, 'SIGKILL')
+    } catch {
+      // It has just ended.
+    }
+  }
+}
+
+t.test('kill -9 of a participant at every step: whole or absent', async (t) => {
+  const { port, observer } = await withProxy(t, config)
+  let wanted = ''
+  let seen = 0
+  observer.on('two-phase.step', ({ step, cluster: name }) => {
+    if (`${step} ${name}` !== wanted || ++seen !== 3) return
+    const pid = running.cluster(name).primary.pid
+    if (pid !== null) kill9(pid)
+  })
+  for (const point of points) {
+    const node = running.cluster(point.split(' ')[1] ?? '').primary
+    const before = told.committed.size
+    seen = 0
+    wanted = point
+    const over = (): boolean => seen > 3 && told.committed.size > before + 8
+    const work = (async (): Promise<void> => {
+      while (!over()) await transfers(port, over)
+    })()
+    await until(`${node.id} is dead at ${point}`, () => Promise.resolve(!node.running))
+    await node.kill9()
+    await node.start()
+    await work
+    wanted = ''
+    await whole(t, point)
+  }
+})
