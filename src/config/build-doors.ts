@@ -62,7 +62,7 @@ export function buildAdmin(context: Context, input: Partly<AdminInput> | undefin
 
 export function buildLimits(context: Context, input: Partly<LimitsInput> = {}): LimitsConfig {
   const size = (
-    key: 'max_message_bytes' | 'max_parse_bytes' | 'shape_cache_bytes' | 'listener_queue',
+    key: 'max_message_bytes' | 'max_parse_bytes' | 'shape_cache_bytes' | 'listener_queue' | 'merge_memory',
     least: number,
     otherwise: number,
   ): number => {
@@ -84,6 +84,7 @@ export function buildLimits(context: Context, input: Partly<LimitsInput> = {}): 
     shapeCacheBytes: size('shape_cache_bytes', 65_536, 32 * 2 ** 20),
     loginMs: atLeastOne(context, input.login),
     listenerQueueBytes: size('listener_queue', 65_536, 8 * 2 ** 20),
+    mergeMemoryBytes: size('merge_memory', 65_536, 64 * 2 ** 20),
   }
 }
 
