@@ -12,6 +12,7 @@ import { countLanes } from './lanes.js'
 import { Durations, type Tally } from './durations.js'
 import { packMetrics } from './merge.js'
 import { replicaStaleness } from './staleness.js'
+import { countTwoPhase } from './two-phase.js'
 
 /** Where gauges are read at scrape. */
 export interface MetricSources {
@@ -23,8 +24,12 @@ export interface MetricSources {
   readonly lines?: () => readonly LineCounts[]
   /** Clients of the proxy. Default: none. */
   readonly clients?: () => Iterable<ClientCount>
+  /** Prepared transactions that recovery cannot end yet. Default: none. */
+  readonly inDoubt?: () => readonly { readonly database: string; readonly cluster: string; readonly ageSeconds: number }[]
   /** Connections that clients share. Default: none. */
   readonly lanes?: () => LanesReport
+  /** Tables that nobody owns, by database. Default: none are looked for. */
+  readonly unowned?: () => ReadonlyMap<string, number>
   /** Process-monotonic ms. */
   readonly now: () => number
 }
@@ -50,6 +55,7 @@ export function createMetrics(observer: Observer, sources: MetricSources): Metri
     ...countQueries(registry, observer, sources),
     ...countEvents(registry, observer),
     ...countConsistency(registry, observer),
+    ...countTwoPhase(registry, observer, sources.inDoubt ?? ((): readonly never[] => [])),
     ...countBus(registry, observer, sources.lines ?? ((): readonly LineCounts[] => [])),
   ]
   gaugeConsistency(registry, () => [...sources.snapshot().topology.clusters.values()], sources.now)
@@ -57,6 +63,7 @@ export function createMetrics(observer: Observer, sources: MetricSources): Metri
   gaugePools(registry, sources)
   gaugeClients(registry, sources.clients ?? ((): readonly ClientCount[] => []), sources.snapshot)
   gaugeShapes(registry, sources)
+  if (sources.unowned !== undefined) gaugeUnowned(registry, sources.unowned)
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
@@ -225,6 +232,20 @@ function gaugeNodes(registry: Registry, sources: MetricSources): void {
       this.reset()
       const nodes = [...sources.snapshot().topology.clusters.values()].flatMap((cluster) => cluster.nodes)
       for (const node of nodes) for (const state of states) this.set({ node: node.id, state }, node.health === state ? 1 : 0)
+    },
+  })
+}
+
+function gaugeUnowned(registry: Registry, unowned: () => ReadonlyMap<string, number>): void {
+  new Gauge({
+    name: 'pointsman_unowned_tables',
+    aggregator: 'max',
+    help: 'Tables that nobody owns, or that lie where no statement looks for them.',
+    labelNames: ['database'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [database, count] of unowned()) this.set({ database }, count)
     },
   })
 }

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import pg from 'pg'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
 import { withProxy } from '../support/proxy.js'
@@ -89,7 +89,7 @@ async function transfer(port: number, over: () => boolean): Promise<void> {
 const transfers = (port: number, over: () => boolean): Promise<unknown> => Promise.all([1, 2, 3].map(() => transfer(port, over)))
 
 /** Once nothing is in doubt any more. */
-async function whole(t: Pick<t.Test, 'equal' | 'same' | 'ok'>, what: string): Promise<void> {
+async function whole(t: Pick<Test, 'equal' | 'same'>, what: string): Promise<void> {
   await until(`nothing is prepared after ${what}`, async () => (await preparedOn('main')) + (await preparedOn('media')) === 0)
   const [main, media] = [await keysOn('main'), await keysOn('media')]
   t.same(

@@ -6,6 +6,7 @@ import type { Locator, Path } from '../../config/locator.js'
 import { readFacts, readHeartbeat, readTables, withServer, type Login, type ServerFacts, type TableFacts } from './ask-server.js'
 import { checkAuthQuery } from './check-auth.js'
 import { checkTables, type UnownedTable } from './check-tables.js'
+import { checkTwoPhaseLive } from './check-two-phase.js'
 import type { Tables, Told } from './told.js'
 
 export interface LiveReport {
@@ -31,6 +32,7 @@ export async function checkServers(config: Config, locate: Locator): Promise<Liv
   const clusters = await Promise.all([...config.clusters.values()].map((cluster) => askCluster(config, cluster, problems, warnings)))
   tellSameServers(clusters.flat(), warnings)
   await checkAuthQuery(config, problems)
+  await checkTwoPhaseLive(config, clusters.flat(), problems, warnings)
   const tables = await readAllTables(config, clusters.flat(), warnings)
   const unowned = checkTables(config, tables, problems, warnings)
   const placed = (told: readonly Told[]): readonly Problem[] =>

@@ -1,5 +1,6 @@
 // doors/cli/inside.ts — everything that serves clients, and no port: runtime, proxy, metrics. One process has one, and so has
 // each of several workers.
+import { unownedCounts } from '../../audit/ownership.js'
 import type { Config } from '../../config/config.js'
 import { createMetrics, type Metrics } from '../../metrics/metrics.js'
 import type { Observer } from '../../observe/events.js'
@@ -80,6 +81,8 @@ function sources(runtime: Runtime<ServerConnection>, proxy: Proxy, now: () => nu
     lines: () => proxy.lines(),
     clients: () => proxy.clients(),
     lanes: () => proxy.lanes(),
+    inDoubt: () => runtime.twoPhase.inDoubt(),
+    unowned: () => unownedCounts(runtime.current().config, runtime.current().catalogs()),
     now,
   }
 }

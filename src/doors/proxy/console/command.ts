@@ -1,5 +1,7 @@
 // doors/proxy/console/command.ts — what may be said to the console, as data, with one line of explanation for each form.
 
+import type { VirtualMode } from '../../../config/config.js'
+
 export const tables = [
   'help',
   'pools',
@@ -19,6 +21,11 @@ export const tables = [
   'lists',
   'lanes',
   'shapes',
+  'tables',
+  'audit',
+  'audit_tables',
+  'audit_data',
+  'in_doubt',
   'switches',
   'state',
   'config',
@@ -57,6 +64,7 @@ export type Action =
   /** `name` null: nothing is drained any more. */
   | { readonly kind: 'drain'; readonly name: string | null }
   | { readonly kind: 'set'; readonly name: string; readonly value: string }
+  | { readonly kind: 'virtual'; readonly name: string; readonly mode: VirtualMode; readonly rollout: number }
 
 export type ConsoleCommand =
   | Action
@@ -93,6 +101,11 @@ export const commandForms: readonly (readonly [form: string, does: string])[] = 
   ['SHOW LISTS', 'how many there are of everything'],
   ['SHOW LANES', 'shared connections of fast reads'],
   ['SHOW SHAPES', 'the statements that took most time: counts, times, route'],
+  ['SHOW TABLES', 'every table of every database: its home, its owner, and why nobody owns it'],
+  ['SHOW AUDIT', 'what crosses partitions and shards, as traffic has shown it: counts, an example, the way out'],
+  ['SHOW AUDIT_TABLES', 'the share of the statements of each table that would run if everything were split'],
+  ['SHOW AUDIT_DATA', 'both as JSON, for pointsman audit --live'],
+  ['SHOW IN_DOUBT', 'transactions over several clusters that a crash has left prepared and recovery cannot end yet'],
   ['SHOW SWITCHES', 'what operators have switched on, and what the configuration has'],
   ['SHOW STATE', 'active, paused or suspended'],
   ['SHOW CONFIG', 'the configuration, without secrets'],
@@ -121,6 +134,10 @@ export const commandForms: readonly (readonly [form: string, does: string])[] = 
     'reads that nothing meets may be answered by a replica proved to be at most so old, for so long',
   ],
   ['ALLOW STALE OFF [ON cluster]', 'ends that at once'],
+  [
+    'SET VIRTUAL partition OFF|LOG|REFUSE [25]',
+    'how a virtual partition or shard is tried, of what percentage of shapes; until the next reload',
+  ],
   ['SET log_level = debug', 'debug, info, warn, error or silent, until the next reload'],
   ['SUSPEND', 'refused: a restart takes its place'],
   ['RESTART', 'a new process takes over, and no client is refused'],

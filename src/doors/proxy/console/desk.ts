@@ -53,7 +53,18 @@ export class Desk {
     const reports = await this.reports(tableSpecs[table].parts)
     const { config, topology } = { config: runtime.current().config, topology: runtime.snapshot().topology }
     const { gate, bans } = runtime
-    return consoleTable(table, { config, topology, switches: runtime.switches.snapshot(), gate, bans, version, now: now(), reports })
+    return consoleTable(table, {
+      config,
+      topology,
+      switches: runtime.switches.snapshot(),
+      gate,
+      bans,
+      inDoubt: runtime.twoPhase.inDoubt(),
+      version,
+      now: now(),
+      reports,
+      catalogs: runtime.current().catalogs(),
+    })
   }
 
   async reports(wanted: readonly ReportPart[]): Promise<readonly Reported[]> {
@@ -72,7 +83,7 @@ export class Desk {
     return explainRoute(this.#parts, question, by)
   }
 
-  #carryOut({ deed, by }: Order): number {
+  #carryOut({ deed, by }: Order): number | Promise<number> {
     const { runtime, observer, kill, control } = this.#parts
     return carryOut(deed, by, { runtime, observer, killClients: kill, setLogLevel: control?.setLogLevel ?? null })
   }
@@ -89,6 +100,10 @@ export class Desk {
     for (const [id, { maxMs, until, by }] of allowStale) {
       orders.push({ deed: { do: 'allow-stale', clusters: [id], maxMs, forMs: Math.max(1, until - at) }, by })
     }
+    for (const { virtual } of runtime.current().config.databases.values()) {
+      for (const [name, { mode, rollout, by }] of virtual)
+        if (by !== null) orders.push({ deed: { do: 'virtual', name, mode, rollout }, by })
+    }
     for (const { kind, name, by } of paused) orders.push({ deed: { do: 'pause', target: { kind, name } }, by })
     for (const [database, by] of disabled) orders.push({ deed: { do: 'disable', database }, by })
     for (const { cluster, node, kind, until, by } of bans.snapshot()) {
@@ -98,6 +113,6 @@ export class Desk {
   }
 
   #adopt(orders: readonly Order[]): void {
-    for (const order of orders) this.#carryOut(order)
+    for (const order of orders) void this.#carryOut(order)
   }
 }

@@ -1,8 +1,10 @@
 // doors/proxy/console/shown.ts — all that a table may be made from: what this process knows by itself, and what every worker
 // has told.
+import type { Catalog } from '../../../catalog/catalog.js'
 import type { Config } from '../../../config/config.js'
 import type { Bans } from '../../../execute/bans.js'
 import type { Gate } from '../../../execute/gate.js'
+import type { InDoubt } from '../../../execute/two-phase-recovery.js'
 import type { SwitchesSnapshot } from '../../../execute/switches.js'
 import type { Topology } from '../../../topology/topology.js'
 import type { Cell, TableColumn } from './cells.js'
@@ -11,9 +13,12 @@ import type { Reported, ReportPart, WorkerReport } from './reports.js'
 export interface Shown {
   readonly config: Config
   readonly topology: Topology
+  /** By cluster, those that are loaded. */
+  readonly catalogs: ReadonlyMap<string, Catalog>
   readonly switches: SwitchesSnapshot
   readonly gate: Gate
   readonly bans: Bans
+  readonly inDoubt: readonly InDoubt[]
   readonly version: string
   /** Process-monotonic ms. */
   readonly now: number

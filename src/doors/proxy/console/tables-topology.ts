@@ -63,7 +63,7 @@ export const clusters: TableSpec = {
 export const switches: TableSpec = {
   columns: columns('cluster switch value by ends_in_s:int8'),
   parts: [],
-  rows: (shown) => [...readOnlyRows(shown), ...staleRows(shown), ...banRows(shown), ...gateRows(shown)],
+  rows: (shown) => [...readOnlyRows(shown), ...staleRows(shown), ...banRows(shown), ...gateRows(shown), ...virtualRows(shown)],
 }
 
 function readOnlyRows({ config, switches: { readOnly } }: Shown): readonly (readonly Cell[])[] {
@@ -96,8 +96,32 @@ function gateRows({ gate }: Shown): readonly (readonly Cell[])[] {
   return [...ofPause, ...[...disabled].map(([database, by]) => [null, 'disable', `database ${database}`, by, null])]
 }
 
+function virtualRows({ config: { databases } }: Shown): readonly (readonly Cell[])[] {
+  return [...databases.values()].flatMap(({ name, virtual }) =>
+    [...virtual].map(([label, { mode, rollout, by }]) => {
+      const value = `${label} of ${name}: ${mode}${mode === 'refuse' ? ` ${String(rollout)}%` : ''}`
+      return [null, 'virtual', value, by ?? 'the configuration', null]
+    }),
+  )
+}
+
 function secondsLeft(until: number, now: number): number {
   return Math.max(0, Math.ceil((until - now) / 1_000))
+}
+
+export const inDoubt: TableSpec = {
+  columns: columns('database cluster gid owner age_s:int8 decided_on why'),
+  parts: [],
+  rows: ({ inDoubt: all }) =>
+    all.map(({ database, cluster, gid, owner, ageSeconds, decider, why }) => [
+      database,
+      cluster,
+      gid,
+      owner,
+      Math.round(ageSeconds),
+      decider,
+      why,
+    ]),
 }
 
 export const state: TableSpec = {

@@ -3,10 +3,11 @@
 import { columns, type Cell, type Table } from './cells.js'
 import { commandForms, type ConsoleTable } from './command.js'
 import type { Shown, TableSpec } from './shown.js'
+import { audit, auditData, auditTables, ownedTables } from './tables-audit.js'
 import { config, databases, users } from './tables-config.js'
 import { activeSockets, clients, nodePools, pools, servers, sockets } from './tables-connections.js'
 import { lanes, lists, mem, shapes, stats, statsAverages, statsTotals, totalsOfAll } from './tables-stats.js'
-import { clusters, nodes, state, switches } from './tables-topology.js'
+import { clusters, inDoubt, nodes, state, switches } from './tables-topology.js'
 
 function of(spec: string, rows: (shown: Shown) => readonly (readonly Cell[])[]): TableSpec {
   return { columns: columns(spec), parts: [], rows }
@@ -31,6 +32,11 @@ export const tableSpecs: Readonly<Record<ConsoleTable, TableSpec>> = {
   lists,
   lanes,
   shapes,
+  tables: ownedTables,
+  audit,
+  audit_tables: auditTables,
+  audit_data: auditData,
+  in_doubt: inDoubt,
   switches,
   state,
   config,
