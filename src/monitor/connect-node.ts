@@ -11,7 +11,7 @@ export function connectNode(now: () => number, background = false): ConnectMonit
       node,
       cluster.tls,
       identity,
-      { now, startup, maxStatements: 0, background, positions: cluster },
+      { now, startup, maxStatements: 0, answerMs: Infinity, background, positions: cluster },
       signal,
     )
     return {

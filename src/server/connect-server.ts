@@ -23,6 +23,8 @@ export interface ServerOptions {
   readonly minor?: number
   /** Prepared statements kept on the server per connection. */
   readonly maxStatements?: number
+  /** What the server has for an answer to a question of ours; Infinity: whoever asks sees to that. A minute by default. */
+  readonly answerMs?: number
   /** The socket does not keep the process alive. */
   readonly background?: boolean
   /** How the cluster's positions are measured. Default: by WAL. */
@@ -81,7 +83,7 @@ export function createConnect(
 async function open(address: Address, identity: Identity, options: ServerOptions, signal: AbortSignal): Promise<ServerConnection> {
   const { node } = address
   const dialled = await dial(address, signal, options.background)
-  const connection = new Connection(address, dialled, options.maxStatements ?? DEFAULT_MAX_STATEMENTS)
+  const connection = new Connection(address, dialled, options.maxStatements ?? DEFAULT_MAX_STATEMENTS, options.answerMs)
   const abort = (): void => connection.close()
   signal.addEventListener('abort', abort, { once: true })
   try {

@@ -33,6 +33,8 @@ import { lost, reason } from './unreachable.js'
 /** Server-side prepared statements kept per connection. */
 export const DEFAULT_MAX_STATEMENTS = 500
 /** A server that does not take our Terminate within this is cut off. */
+/** A server that leaves a question of ours unanswered for so long is taken for one that never will: nobody waits for it any longer. */
+const DEFAULT_ANSWER_MS = 60_000
 const CLOSE_MS = 1_000
 /** Rows up to this size reach a client whole or not at all, so that it can be told of the end of a server that dies within one. */
 const UNBROKEN = 32 * 1024
@@ -46,6 +48,7 @@ export class Connection implements ServerConnection {
   wroteFor: object | null = null
   readonly #address: Address
   readonly #socket: Socket
+  readonly #answerMs: number
   readonly #writer: SocketWriter
   readonly #ledger: Ledger
   readonly #replies: ReplyReader
@@ -77,9 +80,10 @@ export class Connection implements ServerConnection {
   #cancelled = false
   #cancelLost = false
 
-  constructor(address: Address, { socket, tls }: Dialled, maxStatements: number) {
+  constructor(address: Address, { socket, tls }: Dialled, maxStatements: number, answerMs: number = DEFAULT_ANSWER_MS) {
     this.#address = address
     this.cluster = address.cluster
+    this.#answerMs = answerMs
     this.node = address.node
     this.secure = tls !== null
     this.#socket = socket
@@ -164,14 +168,14 @@ export class Connection implements ServerConnection {
   async query(sql: string): Promise<SimpleResult> {
     this.#requireGroupsClosed()
     const query = new SimpleQuery((loss) => lost(this.#address, loss))
-    this.#collect({ act: 'collect', reply: 'query', collector: query }, encodeQuery(sql))
+    this.#ask({ act: 'collect', reply: 'query', collector: query }, encodeQuery(sql), query)
     return query.result
   }
 
   async sync(): Promise<void> {
     this.#requireGroupsClosed()
     const empty = new SimpleQuery((loss) => lost(this.#address, loss))
-    this.#collect({ act: 'collect', reply: 'sync', collector: empty }, encodeSync())
+    this.#ask({ act: 'collect', reply: 'sync', collector: empty }, encodeSync(), empty)
     await empty.result
   }
 
@@ -259,6 +263,17 @@ export class Connection implements ServerConnection {
   }
 
   /** A message of ours and what collects its reply. */
+  /** A question of ours, which the server has its time to answer. */
+  #ask(entry: Collected, message: Uint8Array, query: SimpleQuery): void {
+    this.#collect(entry, message)
+    if (this.#closed !== null || this.#closing) return
+    // All that stands before it has been read; that somebody does not keep up with his part of that is no reason to leave ours unread.
+    this.#resume()
+    if (this.#answerMs === Infinity) return
+    const late = (): void => this.#lose(`a question of ours was not answered within ${String(this.#answerMs)} ms`)
+    query.timer = setTimeout(late, this.#answerMs).unref()
+  }
+
   #collect(entry: Collected, message: Uint8Array): void {
     if (this.#closed !== null || this.#closing) {
       entry.collector.lost(this.#loss(this.#closed ?? 'closed'))

@@ -12,6 +12,8 @@ export class SimpleQuery implements Collector {
   readonly result: Promise<SimpleResult>
   #resolve!: (result: SimpleResult) => void
   #reject!: (error: unknown) => void
+  /** Runs until the reply is whole. */
+  timer: NodeJS.Timeout | null = null
   readonly #onLost: (loss: Loss) => Error
   #columns: readonly string[] = []
   #rows: (readonly (string | null)[])[] = []
@@ -51,11 +53,17 @@ export class SimpleQuery implements Collector {
   }
 
   ready(): void {
+    this.#stop()
     if (this.#error !== null) this.#reject(this.#error)
     else this.#resolve({ columns: this.#columns, rows: this.#rows, tag: this.#tag })
   }
 
   lost(loss: Loss): void {
+    this.#stop()
     this.#reject(this.#error ?? this.#onLost(loss))
+  }
+
+  #stop(): void {
+    if (this.timer !== null) clearTimeout(this.timer)
   }
 }

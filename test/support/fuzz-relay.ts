@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { Backend } from '../../src/protocol/message-types.js'
-import { anyServerMessages, below, caseRandom, chunks, mutate, type Random } from './fuzz.js'
+import { anyServerMessages, below, caseRandom, chunks, marksIn, mutate, type Random } from './fuzz.js'
 
 const monitors = 'pointsman monitor'
 
@@ -89,8 +89,8 @@ class Line {
       this.#plain = chunk.includes(monitors) || chunk.length <= 16
       if (!this.#plain && this.#random() < 0.02) this.#reply = Buffer.alloc(0)
     } else if (!this.#plain) {
-      const mark = /fuzz-(\d+)-/.exec(chunk.toString('latin1'))
-      if (mark?.[1] !== undefined) this.#arm(Number(mark[1]), mark[0])
+      const [marked] = marksIn(chunk.toString('latin1'))
+      if (marked !== undefined) this.#arm(marked.number, marked.mark)
     }
     this.#far.write(chunk)
   }

@@ -401,3 +401,19 @@ export const anyServerMessages: readonly Buffer[] = [
      BackendKeyData 7 9`,
   ),
 ]
+
+/** What case `number` puts into its requests; the digits behind it tell whether somebody has changed the number. */
+export function markOf(number: number): string {
+  return `fuzz-${String(number)}-${String(checkOf(number))}-`
+}
+
+/** The whole marks in what was sent or received, and the cases that they are of. */
+export function marksIn(text: string): readonly { readonly mark: string; readonly number: number }[] {
+  return [...text.matchAll(/fuzz-(\d+)-(\d+)-/g)]
+    .map(([mark, number, check]) => ({ mark, number: Number(number), check: Number(check) }))
+    .filter(({ number, check }) => check === checkOf(number))
+}
+
+function checkOf(number: number): number {
+  return (Math.imul(number + 1, 0x9e3779b1) >>> 8) % 1_000_000
+}

@@ -86,6 +86,11 @@ export class WireClient {
     return new Promise((resolve) => this.#socket.once('drain', resolve))
   }
 
+  /** Nothing comes from it any more; it still listens. */
+  end(): void {
+    this.#socket.end()
+  }
+
   destroy(): void {
     this.#socket.destroy()
   }

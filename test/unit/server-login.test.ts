@@ -15,9 +15,11 @@ function open(
   password: string | null = 'sesame',
   timeoutMs = 5000,
   signal: AbortSignal = never,
+  answerMs?: number,
 ): Promise<ServerConnection> {
   const node = { id: `127.0.0.1:${String(server.port)}`, host: '127.0.0.1', port: server.port, weight: 1, zone: null, subscriber: false }
-  return connectServer(node, tls, { cluster: 'main', dbname: 'app', user: 'joe', password, key: 'k' }, { timeoutMs }, signal)
+  const options = { timeoutMs, ...(answerMs === undefined ? {} : { answerMs }) }
+  return connectServer(node, tls, { cluster: 'main', dbname: 'app', user: 'joe', password, key: 'k' }, options, signal)
 }
 
 async function refused(
@@ -72,6 +74,23 @@ t.test('a cancel that cannot be sent leaves the connection to nobody: it might s
   await t.rejects(connection.cancel(), /ECONNREFUSED/)
   t.notOk(connection.usable)
   connection.close()
+})
+
+t.test('a server that leaves a question of ours unanswered is cut off, and whoever asked is told', { timeout: 10_000 }, async (t) => {
+  const row = 'B DataRow 7 "false" "0/3000060" "x" "1" "8192" "16777216" NULL'
+  const evidence = ['F ?', `B RowDescription 7 ${'"c" 0 0 25 -1 -1 0 '.repeat(7).trim()}`, row, 'B CommandComplete "SELECT 1"']
+  for (const ask of ['query', 'sync'] as const) {
+    const server = await scriptedServer([...trustLogin, ...evidence, 'B ReadyForQuery I', 'F ?', 'B ReadyForQuery I', 'F ?', 'closed'])
+    t.teardown(() => server.close())
+    const connection = await open(server, plain, null, 5000, never, 50)
+    // The time is each question's own.
+    await connection.sync()
+    const closed = new Promise((resolve) => connection.onClosed(resolve))
+    await t.rejects(ask === 'query' ? connection.query('ROLLBACK') : connection.sync(), { code: '08006' })
+    t.match(await closed, /a question of ours was not answered within 50 ms/)
+    t.notOk(connection.usable)
+    await server.done
+  }
 })
 
 t.test("the server's own error is passed on", async (t) => {

@@ -42,13 +42,14 @@ export class ClientInput implements FrameHandler {
   onBatch: ((bytes: Buffer) => boolean) | null = null
   /** Called when something came, or ended. */
   onInput: (() => void) | null = null
-  /** Called when the client's end of the connection is gone. */
-  onGone: (() => void) | null = null
+  #gone = false
+  #onGone: (() => void) | null = null
   readonly #onData = (chunk: Buffer): void => this.#take(chunk)
   readonly #onEnd = (): void => this.#end()
   readonly #onClose = (): void => {
     this.#end()
-    this.onGone?.()
+    this.#gone = true
+    this.#onGone?.()
   }
 
   constructor(socket: Duplex) {
@@ -58,6 +59,12 @@ export class ClientInput implements FrameHandler {
   }
 
   /** Frames from here on may be as long as this. */
+  /** Called when the client's end of the connection is gone; at once where it is: it may have left while it was logged in. */
+  set onGone(listener: () => void) {
+    this.#onGone = listener
+    if (this.#gone) listener()
+  }
+
   set maxMessageBytes(bytes: number) {
     this.#limit = bytes
   }
