@@ -5,7 +5,7 @@
 //   replies ◀── … Z │ … Z │ … Z                 a reply is passed on when it is whole, so until then nothing was given out,
 //                                               and whoever loses its lane can be run elsewhere without anybody noticing
 //
-// It writes at once when nothing is in flight, and gathers while something is. What is slow, large, canceled or lost never
+// What comes in within a turn of the event loop is written once. What is slow, large, canceled or lost never
 // keeps those behind it waiting: they are told, and look for another connection.
 import { decodeErrorFields, type ErrorFields } from '../protocol/error-fields.js'
 import { encodeSync } from '../protocol/extended.js'
@@ -111,19 +111,15 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   /** Only where it is open. */
   push(request: LaneRequest, now: number): void {
-    const idle = this.#slots.length === this.#first
     const slot = this.#spare.pop() ?? newSlot()
     slot.request = request
     slot.record = request.record
     slot.sentAt = now
     this.#slots.push(slot)
     request.compile(this.connection.statements, slot, this.#pieces)
-    if (this.#reading) return
-    if (idle) this.#write()
-    else if (!this.#scheduled) {
-      this.#scheduled = true
-      setImmediate(this.#flush)
-    }
+    if (this.#reading || this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(this.#flush)
   }
 
   /** The request wants nothing any more of what it has here; its reply is dropped. */

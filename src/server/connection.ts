@@ -27,14 +27,15 @@ import { Login, type LoginOptions } from './login.js'
 import { PreparedStatements } from './prepared-names.js'
 import { ReplyReader } from './reply-reader.js'
 import { SimpleQuery } from './simple-query.js'
+import { listenTo } from './shared-reads.js'
 import { SocketWriter } from './socket-writer.js'
 import { lost, reason } from './unreachable.js'
 
 /** Server-side prepared statements kept per connection. */
 export const DEFAULT_MAX_STATEMENTS = 500
-/** A server that does not take our Terminate within this is cut off. */
 /** A server that leaves a question of ours unanswered for so long is taken for one that never will: nobody waits for it any longer. */
 const DEFAULT_ANSWER_MS = 60_000
+/** A server that does not take our Terminate within this is cut off. */
 const CLOSE_MS = 1_000
 /** Rows up to this size reach a client whole or not at all, so that it can be told of the end of a server that dies within one. */
 const UNBROKEN = 32 * 1024
@@ -47,8 +48,8 @@ export class Connection implements ServerConnection {
   readonly statements: PreparedStatements
   wroteFor: object | null = null
   readonly #address: Address
-  readonly #socket: Socket
   readonly #answerMs: number
+  readonly #socket: Socket
   readonly #writer: SocketWriter
   readonly #ledger: Ledger
   readonly #replies: ReplyReader
@@ -82,8 +83,8 @@ export class Connection implements ServerConnection {
 
   constructor(address: Address, { socket, tls }: Dialled, maxStatements: number, answerMs: number = DEFAULT_ANSWER_MS) {
     this.#address = address
-    this.cluster = address.cluster
     this.#answerMs = answerMs
+    this.cluster = address.cluster
     this.node = address.node
     this.secure = tls !== null
     this.#socket = socket
@@ -233,7 +234,7 @@ export class Connection implements ServerConnection {
 
   #listen(): void {
     let failure: string | null = null
-    this.#socket.on('data', (chunk) => this.#read(chunk))
+    listenTo(this.#socket, (chunk) => this.#read(chunk))
     this.#socket.on('error', (error) => {
       failure = reason(error)
     })
@@ -262,7 +263,6 @@ export class Connection implements ServerConnection {
     if (this.#ledger.groupOpen) throw new Error('a message of ours inside an open group of messages')
   }
 
-  /** A message of ours and what collects its reply. */
   /** A question of ours, which the server has its time to answer. */
   #ask(entry: Collected, message: Uint8Array, query: SimpleQuery): void {
     this.#collect(entry, message)
@@ -274,6 +274,7 @@ export class Connection implements ServerConnection {
     query.timer = setTimeout(late, this.#answerMs).unref()
   }
 
+  /** A message of ours and what collects its reply. */
   #collect(entry: Collected, message: Uint8Array): void {
     if (this.#closed !== null || this.#closing) {
       entry.collector.lost(this.#loss(this.#closed ?? 'closed'))

@@ -8,6 +8,7 @@ import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'n
 import { encodeSslRequest } from '../protocol/startup.js'
 import { violation } from '../protocol/violation.js'
 import { isUnix, socketPath, type Address, type ClusterTls } from './address.js'
+import { listenTo, newReads, stopListening } from './shared-reads.js'
 
 const alpn = 'postgresql'
 
@@ -19,7 +20,7 @@ export interface Dialled {
 
 /**
  * Rejects with the socket's error, a TLS error, or `signal.reason`. The socket is paused, without listeners of ours.
- * `background`: it does not keep the process alive.
+ * Without TLS it is read into the shared buffer: by listenTo(). `background`: it does not keep the process alive.
  */
 export async function dial(address: Address, signal: AbortSignal, background = false): Promise<Dialled> {
   const socket = await open(address, signal, background)
@@ -47,9 +48,11 @@ export async function dial(address: Address, signal: AbortSignal, background = f
 
 function open({ node }: Address, signal: AbortSignal, background: boolean): Promise<Socket> {
   signal.throwIfAborted()
+  const { onread, known } = newReads()
   const socket = isUnix(node)
-    ? connect({ path: socketPath(node) })
-    : connect({ host: node.host, port: node.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 })
+    ? connect({ path: socketPath(node), onread })
+    : connect({ host: node.host, port: node.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000, onread })
+  known(socket)
   if (background) socket.unref()
   return untilEvent(socket, 'connect', signal)
 }
@@ -66,12 +69,14 @@ async function askForTls(socket: Socket, signal: AbortSignal): Promise<boolean> 
 
 function oneChunk(socket: Socket, signal: AbortSignal): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const done = guard(socket, signal, reject)
-    socket.once('data', (chunk: Buffer) => {
+    const ended = guard(socket, signal, reject)
+    const heard = (chunk: Buffer): void => {
+      stopListening(socket, heard)
       socket.pause()
-      done()
+      ended()
       resolve(chunk)
-    })
+    }
+    listenTo(socket, heard)
     socket.resume()
   })
 }

@@ -14,10 +14,11 @@ import { sendCancel } from './cancel.js'
 import type { Loss } from './contract.js'
 import { dial, type Dialled } from './dial.js'
 import { Login } from './login.js'
+import { listenTo, stopListening } from './shared-reads.js'
 import { lost, unreachable } from './unreachable.js'
 
 export interface RawConnection {
-  /** Paused, with no listener but one for errors. */
+  /** Paused, with no listener but one for errors; read by listenTo(). */
   readonly socket: Socket
   readonly parameters: ReadonlyMap<string, string>
   /** Resolves when the server has been told to cancel what this connection runs. */
@@ -74,7 +75,8 @@ async function loggedIn(
   const onClose = (): void => gone('the server closed the connection')
   const onAbort = (): void => gone(signal.reason instanceof Error ? signal.reason.message : 'given up')
   socket.on('error', () => undefined)
-  socket.on('data', onData).on('close', onClose)
+  listenTo(socket, onData)
+  socket.on('close', onClose)
   signal.addEventListener('abort', onAbort, { once: true })
   try {
     socket.write(encodeStartupMessage([...parameters, ['user', user], ['database', dbname]]))
@@ -86,7 +88,8 @@ async function loggedIn(
     throw error
   } finally {
     socket.pause()
-    socket.off('data', onData).off('close', onClose)
+    stopListening(socket, onData)
+    socket.off('close', onClose)
     signal.removeEventListener('abort', onAbort)
   }
 }

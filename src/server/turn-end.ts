@@ -1,5 +1,6 @@
-// server/turn-end.ts — what is to be done once at the end of this turn of the event loop: writers hand over what was gathered.
-// One tick for all of them.
+// server/turn-end.ts — what is to be done once at the end of this turn of the event loop: writers hand over what was gathered, when
+// all sockets that had something were read. Whoever is written to wakes up, and may take the processor from us at once: what was
+// still to be read then would wait for that, and those who are to be woken would be woken one by one.
 
 export interface Flushable {
   /** Must not throw. */
@@ -8,9 +9,9 @@ export interface Flushable {
 
 let waiting: Flushable[] = []
 
-/** Calls `it.flush()` when what runs now has returned, before anything else is read. */
+/** Calls `it.flush()` when everything that has come by now was read. */
 export function atTurnEnd(it: Flushable): void {
-  if (waiting.length === 0) process.nextTick(flushAll)
+  if (waiting.length === 0) setImmediate(flushAll)
   waiting.push(it)
 }
 

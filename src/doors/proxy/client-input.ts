@@ -6,6 +6,7 @@ import { FrameReader, type FrameHandler } from '../../protocol/frame-reader.js'
 import { Frontend, frontendName } from '../../protocol/message-types.js'
 import { readStartupPacket, type StartupPacket } from '../../protocol/startup.js'
 import { violation } from '../../protocol/violation.js'
+import { listenTo, stopListening } from '../../server/shared-reads.js'
 
 /** The first byte of a TLS handshake. No startup packet begins with it: it would be 300 MB long. */
 const TLS_HANDSHAKE = 0x16
@@ -47,8 +48,8 @@ export class ClientInput implements FrameHandler {
   readonly #onData = (chunk: Buffer): void => this.#take(chunk)
   readonly #onEnd = (): void => this.#end()
   readonly #onClose = (): void => {
-    this.#end()
     this.#gone = true
+    this.#end()
     this.#onGone?.()
   }
 
@@ -58,13 +59,13 @@ export class ClientInput implements FrameHandler {
     this.#attach()
   }
 
-  /** Frames from here on may be as long as this. */
   /** Called when the client's end of the connection is gone; at once where it is: it may have left while it was logged in. */
   set onGone(listener: () => void) {
     this.#onGone = listener
     if (this.#gone) listener()
   }
 
+  /** Frames from here on may be as long as this. */
   set maxMessageBytes(bytes: number) {
     this.#limit = bytes
   }
@@ -72,7 +73,7 @@ export class ClientInput implements FrameHandler {
   /** Lets go of the plain socket, so that TLS can be spoken on it. Throws if bytes came ahead of it: nobody vouches for those. */
   detach(): void {
     if ((this.#startup?.length ?? 0) > 0) throw violation('data sent before the TLS handshake')
-    this.#socket.off('data', this.#onData)
+    stopListening(this.#socket, this.#onData)
     this.#socket.off('end', this.#onEnd)
     this.#socket.off('close', this.#onClose)
   }
@@ -93,7 +94,8 @@ export class ClientInput implements FrameHandler {
   }
 
   #attach(): void {
-    this.#socket.on('data', this.#onData)
+    listenTo(this.#socket, this.#onData)
+    this.#socket.resume()
     this.#socket.on('end', this.#onEnd)
     this.#socket.on('close', this.#onClose)
   }

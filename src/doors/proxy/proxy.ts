@@ -14,6 +14,7 @@ import type { Runtime } from '../../runtime/contract.js'
 import type { ProcessControl } from '../../runtime/control.js'
 import { createLoneFleet, type Fleet } from '../../runtime/fleet.js'
 import type { ServerConnection } from '../../server/contract.js'
+import { sharingReads } from '../../server/shared-reads.js'
 import type { Signal } from '../../session/client-pids.js'
 import type { UnderstandingStats } from '../../sql/understand.js'
 import { createBus } from './bus.js'
@@ -25,7 +26,7 @@ import { consoleDatabase } from './console-rights.js'
 import { Conversation } from './conversation.js'
 import type { Core } from './core-contract.js'
 import { createBackendKey, sameSecret, workerOfKey, type BackendKey } from './backend-keys.js'
-import { Listeners, type ListenerAddress } from './listeners.js'
+import { highWaterMark, Listeners, type ListenerAddress } from './listeners.js'
 import { bringToken } from './tokens.js'
 import { loadCore } from './core.js'
 import type { LaneParts } from './lane-parts.js'
@@ -344,7 +345,8 @@ class RunningProxy implements Proxy {
 
   // ---- one connection
 
-  accept(socket: Socket, local: boolean): void {
+  accept(accepted: Socket, local: boolean): void {
+    const socket = sharingReads(accepted, highWaterMark)
     socket.on('error', () => undefined)
     this.#sockets.add(socket)
     socket.on('close', () => {

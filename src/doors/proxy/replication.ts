@@ -9,6 +9,7 @@ import type { ClusterSnapshot } from '../../topology/topology.js'
 import type { Generation } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
 import { openRaw, type RawConnection } from '../../server/raw-connection.js'
+import { listenTo } from '../../server/shared-reads.js'
 import { isOwn } from '../../session/replay.js'
 import type { Settings } from '../../session/settings.js'
 import { errorFields } from './error-reply.js'
@@ -57,7 +58,7 @@ export class ReplicationClient {
     const { socket } = this.#server
     return new Promise((resolve) => {
       this.#closed = resolve
-      socket.on('data', (chunk: Buffer) => {
+      listenTo(socket, (chunk) => {
         if (!output.write(chunk)) socket.pause()
       })
       output.onDrain = () => socket.resume()
