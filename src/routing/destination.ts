@@ -9,7 +9,7 @@ import { touchedByCode } from './code.js'
 import { meeting } from './crossing.js'
 import { commonHome, describe, homeLabel, touch, touchedEnd, type CommonHome, type Home, type Touched } from './homes.js'
 import { refuse } from './make.js'
-import type { RefusePlan, Why } from './plan.js'
+import type { BroadcastTo, RefusePlan, Why } from './plan.js'
 import { why } from './rules.js'
 import { refuseSharded, shardNeed, type Demand, type ShardNeed } from './shard-demands.js'
 import { evaluate, refuseSeveral, type Evaluated, type Values } from './shard-eval.js'
@@ -36,6 +36,8 @@ export type Target =
   | { readonly kind: 'free'; readonly cluster: string; readonly why: readonly Why[] }
   | { readonly kind: 'fixed'; readonly cluster: string; readonly why: readonly Why[] }
   | { readonly kind: 'keyed'; readonly need: ShardNeed }
+  /** `refused`: what is said where it cannot run on all of them. */
+  | { readonly kind: 'broadcast'; readonly to: BroadcastTo; readonly refused: RefusePlan }
 
 export interface Destination {
   readonly cluster: string
@@ -60,8 +62,8 @@ export function route(context: Context, outer: Statement): Routed | RefusePlan {
   const unseen = usersKept(context, reached) ?? shardedByCode(context, common, touched, code)
   if (unseen !== null) return unseen
   const reference = referenceWrite(context, statement, touched)
-  if (reference !== null) return reference
-  const to = target(context, statement, reached, common)
+  if (reference?.kind === 'refuse') return reference
+  const to = reference ?? target(context, statement, reached, common)
   if (to.kind === 'refuse') return to
   const place = context.database.virtual.size === 0 ? null : placeOf(common)
   return { kind: 'routed', outer, statement, touched, owner: ownerOf(common), createsTemporary: created !== null, to, place }
@@ -169,11 +171,19 @@ function ownerOf(common: CommonHome): string | null {
 }
 
 /** One copy written alone would differ from the others: only said outright, cluster by cluster. */
-function referenceWrite(context: Context, statement: Statement, touched: readonly Touched[]): RefusePlan | null {
+function referenceWrite(context: Context, statement: Statement, touched: readonly Touched[]): Target | RefusePlan | null {
   if (context.clusters.length === 1 || suppliedCluster(context) !== null || onlyRefersTo(statement, touched)) return null
   const written = touched.find((one) => one.home.kind === 'reference' && (one.access === 'write' || one.access === 'define'))
   if (written === undefined) return null
-  return writesReference(context, written.key)
+  const { kind } = statement.detail
+  const everywhere = kind === 'insert' || kind === 'update' || kind === 'delete' || kind === 'ddl'
+  const to = { clusters: context.clusters, combine: kind === 'ddl' ? 'sum' : 'same', of: written.key } as const
+  return onAll(context, to, writesReference(context, written.key), everywhere)
+}
+
+/** With two_phase it is one write of all of them. */
+function onAll(context: Context, to: BroadcastTo, refused: RefusePlan, fits: boolean): Target | RefusePlan {
+  return fits && context.database.twoPhase !== null ? { kind: 'broadcast', to, refused } : refused
 }
 
 export function writesReference(context: Context, key: string): RefusePlan {
@@ -207,7 +217,12 @@ function freeTarget(context: Context, statement: Statement, touched: readonly To
   const { home } = context.session.transaction
   if (supplied !== null) return { kind: 'fixed', cluster: supplied, why: [why('cluster-hint', `cluster ${supplied}`)] }
   if (home === null && concernsServers(statement) && context.clusters.length > 1)
-    return manyClusters(context, `${what(statement)} concerns every cluster of the database`)
+    return onAll(
+      context,
+      { clusters: context.clusters, combine: 'sum', of: what(statement) },
+      manyClusters(context, `${what(statement)} concerns every cluster of the database`),
+      statement.detail.kind === 'ddl',
+    )
   const cluster = home?.cluster ?? context.database.default
   return { kind: 'free', cluster, why: [freeWhy(touched, cluster)] }
 }
@@ -273,7 +288,7 @@ function shardedTarget(context: Context, statement: Statement, touched: readonly
   const supplied = suppliedCluster(context)
   if (supplied !== null && !sharded.clusters.includes(supplied)) return contradicts(supplied, touched)
   if (isDefinition(statement)) return shardedDefinition(context, statement, sharded, supplied, own)
-  const need = shardNeed(context, statement, sharded, own)
+  const need = shardNeed(context, statement, sharded, own, touched)
   return 'kind' in need ? need : { kind: 'keyed', need }
 }
 
@@ -298,12 +313,14 @@ function shardedDefinition(
     return { kind: 'fixed', cluster, why: [reason] }
   }
   const table = own[0]?.key ?? sharded.name
-  return refuse('many-clusters', {
+  const refused = refuse('many-clusters', {
     message: `${what(statement)} on ${table}, which is sharded, concerns every cluster of ${sharded.name} (${sharded.clusters.join(', ')})`,
     hint: `Run it on each of them in turn: /* pointsman: cluster=${sharded.clusters[0] ?? context.database.default} */ …`,
     tables: own.map((one) => one.key),
     owner: sharded.owner,
   })
+  const to = { clusters: sharded.clusters, combine: 'sum', of: table } as const
+  return onAll(context, to, refused, statement.detail.kind === 'ddl')
 }
 
 /** `home`: the cluster that something else has already fixed (open transaction, other statements of a batch), or null. */
@@ -311,6 +328,7 @@ export function destination(context: Context, routed: Routed, values: Values, ho
   const { to } = routed
   if (to.kind === 'free') return { cluster: home ?? to.cluster, shard: null, provisional: false, why: to.why }
   if (to.kind === 'fixed') return { cluster: to.cluster, shard: null, provisional: false, why: to.why }
+  if (to.kind === 'broadcast') return to.refused
   return placeFound(context, routed, to.need, evaluate(to.need, values), home)
 }
 

@@ -91,6 +91,9 @@ function united(main: Statement, other: Statement): Statement {
     operators: [...main.operators, ...other.operators],
     types: [...main.types, ...other.types],
     entries: [...main.entries, ...other.entries],
+    // The places of two texts have numbers of their own.
+    derived: other.entries.length === 0 ? main.derived : main.entries.length === 0 ? other.derived : [],
+    flows: other.entries.length === 0 ? main.flows : main.entries.length === 0 ? other.flows : [],
     sequences: [...main.sequences, ...other.sequences],
     params: Math.max(main.params, other.params),
     repeatedParams: [...main.repeatedParams, ...other.repeatedParams],

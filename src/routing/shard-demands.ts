@@ -3,9 +3,10 @@
 // the cached template. What can never run on one shard is refused here.
 import type { RelationInfo } from '../catalog/catalog.js'
 import type { Sharded } from '../sharding/sharded.js'
-import type { InsertFacts, Operand, RangeEntry, Statement } from '../sql/statement.js'
+import type { InsertFacts, MergeInsert, Operand, Output, RangeEntry, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import type { Touched } from './homes.js'
+import { KeyFlows } from './key-flow.js'
 import { refuse, type Refusal } from './make.js'
 import type { RefusePlan } from './plan.js'
 import type { Rule } from './rules.js'
@@ -17,8 +18,8 @@ export interface Demand {
   readonly columns: readonly string[]
   /** For each column lists of operands, each of which alone says which rows are meant; none: the key is missing. */
   readonly alternatives: readonly (readonly (readonly Operand[])[])[]
-  /** The value is stored, in a column that may cut off blanks at its end. */
-  readonly trims?: boolean
+  /** The value is stored, so that none may be NULL; `trims`: in a column that may cut off blanks at its end. */
+  readonly stored?: { readonly trims: boolean }
 }
 
 export interface ShardNeed {
@@ -29,26 +30,28 @@ export interface ShardNeed {
   readonly elsewhere: ReadonlySet<number>
 }
 
-/** `touched`: the sharded relations of `statement`, all of one `sharded`. */
-export function shardNeed(context: Context, statement: Statement, sharded: Sharded, touched: readonly Touched[]): ShardNeed | RefusePlan {
+/** `all`: the relations of `statement`, of which `touched` are the sharded ones, all of one `sharded`. */
+export function shardNeed(
+  context: Context,
+  statement: Statement,
+  sharded: Sharded,
+  touched: readonly Touched[],
+  all: readonly Touched[],
+): ShardNeed | RefusePlan {
   const refused = unsupported(statement, sharded, touched)
   if (refused !== null) return refused
+  const flows = equalsMayBeAnother(context, sharded) ? null : new KeyFlows(context, statement, sharded, all)
   const demands: Demand[] = []
   const insert = statement.detail.kind === 'insert' ? statement.detail.insert : null
   const target = insert === null ? null : lookup(touched, insert.target.schema, insert.target.name)
-  if (insert !== null && target !== null) {
-    const rows = insertDemands(context, insert, target, sharded)
-    if ('kind' in rows) return rows
-    demands.push(...rows)
-  }
-  const ownEquals = equalsMayBeAnother(context, sharded)
+  const stored = storedDemands(context, statement, { sharded, touched, flows })
+  if ('kind' in stored) return stored
+  demands.push(...stored)
   for (const entry of entriesWithoutInsertTarget(statement, target)) {
     const relation = lookup(touched, entry.relation.schema, entry.relation.name)
     if (relation === null) continue
     const columns = keyColumns(relation)
-    const alternatives = columns.map((column) =>
-      ownEquals ? [] : entry.bindings.filter((binding) => binding.column === column).map((binding) => binding.values),
-    )
+    const alternatives = columns.map((column, i) => flows?.of(entry.place, column, sharded.keyTypes[i] ?? 'text') ?? [])
     demands.push({ table: relation.key, columns, alternatives })
   }
   return { sharded, demands, writes: statement.writes, elsewhere: usedElsewhere(statement, demands) }
@@ -117,13 +120,6 @@ function unsupported(statement: Statement, sharded: Sharded, touched: readonly T
       'DELETE the row and INSERT it with its new key, in two statements.',
     )
   }
-  if (detail.kind === 'merge' && detail.inserts && touched.some((one) => one.access === 'write')) {
-    return say(
-      'sharded-unsupported',
-      `MERGE that inserts into ${sharded.name}, which is sharded, is not supported`,
-      'Use INSERT … ON CONFLICT with the shard key in VALUES.',
-    )
-  }
   const writes = statement.entries.filter((entry) => entry.access === 'write' && touched.some((one) => sameName(entry, one)))
   const top = detail.kind === 'insert' || detail.kind === 'update' || detail.kind === 'delete' || detail.kind === 'merge' ? 1 : 0
   if (writes.length > top) {
@@ -161,32 +157,98 @@ function assignedColumns(statement: Statement): readonly string[] | null {
   }
 }
 
-function insertDemands(context: Context, insert: InsertFacts, target: Touched, sharded: Sharded): readonly Demand[] | RefusePlan {
-  const columns = keyColumns(target)
-  const missing: Demand = { table: target.key, columns, alternatives: columns.map(() => []) }
-  if (insert.rows === null || insert.rows.length === 0) return [missing]
-  const positions = columns.map((column) =>
-    insert.columns === null ? columnPosition(context, target, sharded, column) : insert.columns.indexOf(column),
-  )
-  const unknown = columns.find((_, i) => positions[i] === null)
-  if (unknown !== undefined) {
-    return refuseSharded('shard-key-missing', sharded, [target], {
-      message: `INSERT into ${target.key} names no columns, and its catalog does not tell where ${unknown} stands`,
-      hint: 'Write the column list: INSERT INTO t (a, b) VALUES …',
-    })
+interface Storing {
+  readonly sharded: Sharded
+  readonly touched: readonly Touched[]
+  /** null: no `=` is to be trusted. */
+  readonly flows: KeyFlows | null
+}
+
+/** One demand for each row, or kind of row, that INSERT or MERGE brings. */
+function storedDemands(context: Context, statement: Statement, given: Storing): readonly Demand[] | RefusePlan {
+  const { detail } = statement
+  if (detail.kind === 'insert') return insertDemands(context, detail.insert, given)
+  if (detail.kind !== 'merge') return []
+  const { schema, name } = detail.assigns.target
+  const target = lookup(given.touched, schema, name)
+  if (target === null) return []
+  const demands: Demand[] = []
+  for (const action of detail.inserts) {
+    const made = mergeDemand(context, action, target, given)
+    if ('kind' in made) return made
+    demands.push(made)
   }
-  const trims = columnsOf(context, target, sharded).some((all) =>
-    all.some(({ name, type }) => columns.includes(name) && type.endsWith(')')),
-  )
+  return demands
+}
+
+function mergeDemand(context: Context, action: MergeInsert, target: Touched, given: Storing): Demand | RefusePlan {
+  if (action.values === null) return missingKey(target)
+  const positions = keyPositions(context, action.columns, target, given.sharded)
+  if ('kind' in positions) return positions
+  return storedOutputs(context, action.values, positions, target, given)
+}
+
+function insertDemands(context: Context, insert: InsertFacts, given: Storing): readonly Demand[] | RefusePlan {
+  const { sharded, touched } = given
+  const target = lookup(touched, insert.target.schema, insert.target.name)
+  if (target === null) return []
+  const told = insert.rows ?? insert.selected
+  if (told === null || told.length === 0) return [missingKey(target)]
+  const positions = keyPositions(context, insert.columns, target, sharded)
+  if ('kind' in positions) return positions
+  if (insert.rows === null) return (insert.selected ?? []).map((arm) => storedOutputs(context, arm, positions, target, given))
+  const stored = { trims: trims(context, target, sharded) }
   return insert.rows.map((row) => ({
     table: target.key,
-    columns,
+    columns: keyColumns(target),
     alternatives: positions.map((position) => {
-      const operand = row[position ?? -1]
+      const operand = row[position]
       return operand === undefined ? [] : [[operand]]
     }),
-    trims,
+    stored,
   }))
+}
+
+function missingKey(target: Touched): Demand {
+  const columns = keyColumns(target)
+  return { table: target.key, columns, alternatives: columns.map(() => []) }
+}
+
+/** Values that are computed from other rows, each bound to a key itself. */
+function storedOutputs(
+  context: Context,
+  outputs: readonly Output[],
+  positions: readonly number[],
+  target: Touched,
+  { sharded, flows }: Storing,
+): Demand {
+  const alternatives = positions.map((position, i) => {
+    const output = outputs[position]
+    return output === undefined ? [] : (flows?.ofOutput(output, sharded.keyTypes[i] ?? 'text') ?? [])
+  })
+  return { table: target.key, columns: keyColumns(target), alternatives, stored: { trims: trims(context, target, sharded) } }
+}
+
+/** Where each column of the key stands among the values, -1: nowhere. */
+function keyPositions(
+  context: Context,
+  named: readonly string[] | null,
+  target: Touched,
+  sharded: Sharded,
+): readonly number[] | RefusePlan {
+  const columns = keyColumns(target)
+  const positions = columns.map((column) => (named === null ? columnPosition(context, target, sharded, column) : named.indexOf(column)))
+  const unknown = columns.find((_, i) => positions[i] === null)
+  if (unknown === undefined) return positions.map((position) => position ?? -1)
+  return refuseSharded('shard-key-missing', sharded, [target], {
+    message: `INSERT into ${target.key} names no columns, and its catalog does not tell where ${unknown} stands`,
+    hint: 'Write the column list: INSERT INTO t (a, b) VALUES …',
+  })
+}
+
+function trims(context: Context, target: Touched, sharded: Sharded): boolean {
+  const columns = keyColumns(target)
+  return columnsOf(context, target, sharded).some((all) => all.some(({ name, type }) => columns.includes(name) && type.endsWith(')')))
 }
 
 function columnsOf(context: Context, target: Touched, sharded: Sharded): readonly RelationInfo['columns'][] {

@@ -205,7 +205,7 @@ function findShard(need: ShardNeed, demand: Demand, values: Values): Found {
   if (demand.alternatives.length !== 1 || only === undefined) return findComposite(need, demand, values)
   let best: Found = { kind: 'missing' }
   for (const operands of only) {
-    const found = placeKeys(need, demand, readList(need, 0, operands, values), values)
+    const found = placeKeys(need, demand, readList(need, demand, 0, operands, values), values)
     if (found.kind === 'shard') return found
     if (preference[found.kind] < preference[best.kind]) best = found
   }
@@ -230,7 +230,7 @@ function placeAll(need: ShardNeed, demand: Demand, all: readonly (readonly Key[]
   let shards: Set<number> | null = null
   let lookups: (readonly string[])[] | null = null
   for (const keys of all) {
-    const placed = demand.trims === true && keys.some(endsBlank) ? cutOff : place(need.sharded, keys, values)
+    const placed = demand.stored?.trims === true && keys.some(endsBlank) ? cutOff : place(need.sharded, keys, values)
     if (placed.kind === 'problem') return placed
     if (placed.kind === 'lookup') (lookups ??= []).push(placed.key)
     else if (shard === null || shard === placed.shard) shard = placed.shard
@@ -249,7 +249,7 @@ function findComposite(need: ShardNeed, demand: Demand, values: Values): Found {
   let all: readonly (readonly Key[])[] = [[]]
   let worst: Exclude<Found, { kind: 'shard' | 'several' | 'lookup' }> | null = null
   for (const [column, alternatives] of demand.alternatives.entries()) {
-    const keys = fewestKeys(need, column, alternatives, values)
+    const keys = fewestKeys(need, demand, column, alternatives, values)
     if (typeof keys === 'string' || 'kind' in keys) {
       const found = typeof keys === 'string' ? { kind: keys } : keys
       if (worst === null || composite[found.kind] > composite[worst.kind]) worst = found
@@ -267,10 +267,10 @@ const composite: Readonly<Record<Exclude<Found['kind'], 'shard' | 'several' | 'l
   empty: 3,
 }
 
-function fewestKeys(need: ShardNeed, column: number, alternatives: readonly (readonly Operand[])[], values: Values): Keys {
+function fewestKeys(need: ShardNeed, demand: Demand, column: number, alternatives: readonly (readonly Operand[])[], values: Values): Keys {
   let best: Keys = 'missing'
   for (const operands of alternatives) {
-    const keys = readList(need, column, operands, values)
+    const keys = readList(need, demand, column, operands, values)
     if (weight(keys) < weight(best)) best = keys
   }
   return best
@@ -288,7 +288,7 @@ function place(sharded: Sharded, keys: readonly Key[], values: Values): ReturnTy
 }
 
 /** The keys of one list, for one column of the key. */
-function readList(need: ShardNeed, column: number, operands: readonly Operand[], values: Values): Keys {
+function readList(need: ShardNeed, demand: Demand, column: number, operands: readonly Operand[], values: Values): Keys {
   const all: Key[] = []
   let unknown = false
   let nulls = 0
@@ -301,7 +301,7 @@ function readList(need: ShardNeed, column: number, operands: readonly Operand[],
     else all.push(...keys)
   }
   if (unknown) return 'unknown'
-  if (all.length > 0) return all
+  if (all.length > 0 && (nulls === 0 || demand.stored === undefined)) return all
   // NULL equals nothing. A list with nothing else, or INSERT of it, is a mistake worth telling; an empty array is not.
   return nulls > 0 ? problem('is NULL') : 'empty'
 }

@@ -1,15 +1,29 @@
 // sql/collector.ts — gathers the facts of one statement while its tree is walked; each fact once.
-import type { Access, FunctionUse, KeyBinding, Name, RangeEntry, RelationUse, Statement } from './statement.js'
+import { armsOf, type Exposed } from './outputs.js'
+import type { Cte } from './scope.js'
+import type { Access, DerivedPlace, FunctionUse, KeyBinding, KeyFlow, Name, RangeEntry, RelationUse, Statement } from './statement.js'
+import type { Fields } from './tree.js'
 
 /** A range-table entry while its query level is walked. */
 export interface OpenEntry {
   readonly relation: Name
   readonly alias: string | null
   readonly level: number
-  readonly access: 'read' | 'write'
+  /** `derived`: a subquery, or a reference to a CTE. */
+  readonly access: 'read' | 'write' | 'derived'
+  readonly place: number
   readonly bindings: KeyBinding[]
   /** Its columns have other names here (alias with a column list), so nothing said of a column is sure to be its. */
   readonly renamed: boolean
+}
+
+/** A derived entry, until the query that it stands for has been walked. */
+export interface OpenDerived {
+  readonly place: number
+  readonly bindings: readonly KeyBinding[]
+  readonly select: Fields
+  readonly aliases: readonly string[]
+  readonly cte: Cte | null
 }
 
 type Locks = Statement['cursorsOrLocks']
@@ -24,6 +38,12 @@ export class Collector {
   settingCalls = 0
   temporary = false
   readonly entries: OpenEntry[] = []
+  readonly derived: OpenDerived[] = []
+  readonly flows: KeyFlow[] = []
+  /** What the queries put out that `derived` stands for. */
+  readonly exposed: Map<Fields, Exposed> = new Map()
+  /** An outer join or grouping set may make a column NULL that its table has a value for. */
+  nullable = false
   readonly #relations = new Map<string, RelationUse>()
   readonly #functions = new Map<string, FunctionUse>()
   readonly #operators = new Map<string, Name>()
@@ -65,6 +85,12 @@ export class Collector {
     if (lockOrder.indexOf(locks) > lockOrder.indexOf(this.#advisory)) this.#advisory = locks
   }
 
+  #derivedPlace({ place, bindings, select, aliases, cte }: OpenDerived): DerivedPlace {
+    const exposed = this.exposed.get(select)
+    const transparent = exposed?.transparent === true && (cte === null || cte.references === 1)
+    return Object.freeze({ place, bindings: Object.freeze(bindings), arms: Object.freeze(armsOf(exposed, aliases)), transparent })
+  }
+
   /** The facts, frozen, but for what only the kind of statement tells. */
   facts(): Omit<Statement, 'detail' | 'executes' | 'node' | 'ownTransaction' | 'hiddenSettings'> {
     return {
@@ -76,6 +102,8 @@ export class Collector {
       types: values(this.#types),
       attributes: Object.freeze([...this.#attributes]),
       entries: Object.freeze(this.entries.map(closed)),
+      derived: Object.freeze(this.derived.map((one) => this.#derivedPlace(one))),
+      flows: Object.freeze(this.flows),
       sequences: values(this.#sequences),
       params: [...this.#params.keys()].reduce((a, b) => Math.max(a, b), 0),
       repeatedParams: Object.freeze([...this.#params].flatMap(([number, uses]) => (uses > 1 ? [Object.freeze({ number, uses })] : []))),
@@ -97,6 +125,6 @@ function values<T>(map: ReadonlyMap<string, T>): readonly T[] {
 }
 
 function closed(entry: OpenEntry): RangeEntry {
-  const { relation, alias, level, access, bindings } = entry
-  return Object.freeze({ relation, alias, level, access, bindings: Object.freeze(bindings) })
+  const { relation, alias, level, access, bindings, place } = entry
+  return Object.freeze({ relation, alias, level, access: access === 'write' ? 'write' : 'read', bindings: Object.freeze(bindings), place })
 }

@@ -4,7 +4,7 @@ import { castType, operand } from './operands.js'
 import type { LiteralIndex } from './literal-index.js'
 import { ownCall } from './own-call.js'
 import { selectSettings, setChange, settingRead } from './settings.js'
-import type { AssignFacts, Detail, Execution, InsertFacts, Name, Operand, Statement } from './statement.js'
+import type { AssignFacts, Detail, Execution, InsertFacts, MergeInsert, Name, Operand, Statement } from './statement.js'
 import { setTransaction, transactionFacts } from './transactions.js'
 import { type Fields, type Node, as, fields, integer, list, rangeName, stringNode, strings, text, unwrap } from './tree.js'
 import { type Utility, isHeld, listedRelations, namedTemporary, utilities } from './utility.js'
@@ -111,7 +111,7 @@ const tellers: Readonly<Record<string, Teller | undefined>> = {
   },
   InsertStmt(insert, walk) {
     walk.insert(insert, null)
-    return { detail: { kind: 'insert', insert: insertFacts(insert, walk.literals) } }
+    return { detail: { kind: 'insert', insert: insertFacts(insert, walk) } }
   },
   UpdateStmt(update, walk) {
     walk.update(update, null)
@@ -124,7 +124,7 @@ const tellers: Readonly<Record<string, Teller | undefined>> = {
   },
   MergeStmt(merge, walk) {
     walk.merge(merge, null)
-    return { detail: { kind: 'merge', ...mergeFacts(merge) } }
+    return { detail: { kind: 'merge', ...mergeFacts(merge, walk) } }
   },
   CopyStmt: tellCopy,
   TransactionStmt(statement) {
@@ -238,13 +238,15 @@ function into(select: Fields): { readonly name: Name; readonly temporary: boolea
   return Object.freeze({ name: rangeName(rel), temporary: rel['relpersistence'] === 't' || rel['schemaname'] === 'pg_temp' })
 }
 
-function insertFacts(insert: Fields, literals: LiteralIndex): InsertFacts {
+function insertFacts(insert: Fields, walk: Walk): InsertFacts {
   const columns = insert['cols'] === undefined ? null : assigned(list(insert['cols']))
   const conflict = list(fields(insert['onConflictClause'])?.['targetList'])
+  const rows = insertRows(insert, walk.literals)
   return Object.freeze({
     target: target(insert),
     columns,
-    rows: insertRows(insert, literals),
+    rows,
+    selected: rows === null ? walk.selected(insert['selectStmt']) : null,
     conflictAssigns: assigned(conflict) ?? [],
   })
 }
@@ -258,9 +260,15 @@ function insertRows(insert: Fields, literals: LiteralIndex): readonly (readonly 
   return Object.freeze(list(rows).map((row) => Object.freeze(list(as('List', row)?.['items']).map((value) => operand(value, literals)))))
 }
 
-function mergeFacts(merge: Fields): { readonly assigns: AssignFacts; readonly inserts: boolean } {
+function mergeFacts(merge: Fields, walk: Walk): { readonly assigns: AssignFacts; readonly inserts: readonly MergeInsert[] } {
   const clauses = list(merge['mergeWhenClauses']).map((clause) => as('MergeWhenClause', clause) ?? {})
   const updates = clauses.filter((clause) => clause['commandType'] === 'CMD_UPDATE').flatMap((clause) => list(clause['targetList']))
-  const inserts = clauses.some((clause) => clause['commandType'] === 'CMD_INSERT')
-  return { assigns: { target: target(merge), columns: assigned(updates) }, inserts }
+  const inserts = clauses.filter((clause) => clause['commandType'] === 'CMD_INSERT').map((clause) => mergeInsert(clause, walk))
+  return { assigns: { target: target(merge), columns: assigned(updates) }, inserts: Object.freeze(inserts) }
+}
+
+function mergeInsert(clause: Fields, walk: Walk): MergeInsert {
+  const columns = clause['targetList'] === undefined ? null : assigned(list(clause['targetList']))
+  const told = clause['values'] !== undefined && clause['override'] !== 'OVERRIDING_USER_VALUE'
+  return Object.freeze({ columns, values: told ? Object.freeze(list(clause['values']).map((value) => walk.merged(value))) : null })
 }

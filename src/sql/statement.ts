@@ -50,6 +50,45 @@ export interface RangeEntry {
   readonly level: number
   readonly access: 'read' | 'write'
   readonly bindings: readonly KeyBinding[]
+  /** Its number among the places that `flows` and `derived` speak of. */
+  readonly place: number
+}
+
+/** Where a value comes from: the one of `places` that has `column`. `sure`: there is only one, and it has it. */
+export interface ColumnSource {
+  readonly kind: 'column'
+  readonly places: readonly number[]
+  readonly column: string
+  readonly sure: boolean
+}
+
+/** One output column of a query. `values`: constants, one of which it is in every row. */
+export type Output = ColumnSource | { readonly kind: 'values'; readonly values: readonly Operand[] } | { readonly kind: 'other' }
+
+/**
+ * Every row of place `to` that has a part in the answer has `column` equal to that of a row of the source that has, too
+ * (DESIGN §4): `=` between columns, USING, IN (SELECT …). `column` null: any column, with one of the same name (NATURAL).
+ */
+export interface KeyFlow {
+  readonly to: number
+  readonly column: string | null
+  readonly from: Omit<ColumnSource, 'column'> & { readonly column: string | null }
+}
+
+/** What one arm of a query puts out: columns by name, and every column of the places under `star`. */
+export interface Arm {
+  readonly columns: ReadonlyMap<string, Output>
+  readonly star: readonly number[]
+}
+
+/** A subquery or a reference to a CTE, where conditions speak of its columns. */
+export interface DerivedPlace {
+  readonly place: number
+  readonly bindings: readonly KeyBinding[]
+  /** One, or those of a set operation. */
+  readonly arms: readonly Arm[]
+  /** Rows that a condition outside leaves out may as well be left out inside: no LIMIT, window, DISTINCT ON or lock, read once. */
+  readonly transparent: boolean
 }
 
 export interface InsertFacts {
@@ -58,6 +97,8 @@ export interface InsertFacts {
   readonly columns: readonly string[] | null
   /** One array of operands per VALUES row; null for INSERT … SELECT; [] for DEFAULT VALUES and OVERRIDING USER VALUE. */
   readonly rows: readonly (readonly Operand[])[] | null
+  /** Of INSERT … SELECT: the output columns of each arm of the query, none of which an outer join makes NULL; null: cannot be told. */
+  readonly selected: readonly (readonly Output[])[] | null
   /** Columns assigned by ON CONFLICT DO UPDATE. */
   readonly conflictAssigns: readonly string[]
 }
@@ -66,6 +107,12 @@ export interface InsertFacts {
 export interface AssignFacts {
   readonly target: Name
   readonly columns: readonly string[] | null
+}
+
+/** One INSERT action of MERGE. `columns` null: the table's own order. `values` null: they cannot be told. */
+export interface MergeInsert {
+  readonly columns: readonly string[] | null
+  readonly values: readonly Output[] | null
 }
 
 export type TransactionOp =
@@ -131,7 +178,7 @@ export type Detail =
   | { readonly kind: 'insert'; readonly insert: InsertFacts }
   | { readonly kind: 'update'; readonly assigns: AssignFacts }
   | { readonly kind: 'delete'; readonly target: Name }
-  | { readonly kind: 'merge'; readonly assigns: AssignFacts; readonly inserts: boolean }
+  | { readonly kind: 'merge'; readonly assigns: AssignFacts; readonly inserts: readonly MergeInsert[] }
   | {
       readonly kind: 'copy'
       readonly direction: 'from' | 'to'
@@ -194,6 +241,8 @@ export interface Statement {
   /** Types named in casts, column definitions and function arguments, each once. */
   readonly types: readonly Name[]
   readonly entries: readonly RangeEntry[]
+  readonly derived: readonly DerivedPlace[]
+  readonly flows: readonly KeyFlow[]
   /** Literal arguments that name things: `nextval('s')` → s as a relation of access write. Kept in `relations` too. */
   readonly sequences: readonly Name[]
   /** Highest parameter number. */

@@ -28,7 +28,10 @@ interface Item {
 export const statements: fc.Arbitrary<Generated> = fc.gen().map((gen) => {
   const pick: Pick = (...choices) => choices[gen(fc.nat, { max: choices.length - 1 })] as never
   const world: World = { pick, parameters: [], words: pick(false, false, true), depth: 0 }
-  const make = pick(simple, simple, simple, joined, joined, select, select, select, withCte, setOperation, insert, update, remove, merge)
+  const make = pick(
+    ...[simple, simple, simple, joined, joined, select, select, select, withCte, setOperation, insert, update, remove, merge],
+    ...[linked, linked, linked, correlated, correlated, correlated, derived, derived, derived, moved, upserted, changedBy],
+  )
   const sql = make(world)
   return { sql, parameters: world.parameters, writes: /\b(INSERT|UPDATE|DELETE|MERGE)\b/.test(sql) }
 })
@@ -317,6 +320,229 @@ function joined(world: World): string {
   const all = pick(join, join, `(${join}) AS j, ${table(world)} a`, `(${join}) CROSS JOIN ${table(world)} c`)
   const where = pick('', ` WHERE ${bound()}`, ` WHERE ${bound()}`, ` WHERE ${bound()} AND ${bound()}`)
   return `SELECT count(*) FROM ${all}${where}`
+}
+
+// ---- keys that come from elsewhere: joins on the key, correlated subqueries, what subqueries and CTEs put out
+
+const literalOf = (world: World): string => (world.words ? `'a'` : '7')
+const anyTable = (world: World): string => world.pick(table(world), table(world), table(world), 'countries')
+
+/** `a.k = b.k` in all the ways to say or nearly say it. */
+function equal(world: World, left: string, right: string): string {
+  const { pick } = world
+  const k = key(world)
+  const [l, r] = [pick(`${left}.${k}`, `${left}.${k}`, `${left}.${k}`, k), pick(`${right}.${k}`, `${right}.${k}`, `${right}.${k}`, k)]
+  const other = world.words ? pick(`${right}.body`, `${right}.short`) : pick(`${right}.id`, `${right}.score`)
+  return pick(
+    `${l} = ${r}`,
+    `${l} = ${r}`,
+    `${l} = ${r}`,
+    `${r} = ${l}`,
+    `(${l}, ${left}.id) = (${r}, ${right}.id)`,
+    `(${l}, 1) = (${r}, 1)`,
+    `${l} OPERATOR(pg_catalog.=) ${r}`,
+    `${l} IN (${r})`,
+    `${l} = ANY (ARRAY[${r}])`,
+    `${l} >= ${r}`,
+    `${l} = ${r} OR ${left}.id = 1`,
+    `NOT ${l} <> ${r}`,
+    `${l} IS NOT DISTINCT FROM ${r}`,
+    `${l}::text = ${r}::text`,
+    `coalesce(${l}, ${literalOf(world)}) = ${r}`,
+    `${l} = ${other}`,
+  )
+}
+
+/** Mostly one of them is bound. */
+function boundOne(world: World, names: readonly string[]): string {
+  const { pick } = world
+  const name = pick(...names)
+  const k = `${name}.${key(world)}`
+  return pick(
+    `${k} = ${literalOf(world)}`,
+    `${k} = ${literalOf(world)}`,
+    `${k} = ${value(world)}`,
+    `${k} IN (${literalOf(world)})`,
+    keyed(world, names),
+  )
+}
+
+function linked(world: World): string {
+  const { pick } = world
+  const kinds = (): string => pick('JOIN', 'JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN')
+  const how = (right: string, lefts: readonly string[]): string =>
+    pick(
+      () => `ON ${equal(world, pick(...lefts), right)}`,
+      () => `ON ${equal(world, pick(...lefts), right)}`,
+      () => `ON ${equal(world, right, pick(...lefts))} AND ${boundOne(world, [...lefts, right])}`,
+      () => `USING (${key(world)})`,
+      () => `ON true`,
+    )()
+  const two = `${anyTable(world)} a ${kinds()} ${anyTable(world)} b ${how('b', ['a'])}`
+  const three = pick(
+    () => `${two} ${kinds()} ${anyTable(world)} c ${how('c', ['a', 'b'])}`,
+    () => `${anyTable(world)} a ${kinds()} (${anyTable(world)} b ${kinds()} ${anyTable(world)} c ${how('c', ['b'])}) ${how('b', ['a'])}`,
+    () => `${two}, ${anyTable(world)} c`,
+    () => `${anyTable(world)} a NATURAL ${pick('', 'LEFT ')}JOIN (SELECT ${key(world)} FROM ${table(world)}) b`,
+  )
+  const isThree = pick(true, false)
+  const from = isThree ? three() : two
+  const names = ['a', 'b', ...(/\bc\b/.test(from.replaceAll('countries', '')) ? ['c'] : [])]
+  const more = pick('', '', ` AND ${equal(world, pick(...names), pick(...names))}`)
+  const where = pick(
+    ` WHERE ${boundOne(world, names)}${more}`,
+    ` WHERE ${boundOne(world, names)}${more}`,
+    ` WHERE ${key(world)} = ${literalOf(world)}${more}`,
+    '',
+  )
+  return `SELECT ${pick('count(*)', `a.${key(world)}, b.${key(world)}`, key(world), '*')} FROM ${from}${where}`
+}
+
+function correlated(world: World): string {
+  const { pick } = world
+  const inner = pick('b', 'b', 'b', 'a')
+  const k = key(world)
+  const tail = pick('', '', '', ` ORDER BY ${inner}.id, ${inner}.${k} LIMIT 1`)
+  const by = pick(equal(world, inner, 'a'), equal(world, inner, 'a'), equal(world, 'a', inner), `${k} = a.${k}`)
+  const from = `FROM ${table(world)} ${inner} WHERE ${by}${pick('', ` AND ${plain(world, [inner])}`)}`
+  const outer = `${table(world)} a`
+  const where = pick(boundOne(world, ['a']), boundOne(world, ['a']), `${k} = ${literalOf(world)}`)
+  return pick(
+    `SELECT a.id FROM ${outer} WHERE ${where} AND ${pick('', 'NOT ')}EXISTS (SELECT 1 ${from})`,
+    `SELECT a.id FROM ${outer} WHERE ${where} AND (a.id = 1 OR EXISTS (SELECT 1 ${from}))`,
+    `SELECT a.id, (SELECT count(*) ${from}) FROM ${outer} WHERE ${where}`,
+    `SELECT a.id, (SELECT ${inner}.id ${from} ORDER BY 1 LIMIT 1) FROM ${outer} WHERE ${where}`,
+    `SELECT a.id FROM ${outer} WHERE ${where} AND a.${k} ${pick('', '', 'NOT ')}IN (SELECT ${inner}.${k} FROM ${table(world)} ${inner}${tail})`,
+    `SELECT a.id FROM ${outer} WHERE a.${k} IN (SELECT ${k} FROM ${table(world)} b WHERE ${boundOne(world, ['b'])})`,
+    `SELECT a.id FROM ${outer} WHERE a.${k} = (SELECT ${k} FROM ${table(world)} b WHERE ${boundOne(world, ['b'])} ORDER BY id LIMIT 1)`,
+    `SELECT a.id, x.n FROM ${outer} CROSS JOIN LATERAL (SELECT count(*) AS n ${from}) x WHERE ${where}`,
+    `SELECT a.id, x.id FROM ${outer} LEFT JOIN LATERAL (SELECT ${inner}.* ${from}${tail}) x ON ${pick('true', `x.${k} = a.${k}`)} WHERE ${where}`,
+    `SELECT a.id FROM ${outer} JOIN countries c ON EXISTS (SELECT 1 ${from}) WHERE ${where}`,
+    `SELECT a.${k} FROM ${outer} WHERE ${where} GROUP BY a.${k} HAVING count(*) >= (SELECT count(*) ${from})`,
+  )
+}
+
+/** A query that puts the key out, under some name, with or without what forbids to look into it. */
+function source(world: World): { readonly text: string; readonly columns: readonly string[] } {
+  const { pick } = world
+  const k = key(world)
+  const t = table(world)
+  const name = pick(k, k, 'z')
+  const as = name === k ? '' : ` AS ${name}`
+  const where = pick('', '', ` WHERE ${boundOne(world, [t])}`, ` WHERE ${plain(world, [t])}`)
+  const text = pick(
+    () => `SELECT * FROM ${t}${where}`,
+    () => `SELECT ${t}.* FROM ${t}${where}`,
+    () => `SELECT ${k}${as}, id FROM ${t}${where}`,
+    () => `SELECT DISTINCT ${k}${as}, id FROM ${t}${where}`,
+    () => `SELECT ${k}${as}, count(*) AS id FROM ${t}${where} GROUP BY ${pick(k, k, `ROLLUP (${k})`)}`,
+    () => `SELECT ${k}${as}, id FROM ${t}${where} ORDER BY ${k}, id LIMIT ${pick('1', '3', '100')}`,
+    () => `SELECT ${k}${as}, row_number() OVER (ORDER BY ${k}, id) AS id FROM ${t}${where}`,
+    () => `SELECT DISTINCT ON (id) ${k}${as}, id FROM ${t}${where} ORDER BY id, ${k}`,
+    () =>
+      `SELECT ${k}${as}, id FROM ${t}${where} ${pick('UNION', 'UNION ALL', 'EXCEPT', 'INTERSECT')} SELECT ${k}, id FROM ${table(world)} x${pick('', ` WHERE ${boundOne(world, ['x'])}`)}`,
+    () => `SELECT max(${k}) AS ${name}, 1 AS id FROM ${t}${where}`,
+    () => `SELECT ${world.words ? `${k} || ''` : `${k} + 0`} AS ${name}, id FROM ${t}${where}`,
+    () => `SELECT x.${k}${as}, y.id FROM ${t} x ${pick('JOIN', 'LEFT JOIN')} ${table(world)} y ON ${equal(world, 'x', 'y')}`,
+    () => `SELECT ${value(world)} AS ${name}, 1 AS id`,
+    () => `SELECT ${literalOf(world)} AS ${name}, id FROM countries, generate_series(1, 2) id`,
+    () => `SELECT c.${k}${as}, 1 AS id FROM countries c${pick('', ` WHERE ${boundOne(world, ['c'])}`)}`,
+  )()
+  return { text, columns: [name, 'id'] }
+}
+
+function derived(world: World): string {
+  const { pick } = world
+  const { text, columns } = source(world)
+  const k = key(world)
+  const [name = k] = columns
+  const aliases = pick('', '', '', '(z, id)')
+  const column = aliases === '' ? name : 'z'
+  const bound = pick(
+    `d.${column} = ${literalOf(world)}`,
+    `d.${column} = ${literalOf(world)}`,
+    `d.${column} IN (${list(world)})`,
+    'd.id > 0',
+    `${column} = ${literalOf(world)}`,
+  )
+  const join = pick('JOIN', 'JOIN', 'LEFT JOIN', 'RIGHT JOIN')
+  const whole = pick(
+    (d: string) => `SELECT d.${column}, d.id FROM ${d} WHERE ${bound}`,
+    (d: string) => `SELECT count(*) FROM ${d} WHERE ${bound}`,
+    (d: string) => `SELECT d.id, b.id FROM ${d} ${join} ${table(world)} b ON b.${k} = d.${column} WHERE ${bound}`,
+    (d: string) =>
+      `SELECT d.id, b.id FROM ${table(world)} b ${join} ${d} ON b.${k} = d.${column} WHERE ${pick(bound, boundOne(world, ['b']))}`,
+    (d: string) =>
+      `SELECT b.id FROM ${table(world)} b WHERE ${boundOne(world, ['b'])} AND EXISTS (SELECT 1 FROM ${d} WHERE d.${column} = b.${k})`,
+    (d: string) => `SELECT e.id FROM (SELECT * FROM ${d}) e WHERE e.${column} = ${literalOf(world)}`,
+  )
+  if (pick(true, false)) return whole(`(${text}) d${aliases}`)
+  const twice = pick('', '', ` UNION ALL SELECT 1, 1 FROM w${pick('', ` WHERE w.${column} = ${literalOf(world)}`)}`)
+  return `WITH w${aliases} AS ${pick('', 'MATERIALIZED ', 'NOT MATERIALIZED ')}(${text}) ${whole('w d')}${twice}`
+}
+
+/** INSERT … SELECT. */
+function moved(world: World): string {
+  const { pick } = world
+  const { text, columns } = source(world)
+  const k = key(world)
+  const [name = k] = columns
+  const into = pick('votes', 'votes', 'comments')
+  const target = world.words ? pick('labels', 'labels', 'notes') : into
+  const filter = pick('', ` WHERE d.${name} = ${literalOf(world)}`, ` WHERE d.${name} = ${literalOf(world)}`)
+  const put = pick(
+    `d.${name}, d.id + 100`,
+    `d.${name}, 100`,
+    `${value(world)}, d.id + 200`,
+    `coalesce(d.${name}, ${literalOf(world)}), 100`,
+  )
+  const rows = pick(`SELECT ${put} FROM (${text}) d${filter}`, `SELECT ${put} FROM ${table(world)} d WHERE ${boundOne(world, ['d'])}`, text)
+  const conflict = pick('', '', ' ON CONFLICT DO NOTHING')
+  return `INSERT INTO ${target} (${k}, id) ${rows}${conflict}${pick('', ` RETURNING ${k}`)}`
+}
+
+/** MERGE whose source says the key. */
+function upserted(world: World): string {
+  const { pick } = world
+  const k = key(world)
+  const v = pick(literalOf(world), literalOf(world), value(world))
+  const from = pick(
+    `(VALUES (${v}, 1)) AS s(${k}, id)`,
+    `(VALUES (${v}, 1), (${pick(literalOf(world), value(world))}, 300)) AS s(${k}, id)`,
+    `(SELECT ${v} AS ${k}, ${pick('1', '300')} AS id) s`,
+    `(SELECT ${k}, id + ${pick('0', '300')} AS id FROM ${table(world)} x WHERE ${boundOne(world, ['x'])}) s`,
+    `${table(world)} s`,
+  )
+  const on = pick(
+    `m.${k} = s.${k} AND m.id = s.id`,
+    `(m.${k}, m.id) = (s.${k}, s.id)`,
+    `m.id = s.id`,
+    `m.${k} = s.${k} AND m.id = s.id AND ${boundOne(world, ['m', 's'])}`,
+  )
+  const put = pick(`s.${k}`, `s.${k}`, k, literalOf(world), value(world), `coalesce(s.${k}, ${literalOf(world)})`)
+  const actions = [
+    `WHEN MATCHED THEN UPDATE SET id = m.id + 10`,
+    `WHEN MATCHED THEN DELETE`,
+    `WHEN NOT MATCHED THEN INSERT (${k}, id) VALUES (${put}, s.id)`,
+    `WHEN NOT MATCHED THEN INSERT (id, ${k}) VALUES (s.id, ${put})`,
+    `WHEN NOT MATCHED BY SOURCE AND m.${k} = ${literalOf(world)} THEN DELETE`,
+  ]
+  const target = world.words ? 'notes' : 'comments'
+  return `MERGE INTO ${target} m USING ${from} ON ${on} ${pick(...actions)} ${pick('', pick(...actions))}`
+}
+
+/** UPDATE and DELETE by another table. */
+function changedBy(world: World): string {
+  const { pick } = world
+  const other = pick(`${table(world)} b`, `(${source(world).text}) b`, 'countries b')
+  const where = `${equal(world, 'a', 'b')} AND ${boundOne(world, ['a', 'b'])}`
+  const sub = `EXISTS (SELECT 1 FROM ${table(world)} b WHERE ${equal(world, 'b', 'a')})`
+  return pick(
+    `UPDATE ${table(world)} a SET id = a.id + 20 FROM ${other} WHERE ${where}`,
+    `UPDATE ${table(world)} a SET id = a.id + (SELECT count(*) FROM ${table(world)} b WHERE ${equal(world, 'b', 'a')}) WHERE ${boundOne(world, ['a'])}`,
+    `DELETE FROM ${table(world)} a USING ${other} WHERE ${where}`,
+    `DELETE FROM ${table(world)} a WHERE ${boundOne(world, ['a'])} AND ${sub}${pick('', ' RETURNING a.id')}`,
+  )
 }
 
 /** One table and one condition, so that every odd value gets its turn. */
