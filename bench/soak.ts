@@ -1,13 +1,17 @@
 // bench/soak.ts — whether memory stays flat: mixed requests, errors and clients that vanish, through the proxy in a process of its
-// own; after every 100,000 requests what it takes is told, and at the end how much it grew per million, past the warm-up.
+// own; after every 50,000 requests what it takes is told, and at the end whether it is flat.
 //
-//   node --import=./scripts/typescript.mjs bench/soak.ts --requests 1000000 [--clients 32]
+//   npm run bench:soak -- --requests 1000000 [--clients 32] [--snapshots DIRECTORY]
 //
-// The process collects before it tells, so that what is told is what is kept, not what has not been swept.
+// The process collects before it tells, so that what is told is what is kept, not what has not been swept. Caches fill first, and
+// texts that are never seen again fill them to their bounds: the verdict is on what the heap grew by in the second half, and it
+// ends with 1 where that is more than a plateau's noise. `--snapshots`: of the heap, at half and at the end, to see what has grown.
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { writeHeapSnapshot } from 'node:v8'
 import { startTopology } from '../src/embedded/topology.js'
 import { createObserver } from '../src/observe/observer.js'
 import { createProxy } from '../src/doors/proxy/proxy.js'
@@ -24,13 +28,16 @@ const { values: options } = parseArgs({
     requests: { type: 'string', default: '300000' },
     clients: { type: 'string', default: '32' },
     seed: { type: 'string', default: '1' },
+    snapshots: { type: 'string' },
     /** Only for the process that is the proxy: the server's address. */
     serve: { type: 'string' },
   },
 })
 
 /** Requests between two lines of the table. */
-const step = 100_000
+const step = 50_000
+/** What a heap that does not grow may differ by between two halves, in bytes per million requests. */
+const noise = 3 * 1024 * 1024
 
 interface Memory {
   readonly rss: number
@@ -65,8 +72,9 @@ async function serve(address: string): Promise<void> {
     createConnect((id) => (id === cluster.id ? config.clusters.get(id) : undefined), { now })
   const runtime = await createRuntime<ServerConnection>({ config, observer, connect, now, random: Math.random })
   const proxy = await createProxy({ runtime, observer, now })
-  process.on('message', () => {
+  process.on('message', ({ snapshot }: { readonly snapshot: string | null }) => {
     globalThis.gc?.()
+    if (snapshot !== null) writeHeapSnapshot(snapshot)
     process.send?.({ ...process.memoryUsage(), clients: proxy.clients().length })
   })
   process.on('disconnect', () => process.exit())
@@ -92,39 +100,45 @@ async function main(): Promise<void> {
 }
 
 async function soak(port: number, proxy: ChildProcess): Promise<void> {
-  const total = Number(options.requests)
-  const rows: [number, Memory][] = []
+  const steps = Math.max(4, Math.ceil(Number(options.requests) / step))
+  const half = Math.floor(steps / 2)
   const clients = Number(options.clients)
-  for (let done = 0; done < total; done += step) {
-    const each = Math.ceil(step / clients)
-    await Promise.all(
-      Array.from({ length: clients }, (_, me) => client(port, seededRandom(Number(options.seed) * 1_000_003 + done + me), each)),
+  const told: Memory[] = []
+  for (let at = 0; at < steps; at++) {
+    const random = (me: number): (() => number) => seededRandom(Number(options.seed) * 1_000_003 + at * step + me)
+    await Promise.all(Array.from({ length: clients }, (_, me) => client(port, random(me), Math.ceil(step / clients))))
+    const memory = await ask(proxy, at + 1 === half ? 'half' : at + 1 === steps ? 'end' : null)
+    told.push(memory)
+    const { rss, heapUsed, external, clients: left } = memory
+    console.log(
+      `${String((at + 1) * step)} requests: heap ${mb(heapUsed)}, rss ${mb(rss)}, external ${mb(external)}, ${String(left)} clients`,
     )
-    const memory = await ask(proxy)
-    rows.push([done + step, memory])
-    console.log(`${String(done + step)} requests: rss ${mb(memory.rss)}, heap ${mb(memory.heapUsed)}, external ${mb(memory.external)}`)
   }
-  const [, first] = rows[0] ?? []
-  const [requests = 0, last] = rows.at(-1) ?? []
-  if (first === undefined || last === undefined || rows.length < 2) return
-  const perMillion = (key: 'rss' | 'heapUsed'): string =>
-    `${(((last[key] - first[key]) / (requests - step) / 1024 / 1024) * 1e6).toFixed(2)} MB`
-  console.log(
-    `\n${table([
-      ['kept', 'growth per million requests'],
-      ['heap', perMillion('heapUsed')],
-      ['rss', perMillion('rss')],
-    ])}`,
-  )
+  const slope = { heap: growth(told.slice(half).map(({ heapUsed }) => heapUsed)), rss: growth(told.slice(half).map(({ rss }) => rss)) }
+  const rows = Object.entries(slope).map(([what, bytes]): [string, string] => [what, mb(bytes)])
+  console.log(`\n${table([['kept', 'growth per million requests, second half'], ...rows])}`)
+  const flat = slope.heap < noise
+  console.log(flat ? '\nverdict: flat' : '\nverdict: it grows')
+  if (!flat) process.exitCode = 1
+}
+
+/** Bytes per million requests: the slope of the line that fits best. */
+function growth(values: readonly number[]): number {
+  const middle = (values.length - 1) / 2
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const over = values.reduce((sum, value, at) => sum + (at - middle) * (value - mean), 0)
+  const under = values.reduce((sum, _value, at) => sum + (at - middle) ** 2, 0)
+  return ((under === 0 ? 0 : over / under) / step) * 1e6
 }
 
 function mb(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`
 }
 
-async function ask(proxy: ChildProcess): Promise<Memory> {
+async function ask(proxy: ChildProcess, moment: string | null): Promise<Memory> {
   const answer = once(proxy, 'message') as Promise<[Memory]>
-  proxy.send('memory')
+  const { snapshots } = options
+  proxy.send({ snapshot: moment === null || snapshots === undefined ? null : join(snapshots, `${moment}.heapsnapshot`) })
   return (await answer)[0]
 }
 
