@@ -1,11 +1,12 @@
 // Whole batches that go to a lane as they came (doors/proxy/swift-batch.ts): whatever they are, and wherever they end, a client hears
 // what it hears without lanes, to the byte.
 import t, { type Test } from 'tap'
+import { until } from '../../src/embedded/until.js'
 import { untilOnLane } from '../support/lanes.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
 import { encodeMessage } from '../support/wire-text.js'
-import { names, WireClient } from '../support/wire-client.js'
+import { cancel, names, WireClient } from '../support/wire-client.js'
 
 const running = await withTopology(t, {
   clusters: {
@@ -13,6 +14,7 @@ const running = await withTopology(t, {
       seed: `CREATE TABLE items (id int PRIMARY KEY, n int NOT NULL, word text);
         INSERT INTO items SELECT g, g * 2, 'grün ' || g FROM generate_series(1, 100) g;
         CREATE TABLE altered (id int PRIMARY KEY, n int, extra int); INSERT INTO altered VALUES (1, 2, 3);
+        CREATE TABLE locked (id int); INSERT INTO locked VALUES (1);
         CREATE SEQUENCE numbers; CREATE VIEW harmless AS SELECT 1 AS n`,
     },
   },
@@ -234,6 +236,35 @@ t.test('what a lane cannot answer runs elsewhere, once, and defines what it woul
   client.send(...again('', '0'))
   t.equal((await client.until('ReadyForQuery'))[2], 'DataRow 1 "2"', 'the statement is there, and the first time it ran once')
   t.equal(served() - before, 1)
+})
+
+t.test('a cancel, and a client that goes, while their batch is on the lane', async (t) => {
+  const waits = 'SELECT count(*) FROM locked WHERE id = $1'
+  const [one, other, locker] = await Promise.all([swift.port, swift.port, plain.port].map((port) => WireClient.login(t, port)))
+  if (one === undefined || other === undefined || locker === undefined) return
+  await untilOnLane(proxy, one, () => one.send(...batch(waits, '1')))
+  const locked = async (work: () => Promise<void>): Promise<void> => {
+    for (const sql of ['BEGIN', 'LOCK TABLE locked IN ACCESS EXCLUSIVE MODE']) {
+      locker.query(sql)
+      await locker.until('ReadyForQuery')
+    }
+    one.send(...batch(waits, '1'))
+    await until('the batch is on the lane', () => Promise.resolve(proxy.lanes().lanes.some(({ inFlight }) => inFlight === 1)))
+    await work()
+    locker.query('COMMIT')
+    await locker.until('ReadyForQuery')
+  }
+  await locked(async () => {
+    await cancel(swift.port, one.key)
+    t.match((await one.until('ReadyForQuery')).join(), /57014/)
+  })
+  one.send(...again('', '1'))
+  t.match((await one.until('ReadyForQuery')).join(), /26000/, 'it was canceled in its Parse, which looks at the table')
+  await untilOnLane(proxy, one, () => one.send(...batch(waits, '1')))
+  await locked(() => Promise.resolve(one.destroy()))
+  other.send(...batch(byId, '7'))
+  t.equal((await other.until('ReadyForQuery'))[3], 'DataRow 1 "14"')
+  await until('nothing is on the lane', () => Promise.resolve(proxy.lanes().lanes.every(({ inFlight }) => inFlight === 0)))
 })
 
 t.test('wherever the bytes are cut', async (t) => {
