@@ -59,6 +59,11 @@ export function fitsPlace({ role, asked, node, snapshot }: Asked, evidence: Evid
   return evidence.inRecovery && admits(asked, evidence, node.position)
 }
 
+/** What that connection proved when it was opened is not so any more: it fits nobody who asks now. */
+export function outlived({ role, snapshot }: Asked, evidence: Evidence): boolean {
+  return role === 'primary' ? !isPrimary(evidence, snapshot.timeline) : !evidence.inRecovery
+}
+
 /** The route of a read that ran there. */
 export function routeTo({ role, node, snapshot }: Asked, evidence: Evidence, { why }: OnePlan, invokedAt: number): RouteTaken {
   const { timeline, contested, id: cluster } = snapshot

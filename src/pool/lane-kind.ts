@@ -32,6 +32,8 @@ export interface SharedLane<R> {
   readonly inFlight: number
   /** Takes another request now. */
   readonly open: boolean
+  /** It writes within this turn anyway, and one more of what is quick costs next to nothing. Default: never. */
+  readonly gathers?: boolean
   /** Will take others when those at hand are answered: nothing on it is unusual. */
   readonly moving: boolean
   readonly state: LaneState
@@ -52,6 +54,10 @@ export interface LaneNewcomer<L> {
   readonly party?: Party
   /** Whether the connection is proved to be good for what is asked now. */
   fits(lane: L): boolean
+  /** What the connection proved when it was opened holds no more, for nobody: its server has another role since, or another timeline. */
+  outlived?(lane: L): boolean
+  /** Called before it is asked again, in line, whether it fits: where it may go may have changed since it came. */
+  comesUp?(): void
   /** It was still waiting for a lane, and none moves: it must be run elsewhere. */
   missed(miss: { readonly why: 'crowded' }): void
 }

@@ -50,6 +50,10 @@ export interface LaneRequest {
   readonly record: ShapeRecord
   /** Whether the connection is proved to be good for what is asked now. */
   fits(lane: LaneOf): boolean
+  /** What the connection proved when it was opened holds no more, for nobody: its server has another role since, or another timeline. */
+  outlived?(lane: LaneOf): boolean
+  /** Called before it is asked again, in line, whether it fits: where it may go may have changed since it came. */
+  comesUp?(): void
   /** Its frames for this connection, the last of them a Query or a Sync; what the slot must know of them is set there. */
   compile(names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void
   /** Its whole reply, ReadyForQuery included. */

@@ -2,7 +2,7 @@
 // opens them as they are needed, gives each request to the one with the least in flight, and lets them go when nobody comes.
 // They are leases of the pool like any other, so `pool.max` counts them; at most half of it may be lanes.
 //
-//   request ──▶ an open lane with room ──▶ or in line, as long as the lanes move ──▶ or false: a connection of its own
+//   request ──▶ a lane about to write, or the one with the least in flight ──▶ or in line, as long as the lanes move ──▶ or false: a connection of its own
 import type { LanesConfig } from '../config/config.js'
 import { nobody, type Account } from './account.js'
 import { laneSettings } from '../session/lane-key.js'
@@ -140,7 +140,7 @@ export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L exte
   }
 
   snapshot(): readonly LaneSnapshot[] {
-    return [...this.#pools.values()].flatMap((pool) => pool.snapshot(this.#parts.now()))
+    return [...this.#pools.values(), ...this.#leaving].flatMap((pool) => pool.snapshot(this.#parts.now()))
   }
 
   /** All lanes go when what is in flight on them is answered. */
@@ -261,6 +261,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   readonly now: () => number
   readonly #parts: GroupParts<C, R, L>
   #lanes: L[] = []
+  readonly #connections = new WeakMap<L, C>()
   /** In line, from #next on. */
   #line: (R | null)[] = []
   #next = 0
@@ -310,7 +311,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     const lane = this.#best(request)
     if (lane === null) return this.#inLine(request, now)
     // One more, where even the idlest has something to do.
-    if (lane.inFlight > 0) this.#grow(now)
+    if (lane.inFlight > 0 && lane.gathers !== true) this.#grow(now)
     lane.push(request, now)
     return true
   }
@@ -318,7 +319,11 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   #best(request: R): L | null {
     let best: L | null = null
     for (const lane of this.#lanes) {
-      if (lane.open && (best === null || lane.inFlight < best.inFlight) && request.fits(lane)) best = lane
+      const gathers = lane.gathers === true
+      if (lane.open && (gathers || best === null || lane.inFlight < best.inFlight) && request.fits(lane)) {
+        if (gathers) return lane
+        best = lane
+      }
     }
     return best
   }
@@ -326,6 +331,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   #inLine(request: R, now: number): boolean {
     this.#grow(now)
     const fitting = this.#lanes.some((lane) => lane.moving && request.fits(lane))
+    if (!fitting) this.#retireOutlived(request)
     const room = lineOfLane * this.#lanes.length
     if (!fitting || this.#line.length - this.#next >= room) return false
     // Beyond half of it, who has no place takes turns with the others for a connection of his own.
@@ -335,6 +341,11 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     request.queuedAt = now
     this.#line.push(request)
     return true
+  }
+
+  /** After a failover they would stand in the way of those that fit, for as long as lanes may be idle. */
+  #retireOutlived(request: R): void {
+    for (const lane of [...this.#lanes]) if (request.outlived?.(lane) === true) lane.retire('its server has another role since')
   }
 
   /** Takes it out of the line. False: it is not there. */
@@ -361,6 +372,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     this.#movedAt = this.now()
     while (lane.open && this.#next < this.#line.length) {
       const request = this.#line[this.#next] ?? null
+      request?.comesUp?.()
       const fits = request === null || request.fits(lane)
       // It waits for another lane, as long as one that will do is there.
       if (!fits && this.#lanes.some((other) => other.moving && request.fits(other))) return
@@ -428,7 +440,9 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
       // Its answer may have been the last thing that the server said.
       if (!lease.connection.usable) throw new Error('no lane')
       if (this.#usable) {
-        this.#lanes.push(kind.open(lease, this))
+        const lane = kind.open(lease, this)
+        this.#connections.set(lane, lease.connection)
+        this.#lanes.push(lane)
         return
       }
     } catch (error) {
@@ -450,7 +464,9 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     for (const lane of [...this.#lanes]) {
       lane.check(now, patience)
       const idle = lane.inFlight === 0
-      if (idle && now - lane.idleSince > (wanted ? wantedMs : idleMs)) lane.retire('nobody comes')
+      const connection = this.#connections.get(lane)
+      if (connection !== undefined && pool.closeNeeded(connection)) lane.retire('its connection is to be closed')
+      else if (idle && now - lane.idleSince > (wanted ? wantedMs : idleMs)) lane.retire('nobody comes')
       else if (now - lane.openedAt > pool.lifetimeMs * lifeShare) lane.retire('at the end of its lifetime')
     }
     const waits = this.#line.length > this.#next

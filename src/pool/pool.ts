@@ -208,6 +208,11 @@ export class Pool<C extends PooledConnection> {
     )
   }
 
+  /** It is to be closed when it comes back. */
+  closeNeeded(connection: C): boolean {
+    return this.#entries.get(connection)?.expiresAt === -Infinity
+  }
+
   /** What is open now is closed: idle connections at once, lent ones when they come back. New ones are opened as before. */
   renew(reason: string): void {
     for (const [connection, entry] of [...this.#entries]) {

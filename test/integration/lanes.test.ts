@@ -362,3 +362,46 @@ t.test('SHOW pointsman.last_route and metrics tell of lanes as of any read', asy
     .at(-2)
   t.match(last, { cluster: 'main', node: primary.address, role: 'primary', outcome: 'ok' })
 })
+
+t.test('a cancel that comes while a request waits for a connection, its lane gone, is not lost', { timeout: 60_000 }, async (t) => {
+  const own = await withProxy(t, {
+    version: 1,
+    auth: { method: 'trust', users: [{ name: 'app' }] },
+    clusters: {
+      main: {
+        dbname: 'app',
+        user: 'app',
+        password: 'app',
+        tls: { mode: 'disable' },
+        nodes: [primary.address],
+        pool: { max: 2, wait: '50s' },
+      },
+    },
+    databases: { app: { default: 'main' } },
+    lanes: { connections: 1, depth: 32, stall: '50ms' },
+  })
+  const enter = (): Promise<WireClient> => WireClient.login(t, own.port)
+  const [head, follower, holder, next] = await Promise.all([enter(), enter(), enter(), enter()])
+  const slow = 'SELECT count(*) AS lost_cancel FROM locked'
+  await untilOnLane(own.proxy, head, () => head.query(slow))
+  await untilOnLane(own.proxy, head, () => head.query(`${byId}1`))
+  const locker = await connect()
+  await locker.query('BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE')
+  // The other of the two connections, and the first place in line for the next.
+  for (const client of [holder, next]) client.query(`BEGIN; ${byId}1 FOR UPDATE SKIP LOCKED`)
+  await holder.until('ReadyForQuery')
+  const waiting = (count: number) => (): Promise<boolean> =>
+    Promise.resolve(own.runtime.snapshot().pools.some((pool) => pool.waiting === count))
+  await until('one is in line', waiting(1))
+  head.query(slow)
+  await until('it waits for the lock', async () => (await primary.sql(onLock)).length > 0)
+  follower.query(`${byId}7`)
+  await until('who is behind it waits, too', waiting(2))
+  await primary.sql(`SELECT pg_terminate_backend(pid) FROM (${onLock}) waiting`)
+  await next.until('ReadyForQuery')
+  await cancel(own.port, follower.key)
+  t.match((await follower.until('ReadyForQuery')).join(), /ErrorResponse .*57014/)
+  await locker.query('ROLLBACK')
+})
+
+const onLock = `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%lost_cancel%'`

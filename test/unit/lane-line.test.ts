@@ -1,5 +1,5 @@
 // The line before the lanes of a group: nobody stands there for a lane that does not come.
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Lease, PooledConnection } from '../../src/pool/contract.js'
 import type { LaneKind, LaneNewcomer, LaneOwner, LaneState, SharedLane } from '../../src/pool/lane-kind.js'
 import { Lanes } from '../../src/pool/lanes.js'
@@ -10,9 +10,19 @@ class Asked implements LaneNewcomer<FakeLane> {
   queuedAt = 0
   readonly told: string[] = []
   fitting: (lane: FakeLane) => boolean = () => true
+  outliving: (lane: FakeLane) => boolean = () => false
+  onUp: () => void = () => undefined
 
   fits(lane: FakeLane): boolean {
     return this.fitting(lane)
+  }
+
+  outlived(lane: FakeLane): boolean {
+    return this.outliving(lane)
+  }
+
+  comesUp(): void {
+    this.onUp()
   }
 
   missed({ why }: { readonly why: 'crowded' }): void {
@@ -28,6 +38,7 @@ class FakeLane implements SharedLane<Asked> {
   readonly state: LaneState = 'open'
   open = true
   moving = true
+  gathers = false
   inFlight = 0
   checks = 0
   retired = false
@@ -72,6 +83,7 @@ function lanesOf(refuses = false) {
     },
   }
   const connection = { usable: true }
+  const closing = new Set<PooledConnection>()
   const destroy = (reason: string): void => void ended.push(reason)
   const lease = { release: () => undefined, destroy, connection } as unknown as Lease<PooledConnection>
   const pool = {
@@ -83,9 +95,11 @@ function lanesOf(refuses = false) {
     counts: () => ({ busy: 0, idle: 1, opening: 0, waiting: 0, max: 8 }),
     lease: () => Promise.resolve(lease),
     onDraining: () => undefined,
+    closeNeeded: () => closing.size > 0,
+    identity: { cluster: 'main', user: 'app', dbname: 'app' },
   } as unknown as Pool<PooledConnection>
   const lanes = new Lanes<PooledConnection, Asked, FakeLane>(config, { now: () => performance.now(), kind })
-  return { lanes, opened, ended, connection, pool }
+  return { lanes, opened, ended, connection, pool, closing }
 }
 
 t.test('who waits for a lane that is gone is not kept in line by another that moves and does not fit', async (t) => {
@@ -118,6 +132,87 @@ t.test('who waits for a lane that is gone is not kept in line by another that mo
   t.same(asked.told, ['crowded'])
   t.same(behind.told, [])
   t.equal(second.inFlight, before + 1, 'and the next in line has its turn')
+})
+
+t.test('a lane that is about to write is preferred to one with less in flight', async (t) => {
+  const { lanes, opened, pool } = lanesOf()
+  t.teardown(() => opened.forEach((lane) => lane.owner.ended(lane)))
+  const group = lanes.group(pool, '', new Map())
+  if (group === null) return
+  await until('both lanes are open', () => {
+    for (let count = 0; count < 20 && opened.length < 2; count++) group.push(new Asked(), 0)
+    return Promise.resolve(opened.length === 2)
+  })
+  const [first, second] = opened
+  if (first === undefined || second === undefined) return
+  first.inFlight = 5
+  second.inFlight = 0
+  first.gathers = true
+  group.push(new Asked(), 0)
+  t.same([first.inFlight, second.inFlight], [6, 0])
+  const elsewhere = new Asked()
+  elsewhere.fitting = (lane): boolean => lane === second
+  group.push(elsewhere, 0)
+  t.same([first.inFlight, second.inFlight], [6, 1])
+  first.gathers = false
+  group.push(new Asked(), 0)
+  t.same([first.inFlight, second.inFlight], [6, 2])
+})
+
+async function oneLane(t: Test) {
+  const it = lanesOf()
+  t.teardown(() => it.opened.forEach((lane) => lane.owner.ended(lane)))
+  const group = it.lanes.group(it.pool, '', new Map())
+  if (group === null) throw new Error('no group')
+  await until('a lane is open', () => {
+    for (let count = 0; count < 20 && it.opened.length === 0; count++) group.push(new Asked(), 0)
+    return Promise.resolve(it.opened.length > 0)
+  })
+  const [lane] = it.opened
+  if (lane === undefined) throw new Error('no lane')
+  return { ...it, group, lane }
+}
+
+t.test('a lane whose server has another role since makes room for one that fits; one that only does not fit now stays', async (t) => {
+  const { group, lane } = await oneLane(t)
+  const asked = new Asked()
+  asked.fitting = (): boolean => false
+  t.notOk(group.push(asked, 0))
+  t.notOk(lane.retired)
+  asked.outliving = (one): boolean => one === lane
+  t.notOk(group.push(asked, 0))
+  t.ok(lane.retired)
+})
+
+t.test('who comes up in line is asked where it may go now', async (t) => {
+  const { group, lane } = await oneLane(t)
+  lane.open = false
+  const asked = new Asked()
+  asked.onUp = (): void => {
+    asked.fitting = (): boolean => false
+  }
+  t.ok(group.push(asked, 0))
+  lane.open = true
+  group.moved(lane)
+  t.same(asked.told, ['crowded'], 'its lane does not fit any more')
+})
+
+t.test('a lane whose connection is to be closed goes at once, however many come', async (t) => {
+  const { group, lane, closing, connection } = await oneLane(t)
+  group.check(performance.now(), 20, false)
+  t.notOk(lane.retired)
+  closing.add(connection as PooledConnection)
+  group.check(performance.now(), 20, false)
+  t.ok(lane.retired)
+})
+
+t.test('retired lanes are listed for as long as they answer somebody', async (t) => {
+  const { lanes, lane } = await oneLane(t)
+  lanes.configure({ ...config, depth: 2 })
+  t.ok(lane.retired)
+  t.equal(lanes.snapshot().length, 1)
+  lane.owner.ended(lane)
+  t.equal(lanes.snapshot().length, 0)
 })
 
 t.test('a connection that goes while it is made a lane is given up, not kept by nobody', async (t) => {

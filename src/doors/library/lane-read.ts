@@ -8,7 +8,7 @@
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import { homesTouched } from '../../execute/homes-touched.js'
 import { rerunFor } from '../../execute/again.js'
-import { fitsPlace, routeTo, type Place } from '../../execute/place.js'
+import { fitsPlace, outlived, routeTo, type Place } from '../../execute/place.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { LaneNewcomer } from '../../pool/lane-kind.js'
 import { sqlstateOf } from '../../pool/failure.js'
@@ -121,6 +121,10 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     const { name, text } = this.config
     if (!fitsPlace(this.#parts.place, lane.connection.evidence)) return false
     return name === undefined || name === '' || lane.knowsNameAs(name, text)
+  }
+
+  outlived({ connection }: ReadLane): boolean {
+    return outlived(this.#parts.place, connection.evidence)
   }
 
   answered(result: PgResult, lane: ReadLane): void {

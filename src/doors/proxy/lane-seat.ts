@@ -9,7 +9,7 @@ import type { ErrorFields } from '../../protocol/error-fields.js'
 import { PointsmanError } from '../../errors/error.js'
 import { rerunFor } from '../../execute/again.js'
 import { endedByServer, lossError } from '../../execute/loss-error.js'
-import { fitsPlace, routeTo, type Place } from '../../execute/place.js'
+import { fitsPlace, outlived, routeTo, type Place } from '../../execute/place.js'
 import type { AcquireRequest, RouteTaken } from '../../execute/contract.js'
 import { nobody, type Party } from '../../pool/account.js'
 import type { WireLaneGroup } from '../../pool/lane.js'
@@ -156,6 +156,22 @@ export class LaneSeat implements LaneRequest {
     return this.#work?.fits(connection.statements) === true
   }
 
+  outlived({ connection }: LaneOf): boolean {
+    return this.#place !== null && outlived(this.#place, connection.evidence)
+  }
+
+  /** Since it was put in line the topology may have changed: another primary, another timeline. */
+  comesUp(): void {
+    const place = this.#place
+    const plan = this.#plan
+    const request = this.#request
+    if (place === null || plan === null || request === null) return
+    const { current } = this.#parts.generations
+    if (current.topology().clusters.get(plan.cluster) === place.snapshot) return
+    const now = current.executor.place(this.#asked(plan, request))
+    this.#place = now?.pool === place.pool ? now : null
+  }
+
   compile(names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void {
     this.#work?.compile(names, slot, frames)
   }
@@ -240,7 +256,7 @@ export class LaneSeat implements LaneRequest {
       if (!(held instanceof Promise)) return this.#granted(held)
       held.then(
         (hold) => this.#granted(hold),
-        () => this.#notGranted(),
+        (error: unknown) => this.#notGranted(error),
       )
     } catch {
       // None to be had: what comes from the lane is all there is.
@@ -256,9 +272,10 @@ export class LaneSeat implements LaneRequest {
     this.#again()
   }
 
-  #notGranted(): void {
+  #notGranted(error: unknown): void {
     this.#acquiring = false
     if (this.#over) this.#end()
+    else if (!this.#onLane && error instanceof PointsmanError && error.key === 'canceled') this.#canceled()
     else if (!this.#onLane) this.#again()
   }
 
@@ -270,6 +287,11 @@ export class LaneSeat implements LaneRequest {
     const lane = this.#group?.laneOf(this) ?? null
     if (lane?.cancel(this) === 'sent') return
     if (lane === null) this.#group?.leaveLine(this)
+    this.#canceled()
+  }
+
+  /** Nothing of it runs anywhere. */
+  #canceled(): void {
     const { state, ready } = this.#parts
     this.#onLane = false
     if (this.#request !== null) this.#request.outcome = 'canceled'
