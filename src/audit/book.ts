@@ -23,9 +23,11 @@ export class AuditBook {
 
   /** True: it was not known before. `times`: how often it ran; 0: it stands in the catalog. */
   crossing(database: string, crossing: Crossing, example: string, source: AuditSource, times = 1): boolean {
-    const { kind, from, to, reason, way } = crossing
-    const text = example.slice(0, maxExample)
-    const id = idOf([database, kind, from.object ?? from.home, to.object ?? to.home, text])
+    const { kind, from, to, reason, way, cause } = crossing
+    const text = (cause ?? example).slice(0, maxExample)
+    const id = idOf(
+      cause === undefined ? [database, kind, from.object ?? from.home, to.object ?? to.home, text] : [database, kind, cause, to.home],
+    )
     return this.#add(id, { database, kind, from, to, reason, way, example: text }, [source], times)
   }
 

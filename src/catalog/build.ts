@@ -62,6 +62,7 @@ export interface CatalogRows {
   readonly bodies?: readonly BodyRow[]
   readonly triggers?: readonly TriggerInfo[]
   readonly foreignKeys?: readonly ForeignKeyInfo[]
+  readonly sequenceUses?: readonly { readonly sequence: string; readonly table: string }[]
   readonly sequenceOwners?: readonly { readonly sequence: string; readonly table: string }[]
   readonly casts: readonly { readonly implicit: boolean; readonly volatility: string; readonly schema: string; readonly type: string }[]
 }
@@ -125,11 +126,12 @@ export function buildCatalog(
   const relations = new Map(buildRelations(rows, read, types).map((info) => [`${info.schema}.${info.name}`, info]))
   const volatileImplicitCast = rows.casts.some((cast) => cast.implicit && cast.volatility === 'v')
   const { serverVersion, eventTriggers, keyEquals } = rows
-  const { foreignKeys, triggers } = rows
+  const { foreignKeys, triggers, sequenceUses } = rows
   return {
     ...{ cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers, keyEquals },
     ...(foreignKeys === undefined ? {} : { foreignKeys }),
     ...(triggers === undefined ? {} : { triggers }),
+    ...(sequenceUses === undefined ? {} : { sequenceUses }),
     ...(rows.collation === undefined ? {} : { collation: rows.collation }),
   }
 }
@@ -266,6 +268,7 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
         .flatMap((oid) => names.get(oid) ?? []),
       behind: texts.length === 0 ? null : behind(texts, depends.get(row.oid) ?? [], read, types),
       ...(ownedBy === undefined ? {} : { ownedBy }),
+      ...(row.kind === 'm' && row.definition !== null ? { made: behind([row.definition], [], read, types) } : {}),
     }
   })
 }

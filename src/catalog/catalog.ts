@@ -28,11 +28,15 @@ export interface Body {
   readonly unknown: boolean
 }
 
+export type TriggerEvent = 'insert' | 'update' | 'delete' | 'truncate'
+
 /** A trigger of a user, and the function that it runs. */
 export interface TriggerInfo {
   readonly name: string
   /** `schema.name` of its table. */
   readonly table: string
+  /** What it fires on. */
+  readonly events: readonly TriggerEvent[]
   readonly function: { readonly schema: string; readonly name: string }
 }
 
@@ -74,6 +78,8 @@ export interface RelationInfo {
   readonly behind: Behind | null
   /** `schema.name` of the table that a sequence belongs to (serial, identity, or the default of a column), or of that table's root. */
   readonly ownedBy?: string
+  /** What a materialized view was made from: read when it is refreshed, and not before. */
+  readonly made?: Behind
 }
 
 /** `unknown`: the definition could not be read or parsed, so the relation counts as a write. */
@@ -114,4 +120,6 @@ export interface Catalog {
   /** Absent: not loaded. */
   readonly foreignKeys?: readonly ForeignKeyInfo[]
   readonly triggers?: readonly TriggerInfo[]
+  /** Defaults of columns that draw from a sequence which is not their own. */
+  readonly sequenceUses?: readonly { readonly sequence: string; readonly table: string }[]
 }

@@ -1,6 +1,7 @@
 // monitor/catalog-queries.ts — the questions to the system catalogs, and their rows → CatalogRows. PostgreSQL 14 to 18; no
 // privilege is needed. They run in one read-only snapshot with an empty search_path, so that definitions name everything
 // outside pg_catalog with its schema. Objects of temporary schemas belong to sessions, not to the catalog.
+import type { TriggerInfo } from '../catalog/catalog.js'
 import type { CatalogRows } from '../catalog/build.js'
 import type { Collation } from '../catalog/catalog.js'
 
@@ -61,7 +62,7 @@ WHERE p.oid >= ${String(firstUserOid)} AND p.prokind IN ('f', 'p') AND l.lanname
  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')`
 
 // Triggers of partitions are clones of their root's.
-const triggersQuery = `SELECT t.tgname, n.nspname || '.' || c.relname, fn.nspname, p.proname
+const triggersQuery = `SELECT t.tgname, n.nspname || '.' || c.relname, fn.nspname, p.proname, t.tgtype::text
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace fn ON fn.oid = p.pronamespace
 WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' AND n.nspname !~ '^pg_(toast_)?temp_'`
@@ -80,6 +81,13 @@ WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
  AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = 'pg_class'::regclass AND o.objid = s.oid AND o.deptype IN ('a', 'i'))
 GROUP BY 1 HAVING count(DISTINCT a.adrelid) = 1`
 
+const sequenceUsesQuery = `SELECT DISTINCT n.nspname || '.' || s.relname, ${rootName('a.adrelid')}
+FROM pg_depend d JOIN pg_attrdef a ON a.oid = d.objid JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+ JOIN pg_namespace n ON n.oid = s.relnamespace
+WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+ AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = 'pg_class'::regclass AND o.objid = s.oid AND o.deptype IN ('a', 'i')
+  AND o.refobjid = a.adrelid)`
+
 function rootName(relation: string): string {
   return `(SELECT rn.nspname || '.' || r.relname FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
  WHERE r.oid = coalesce(pg_partition_root(${relation}), ${relation}))`
@@ -92,7 +100,7 @@ const relationsQuery = `SELECT c.oid::text, n.nspname, c.relname, c.relkind::tex
   WHERE r.oid = coalesce(pg_partition_root(own.oid), own.oid)) END,
  (EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
   OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.ev_type <> '1'))::text,
- CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END, c.relrowsecurity::text
+ CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END, c.relrowsecurity::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') AND ${userRelation}`
 
@@ -193,9 +201,11 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
     triggers: (await query(triggersQuery)).map((row) => ({
       name: text(row, 0),
       table: text(row, 1),
+      events: eventsIn(Number(text(row, 4))),
       function: { schema: text(row, 2), name: text(row, 3) },
     })),
     foreignKeys: (await query(foreignKeysQuery)).map((row) => ({ name: text(row, 0), from: text(row, 1), to: text(row, 2) })),
+    sequenceUses: (await query(sequenceUsesQuery)).map((row) => ({ sequence: text(row, 0), table: text(row, 1) })),
     sequenceOwners: (await query(sequenceOwnersQuery)).map((row) => ({ sequence: text(row, 0), table: text(row, 1) })),
     functions: (await query(functionsQuery)).map(functionRow),
     relations: (await query(relationsQuery)).map(relationRow),
@@ -233,6 +243,12 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
   }
   await query('COMMIT')
   return rows
+}
+
+/** Of pg_trigger.tgtype. */
+function eventsIn(bits: number): TriggerInfo['events'] {
+  const events = { insert: 4, delete: 8, update: 16, truncate: 32 } as const
+  return (Object.keys(events) as (keyof typeof events)[]).filter((event) => (bits & events[event]) !== 0)
 }
 
 function functionRow(row: Cells): CatalogRows['functions'][number] {

@@ -10,6 +10,7 @@ export const crossingKinds = [
   'function',
   'trigger',
   'shard_key',
+  'sequence',
   'command',
 ] as const
 
@@ -27,6 +28,8 @@ export interface Crossing {
   readonly kind: CrossingKind
   readonly from: CrossingEnd
   readonly to: CrossingEnd
+  /** The view, function or trigger that crosses, whatever statement uses it. */
+  readonly cause?: string
   readonly reason: string
   /** What to do about it. */
   readonly way: string

@@ -68,7 +68,7 @@ export interface Events {
   /** An operator's switch, or its expiry. `cluster` '*': of no single one; `detail` then names what it is of. */
   'switch.changed': {
     readonly cluster: string
-    readonly switch: 'read_only' | 'allow_stale' | 'ban' | 'drain' | 'pause' | 'disable'
+    readonly switch: 'read_only' | 'allow_stale' | 'ban' | 'drain' | 'pause' | 'disable' | 'virtual'
     readonly on: boolean
     readonly detail: string
     readonly by: string

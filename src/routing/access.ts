@@ -231,7 +231,7 @@ function behindCrosses(context: Context, touched: readonly Touched[], expanded: 
     const first = touched.find((one) => leadsTo(expanded, one.key, key))
     if (first === undefined || fits(context, first.home, home)) continue
     const other: Touched = { name: { schema: null, name: key }, access: 'read', key, root, home, known: true }
-    return home.kind === 'sharded' ? shardedBehind(via, first, other) : twoHomes(first, other, touched, 'view')
+    return home.kind === 'sharded' ? shardedBehind(via, first, other) : twoHomes(first, other, touched, 'view', via)
   }
   return null
 }
@@ -268,7 +268,7 @@ function shardedBehind(view: string, first: Touched, table: Touched): RefusePlan
   const message = `view ${view} reads ${table.key}, which is sharded, and is not itself listed as sharded`
   return refuse('sharded-unsupported', {
     message,
-    crossing: { kind: 'view', from: touchedEnd(first), to: touchedEnd(table), reason: message, way: waysOut.view },
+    crossing: { kind: 'view', from: touchedEnd(first), to: touchedEnd(table), reason: message, way: waysOut.view, cause: view },
     hint: `List the view under the same \`sharded\` with its key column, or read ${table.key} directly.`,
     tables: [view, table.key],
   })

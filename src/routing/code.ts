@@ -2,8 +2,8 @@
 // what it writes, as far as their bodies tell (catalog/ Body). They decide where it may run as its own tables do. Names
 // that nobody knows are left out: a body may make tables of its own.
 import { candidates } from '../catalog/judge.js'
-import type { Body, Catalog, FunctionInfo } from '../catalog/catalog.js'
-import type { FunctionUse, Statement } from '../sql/statement.js'
+import type { Body, Catalog, FunctionInfo, TriggerEvent } from '../catalog/catalog.js'
+import type { FunctionUse, Name, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import { touchOne, type Touched } from './homes.js'
 import type { RefusePlan } from './plan.js'
@@ -17,8 +17,28 @@ export function touchedByCode(context: Context, statement: Statement, touched: r
   if (homes.size === 0 && patterns.length === 0) return none
   const walk = new CodeWalk(context)
   for (const use of statement.functions) if (use.name.schema !== 'pg_catalog') walk.call(use, null)
-  for (const one of touched) if (one.access === 'write') walk.triggersOf(one)
+  for (const one of touched) if (one.access === 'write') walk.triggersOf(one, eventsOf(statement, one))
   return walk.refused ?? walk.touched
+}
+
+const anyEvent: readonly TriggerEvent[] = ['insert', 'update', 'delete', 'truncate']
+
+/** What the statement does to a table that it writes; a table that only a CTE writes may meet anything. */
+function eventsOf({ detail }: Statement, { name }: Touched): readonly TriggerEvent[] {
+  const ofTarget = (target: Name | null, events: readonly TriggerEvent[]): readonly TriggerEvent[] =>
+    target?.name === name.name && target.schema === name.schema ? events : anyEvent
+  switch (detail.kind) {
+    case 'insert':
+      return ofTarget(detail.insert.target, detail.insert.conflictAssigns.length > 0 ? ['insert', 'update'] : ['insert'])
+    case 'update':
+      return ofTarget(detail.assigns.target, ['update'])
+    case 'delete':
+      return ofTarget(detail.target, ['delete'])
+    case 'copy':
+      return ofTarget(detail.target, ['insert'])
+    default:
+      return anyEvent
+  }
 }
 
 class CodeWalk {
@@ -41,13 +61,14 @@ class CodeWalk {
     }
   }
 
-  triggersOf({ key, root }: Touched): void {
+  triggersOf({ key, root }: Touched, events: readonly TriggerEvent[]): void {
     const { clusters, catalogs } = this.#context
     for (const cluster of clusters) {
       const catalog = catalogs.get(cluster)
       for (const trigger of catalog?.triggers ?? []) {
         if (trigger.table !== key && trigger.table !== root) continue
-        const via: Via = { kind: 'trigger', name: `${trigger.name} of ${trigger.table}` }
+        if (!trigger.events.some((event) => events.includes(event))) continue
+        const via: Via = { kind: 'trigger', name: `${trigger.name} on ${trigger.table}` }
         for (const info of functionsNamed(catalog, trigger.function)) this.#enter(info, via)
       }
     }

@@ -17,6 +17,7 @@ const byRule: Partial<Readonly<Record<Rule, CrossingKind>>> = {
   'shard-key-missing': 'shard_key',
   'shard-key-unreadable': 'shard_key',
   'several-shards': 'shard_key',
+  'not-merged': 'shard_key',
   'shard-key-update': 'shard_key',
   'sharded-unsupported': 'shard_key',
 }

@@ -241,12 +241,16 @@ export function touchedEnd({ home, key }: Touched): CrossingEnd {
   return { home: homeLabel(home), owner: 'owner' in home ? home.owner : null, object: key }
 }
 
-export function twoHomes(a: Touched, b: Touched, touched: readonly Touched[], kind: CrossingKind): RefusePlan {
+export function twoHomes(a: Touched, b: Touched, touched: readonly Touched[], kind: CrossingKind, cause: string | null = null): RefusePlan {
   const message = `${describe(a)} and ${describe(b)} live in different homes`
+  const via = cause ?? b.via?.name ?? a.via?.name
   return refuse('two-homes', {
     message,
     hint: 'Send one statement for each and combine the results in the application, put both tables into one partition, or declare the smaller one under `reference`.',
     tables: touched.map((one) => one.key),
-    crossing: { kind, from: touchedEnd(a), to: touchedEnd(b), reason: message, way: waysOut[kind] },
+    crossing: {
+      ...{ kind, from: touchedEnd(a), to: touchedEnd(b), reason: message, way: waysOut[kind] },
+      ...(via === undefined ? {} : { cause: via }),
+    },
   })
 }

@@ -12,5 +12,6 @@ export const waysOut: Readonly<Record<CrossingKind, string>> = {
   function: 'Split the function, one for each side, and let the application call both.',
   trigger: 'Let the application (or an outbox that the trigger fills on its own side) do what the trigger does on the other.',
   shard_key: 'Bind the shard key with =, IN or = ANY, carry it along as a column, or supply it: /* pointsman: shard_key=… */',
+  sequence: 'Give each side a sequence of its own, or keys that need none.',
   command: 'Run one command for each side.',
 }

@@ -14,6 +14,7 @@ import type { ClusterLag } from '../topology/lag.js'
 import type { Topology } from '../topology/topology.js'
 import type { TwoPhaseKeeper } from './two-phase.js'
 import type { LiveAudit } from './audit.js'
+import type { DirectoryCache } from './directory-cache.js'
 
 export interface Generation<C extends PooledConnection> {
   /** Counts from 1. */
@@ -27,6 +28,8 @@ export interface Generation<C extends PooledConnection> {
   changed(signal: AbortSignal): Promise<void>
   /** By cluster; a cluster whose catalog is not loaded yet is missing. */
   catalogs(): ReadonlyMap<string, Catalog>
+  /** What is known of directories (`by: directory`), for plan(), and how more becomes known. */
+  readonly directories: Pick<DirectoryCache, 'find' | 'ask'>
   /**
    * Login to `cluster` for a client of `database`: the cluster's own user and password, or else the client's; the
    * cluster's dbname, or else the client's. Throws RangeError for a cluster the config does not have.
@@ -93,6 +96,8 @@ export interface Runtime<C extends PooledConnection> {
   current(): Generation<C>
   /** Takes a validated config and emits `config.reloaded`; new nodes prove one connection before the swap. A refused config changes nothing. */
   reload(config: Config, proved?: boolean): Promise<ReloadResult>
+  /** reload() of what the present configuration becomes, once reloads under way are over; asks no node. */
+  alter(change: (config: Config) => Config): Promise<ReloadResult>
   /** What reload() would refuse this config for; nothing changes. `reload(config, true)` then asks no more. */
   prove(config: Config): Promise<readonly Problem[]>
   /** A config that could not even be read: nothing changes, and `config.reloaded` says why. */
@@ -106,6 +111,8 @@ export interface Runtime<C extends PooledConnection> {
   readonly bans: Bans
   /** Transactions over several clusters: their commit, and what a crash has left of them. */
   readonly twoPhase: Pick<TwoPhaseKeeper, 'commit' | 'inDoubt' | 'recover'>
+  /** What is known of directories: it may be forgotten, so that they are asked again. */
+  readonly directories: Pick<DirectoryCache, 'forget'>
   /** What crosses homes, as traffic has shown it since the start. */
   readonly audit: Pick<LiveAudit, 'data' | 'clear'>
   /** Every server connection that is open. */

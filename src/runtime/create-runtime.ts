@@ -21,6 +21,7 @@ import { lagOf, type ClusterLag } from '../topology/lag.js'
 import type { Generation, ReloadResult, Runtime } from './contract.js'
 import { LiveAudit } from './audit.js'
 import { Chaos } from './chaos.js'
+import { DirectoryCache } from './directory-cache.js'
 import { createIdentities } from './identity.js'
 import { Parties } from './parties.js'
 import { TwoPhaseKeeper } from './two-phase.js'
@@ -75,6 +76,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   readonly bans: Bans
   readonly audit: LiveAudit
   readonly twoPhase: TwoPhaseKeeper
+  readonly directories: DirectoryCache
   readonly #old = new Set<HeldGeneration<C>>()
   readonly #deaf: () => void
   #current: HeldGeneration<C>
@@ -94,6 +96,12 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.audit = new LiveAudit(observer)
     const onFailure = (node: string, error: unknown): void => monitor.reportFailure(node, error)
     this.#pools = new PoolSet<C>({ connect, observer, now, random, onFailure, permits: parts.permits ?? null })
+    this.directories = new DirectoryCache({
+      config: () => this.#current.config,
+      topology: () => monitor.current(),
+      now,
+      background: parts.background ?? false,
+    })
     this.#deaf = this.#heed(observer)
     this.#current = this.#generation(parts.config, parts.generation ?? 1)
     this.twoPhase = new TwoPhaseKeeper({
@@ -126,6 +134,12 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
 
   reload(config: Config, proved = false): Promise<ReloadResult> {
     const result = this.#reloading.then(() => this.#reload(config, proved))
+    this.#reloading = result.catch(() => undefined)
+    return result
+  }
+
+  alter(change: (config: Config) => Config): Promise<ReloadResult> {
+    const result = this.#reloading.then(() => this.#reload(change(this.#current.config), true))
     this.#reloading = result.catch(() => undefined)
     return result
   }
@@ -174,6 +188,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     this.#chaos.close()
     await this.#pools.close(graceMs)
     this.twoPhase.close()
+    this.directories.close()
     await this.#monitor.close()
     this.switches.close()
     this.audit.close()
@@ -235,6 +250,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
         writeAcknowledged: (cluster, at) => monitor.writeAcknowledged(cluster, at),
         commitsWatched: (cluster) => monitor.commitsWatched(cluster),
         asynchronousCommit: (cluster, reason) => monitor.asynchronousCommit(cluster, reason),
+        directories: this.directories,
         identityFor: createIdentities(config, this.#parties),
       },
       (generation) => this.#drained(generation),
@@ -294,6 +310,10 @@ class HeldGeneration<C extends PooledConnection> implements Generation<C> {
 
   get executor(): Generation<C>['executor'] {
     return this.#parts.executor
+  }
+
+  get directories(): Generation<C>['directories'] {
+    return this.#parts.directories
   }
 
   topology(): ReturnType<Generation<C>['topology']> {

@@ -2,9 +2,6 @@
 // without running it. What decides is the servers' own catalog, so it is asked for; where no server answers in time the
 // plan is made without, and that is said: then nothing is provably read-only.
 import type { Config, DatabaseConfig } from '../../config/config.js'
-import { createMonitor } from '../../monitor/create-monitor.js'
-import { createObserver } from '../../observe/observer.js'
-import type { Catalog } from '../../catalog/catalog.js'
 import type { ParameterSource } from '../../routing/input.js'
 import type { Plan } from '../../routing/plan.js'
 import { plan } from '../../routing/planner.js'
@@ -13,9 +10,9 @@ import { routeSettingProblem } from '../../session/route-settings.js'
 import { Session } from '../../session/session.js'
 import { loadSql } from '../../sql/parser.js'
 import { createUnderstanding } from '../../sql/understand.js'
-import { withServer } from './ask-server.js'
 import { anyConfig, goodConfig } from './config-file.js'
 import { CommandError, exit, type ExitCode, type Io } from './io.js'
+import { databaseOf, look, nothingSeen, type Seen } from './look.js'
 import { withProgress } from './progress.js'
 
 export interface ExplainOptions {
@@ -29,11 +26,8 @@ export interface ExplainOptions {
   readonly catalog?: boolean
 }
 
-/** How long servers may take to show themselves and their catalogs. */
-const readyMs = 5000
-
 export async function explain(sql: string, options: ExplainOptions, io: Io): Promise<ExitCode> {
-  const { config } = goodConfig(anyConfig(options.config, io), io)
+  const { config } = await goodConfig(anyConfig(options.config, io), io)
   const { name, database } = databaseOf(config, options.database)
   const user = options.user ?? [...config.auth.users.keys()].at(0) ?? config.clusters.get(database.default)?.user ?? 'postgres'
   const settings = settingsFrom(options.set ?? [])
@@ -63,53 +57,6 @@ export async function explain(sql: string, options: ExplainOptions, io: Io): Pro
   })
   print(planned, missingCatalogs(config, planned, database, seen), options.json === true, io)
   return planned.kind === 'refuse' ? exit.no : exit.done
-}
-
-interface Seen {
-  readonly catalogs: ReadonlyMap<string, Catalog>
-  readonly searchPath: string
-}
-
-const defaultPath = '"$user", public'
-const nothingSeen: Seen = { catalogs: new Map(), searchPath: defaultPath }
-
-async function look(config: Config, database: DatabaseConfig, name: string, user: string): Promise<Seen> {
-  const monitor = createMonitor({ config, observer: createObserver(), now: () => performance.now(), random: Math.random })
-  try {
-    const [searchPath] = await Promise.all([searchPathOf(config, database, name, user), monitor.ready(readyMs)])
-    return { catalogs: monitor.catalogs(), searchPath }
-  } finally {
-    await monitor.close()
-  }
-}
-
-// As a client of this login would find it; roles and databases may have one of their own.
-async function searchPathOf(config: Config, database: DatabaseConfig, name: string, user: string): Promise<string> {
-  const cluster = config.clusters.get(database.default)
-  if (cluster === undefined) return defaultPath
-  const own = { user, password: config.auth.users.get(user)?.password ?? null }
-  const login = { ...(cluster.user === null ? own : { user: cluster.user, password: cluster.password }), dbname: cluster.dbname ?? name }
-  for (const node of cluster.nodes) {
-    const found = await withServer(
-      cluster,
-      node,
-      login,
-      async (connection) => (await connection.query('SHOW search_path')).rows[0]?.[0],
-    ).catch(() => null)
-    if (typeof found === 'string') return found
-  }
-  return defaultPath
-}
-
-function databaseOf(config: Config, wanted: string | undefined): { readonly name: string; readonly database: DatabaseConfig } {
-  const names = [...config.databases.keys()]
-  const name = wanted ?? (names.length === 1 ? names[0] : undefined)
-  if (name === undefined || (name === '*' && wanted === undefined)) {
-    throw new CommandError(exit.usage, `say which database: --database ${names.map((one) => (one === '*' ? 'NAME' : one)).join(' or ')}`)
-  }
-  const database = config.databases.get(name) ?? config.databases.get('*')
-  if (database === undefined) throw new CommandError(exit.usage, `the config has no database ${name}; there is: ${names.join(', ')}`)
-  return { name, database }
 }
 
 function settingsFrom(texts: readonly string[]): ReadonlyMap<string, string> {

@@ -1,6 +1,7 @@
 // doors/cli/main.ts — the command `pointsman` (DESIGN §8): arguments → one command → an exit code. Commands are loaded
 // when they are called, so that `pointsman schema` does not wait for a database driver.
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import type { AuditOptions } from './audit.js'
 import type { CheckOptions } from './check.js'
 import type { ExplainOptions } from './explain.js'
 import { CommandError, exit, type ExitCode, type Io } from './io.js'
@@ -48,6 +49,7 @@ function commands(io: Io, ended: Ended): Command {
   addCheck(program, io, ended)
   addExplain(program, io, ended)
   addShard(program, io, ended)
+  addAudit(program, io, ended)
   addVerify(program, io, ended)
   addSchema(program, io, ended)
   return program
@@ -120,11 +122,44 @@ function addShard(program: Command, io: Io, ended: Ended): void {
     .option('--sql', 'print queries for each cluster that give back every row which does not belong there')
     .addHelpText(
       'after',
-      examples('pointsman shard comments 7', 'pointsman shard -c pointsman.yaml comments 7 8 9 --json', 'pointsman shard comments -- -7', 'pointsman shard --sql comments'),
+      examples(
+        'pointsman shard comments 7',
+        'pointsman shard -c pointsman.yaml comments 7 8 9 --json',
+        'pointsman shard comments -- -7',
+        'pointsman shard --sql comments',
+      ),
     )
     .action(async (name: string, keys: string[], options: ShardOptions) =>
-      ended((await import('./shard.js')).shard(name, keys, options, io)),
+      ended(await (await import('./shard.js')).shard(name, keys, options, io)),
     )
+}
+
+function addAudit(program: Command, io: Io, ended: Ended): void {
+  program
+    .command('audit')
+    .description('what crosses partitions and shards: joins, transactions, foreign keys, views, functions, triggers, by owner')
+    .option('-c, --config <file>', `${configHelp}, or else the demo in ./.pointsman`)
+    .option('-d, --database <name>', 'database; default: the only one')
+    .option('-u, --user <name>', 'user whose search_path counts; default: the first of auth.users')
+    .option('--live', 'also what a running proxy has seen')
+    .option('--statements', 'also pg_stat_statements')
+    .option('--log <file>', "also PostgreSQL's log: csvlog, jsonlog or text", collect)
+    .option('--no-catalog', 'not what stands in the catalog')
+    .option('--baseline <file>', 'crossings that are accepted; exit 1 on a new or an expired one')
+    .option('--write-baseline <file>', 'write the list as it is now; what is there keeps its issue and day')
+    .option('--issue <link>', 'of the new entries')
+    .option('--expires <day>', 'of the new entries: their last day, such as 2027-01-31')
+    .option('--json', 'the report as JSON')
+    .option('--html <file>', 'the report as one page, too')
+    .addHelpText(
+      'after',
+      examples(
+        'pointsman audit -c pointsman.yaml --log postgresql.csv --html audit.html',
+        'pointsman audit -c pointsman.yaml --statements --write-baseline crossings.yaml --issue https://… --expires 2027-01-31',
+        'pointsman audit -c pointsman.yaml --baseline crossings.yaml    # for CI: the list may only shrink',
+      ),
+    )
+    .action(async (options: AuditOptions) => ended(await (await import('./audit.js')).audit(options, io)))
 }
 
 function addVerify(program: Command, io: Io, ended: Ended): void {

@@ -11,6 +11,7 @@ import type {
   QueryResultRow,
   Submittable,
 } from 'pg'
+import type { AuditBookData } from '../../audit/contract.js'
 import type { ConfigInput } from '../../config/input.js'
 import type { RouteTaken as Taken } from '../../execute/contract.js'
 import type { Observer } from '../../observe/events.js'
@@ -80,6 +81,8 @@ export interface RoutedPool extends Pool, RequestApi<RoutedClient> {
   snapshot(): RuntimeSnapshot | null
   /** Connections that fast reads share, and what they have done since the start. */
   lanes(): LanesReport
+  /** What crosses partitions and shards, as statements have shown it since the start; null before the first one. */
+  audit(): AuditBookData | null
   /** Typed events of the router itself. */
   readonly events: Observer
 }

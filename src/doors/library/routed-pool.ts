@@ -1,6 +1,7 @@
 // doors/library/routed-pool.ts — the class that *is* a pg.Pool for its users: an instance of the application's own
 // pg.Pool (Prisma asks `instanceof`), whose class name contains "Pool" (Drizzle asks that). pg-pool's own machinery is
 // never used: its constructor opens nothing, and everything that would is replaced here.
+import type { AuditBookData } from '../../audit/contract.js'
 import type { EventEmitter } from 'node:events'
 import type { ConfigInput } from '../../config/input.js'
 import type { Observer } from '../../observe/events.js'
@@ -113,6 +114,10 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
 
     snapshot(): RuntimeSnapshot | null {
       return this.#parts.core.runtime?.snapshot() ?? null
+    }
+
+    audit(): AuditBookData | null {
+      return this.#parts.core.runtime?.audit.data() ?? null
     }
 
     lanes(): LanesReport {

@@ -75,6 +75,9 @@ export function collect(parts: CollectParts, wanted: readonly ReportPart[]): Wor
       case 'memory':
         report.memory = memoryOf(parts)
         break
+      case 'audit':
+        report.audit = [parts.runtime.audit.data()]
+        break
       case 'counts':
         report.counts = parts.counts()
         break

@@ -1,5 +1,7 @@
 // doors/proxy/console/deed.ts — what every worker does when an operator commands it: plain data, names resolved.
 import type { PauseTarget } from '../../../execute/gate.js'
+import type { VirtualMode } from '../../../config/config.js'
+import { withVirtual } from '../../../config/with-virtual.js'
 import type { Observer } from '../../../observe/events.js'
 import type { Runtime } from '../../../runtime/contract.js'
 import type { ServerConnection } from '../../../server/contract.js'
@@ -21,6 +23,7 @@ export type Deed =
   | { readonly do: 'ban' | 'drain'; readonly cluster: string; readonly node: string; readonly forMs: number | null }
   | { readonly do: 'lift'; readonly cluster: string; readonly node: string }
   | { readonly do: 'renew-node'; readonly node: string }
+  | { readonly do: 'virtual'; readonly name: string; readonly mode: VirtualMode; readonly rollout: number }
   | { readonly do: 'log-level'; readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent' }
 
 export interface DeedParts {
@@ -31,7 +34,7 @@ export interface DeedParts {
 }
 
 /** Gives how many it found to do something to: clients, where it is of clients. */
-export function carryOut(deed: Deed, by: string, parts: DeedParts): number {
+export function carryOut(deed: Deed, by: string, parts: DeedParts): number | Promise<number> {
   const { runtime } = parts
   const { switches, gate, bans } = runtime
   switch (deed.do) {
@@ -66,6 +69,8 @@ export function carryOut(deed: Deed, by: string, parts: DeedParts): number {
     case 'renew-node':
       runtime.renew(({ node }) => node === deed.node, 'its server is drained')
       return 0
+    case 'virtual':
+      return setVirtual(parts, deed, by)
     case 'log-level':
       parts.setLogLevel?.(deed.level)
       return 0
@@ -77,6 +82,20 @@ function told(parts: DeedParts, what: 'pause' | 'disable', on: boolean, { kind, 
   const detail = kind === 'all' ? 'everything' : `${kind} ${name}`
   parts.observer.emit('switch.changed', { cluster: kind === 'cluster' ? name : '*', switch: what, on, detail, by })
   return 1
+}
+
+/** As a reload of the same configuration but for this: sessions keep what they have until their transaction ends. */
+async function setVirtual(
+  { runtime, observer }: DeedParts,
+  { name, mode, rollout }: Extract<Deed, { do: 'virtual' }>,
+  by: string,
+): Promise<number> {
+  const { found } = withVirtual(runtime.current().config, name, { mode, rollout, by })
+  if (found === 0) return 0
+  await runtime.alter((config) => withVirtual(config, name, { mode, rollout, by }).changed)
+  const detail = `${name} ${mode}${mode === 'refuse' ? ` ${String(rollout)}%` : ''}`
+  observer.emit('switch.changed', { cluster: '*', switch: 'virtual', on: mode !== 'off', detail, by })
+  return found
 }
 
 /** Whether a pool is of what was named. Where databases share it, it is of each of them. */

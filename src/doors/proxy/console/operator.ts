@@ -19,6 +19,7 @@ import {
   requireNode,
   requireNotConfigured,
   requireReplica,
+  requireVirtual,
   resolveTarget,
 } from './resolve.js'
 import { tableSpecs } from './tables.js'
@@ -184,6 +185,12 @@ export class Operator {
       }
       case 'drain':
         return this.#drain(command.name, signal)
+      case 'virtual': {
+        const { name, mode, rollout } = command
+        requireVirtual(config, name)
+        await this.#order({ do: 'virtual', name, mode, rollout })
+        return tag('SET')
+      }
       case 'set':
         return this.#set(command.name, command.value)
     }

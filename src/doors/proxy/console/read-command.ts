@@ -1,5 +1,6 @@
 // doors/proxy/console/read-command.ts — text → commands. A text that cannot be read is refused whole; nothing of it has
 // happened then.
+import type { VirtualMode } from '../../../config/config.js'
 import { PointsmanError } from '../../../errors/error.js'
 import { refusedTables, tables, type ConsoleCommand, type ConsoleTable, type RefusedTable, type Target } from './command.js'
 import { Reader } from './reader.js'
@@ -130,7 +131,19 @@ function onCluster(reader: Reader): string | null {
   return reader.name('a cluster')
 }
 
+const modes = ['OFF', 'LOG', 'REFUSE'] as const
+
+function virtual(reader: Reader): ConsoleCommand {
+  const name = reader.name('a virtual partition or sharded set')
+  const mode = reader.keyword(modes)
+  const rollout = reader.over ? 100 : Number(reader.number('a percentage from 0 to 100'))
+  if (rollout > 100 || (mode !== 'REFUSE' && rollout !== 100))
+    throw new PointsmanError('console_syntax', { values: { what: 'a percentage from 0 to 100, of REFUSE alone' } })
+  return { kind: 'virtual', name, mode: mode.toLowerCase() as VirtualMode, rollout }
+}
+
 function set(reader: Reader): ConsoleCommand {
+  if (reader.takes('VIRTUAL')) return virtual(reader)
   const parameter = setTalk(reader)
   if (parameter !== null) return { kind: 'small-talk', ...parameter }
   const name = reader.name('a setting').toLowerCase()

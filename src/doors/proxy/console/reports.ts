@@ -1,11 +1,12 @@
 // doors/proxy/console/reports.ts — what one process tells of itself, as plain data: SHOW asks every worker for the parts that
 // its table needs, and adds them up.
+import type { AuditBookData } from '../../../audit/contract.js'
 import type { TrafficCounts } from '../../../observe/traffic.js'
 import type { LaneSnapshot } from '../../../pool/lanes.js'
 import type { PoolSnapshot } from '../../../runtime/contract.js'
 import type { ClientReport } from '../client-report.js'
 
-export type ReportPart = 'clients' | 'tally' | 'servers' | 'pools' | 'load' | 'stats' | 'lanes' | 'shapes' | 'memory' | 'counts'
+export type ReportPart = 'clients' | 'tally' | 'servers' | 'pools' | 'load' | 'stats' | 'lanes' | 'shapes' | 'memory' | 'counts' | 'audit'
 
 /* eslint-disable @typescript-eslint/consistent-type-definitions -- types, not interfaces: only those are known to be plain data */
 
@@ -81,6 +82,8 @@ export type WorkerReport = {
   readonly lanes?: readonly LaneReport[]
   readonly shapes?: readonly ShapeReport[]
   readonly memory?: readonly MemoryReport[]
+  /** One, of what this process has seen. */
+  readonly audit?: readonly AuditBookData[]
   readonly counts?: { readonly clients: number; readonly loggingIn: number; readonly consoles: number }
 }
 

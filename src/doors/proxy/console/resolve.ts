@@ -27,6 +27,13 @@ function isDatabase(config: Config, name: string): boolean {
   return config.databases.has(name) || (databaseOf(config, name) !== undefined && !config.clusters.has(name))
 }
 
+/** A virtual partition or sharded set, by its name, in whatever database. */
+export function requireVirtual({ databases }: Config, name: string): void {
+  const labels = [...databases.values()].flatMap(({ virtual }) => [...virtual.keys()])
+  const names = labels.map((label) => label.slice(label.indexOf(' ') + 1))
+  if (!names.includes(name) && !labels.includes(name)) throw unknown('virtual partition or sharded set', name, names)
+}
+
 /** `named` null: all of them. */
 export function clustersNamed({ clusters }: Config, named: string | null): readonly string[] {
   if (named === null) return [...clusters.keys()]

@@ -1,0 +1,155 @@
+// The audit on the sample application: all twelve crossings that were planted are found, and nothing else, whether its traffic
+// goes through the proxy, through the library, or only its server's log is read; and what the report says of them.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import t from 'tap'
+import { main } from '../../src/doors/cli/main.js'
+import { createRouter } from '../../src/index.js'
+import type { AuditReport } from '../../src/audit/report.js'
+import type { Finding } from '../../src/audit/contract.js'
+import { until } from '../../src/embedded/until.js'
+import { findCommand } from '../support/commands.js'
+import { withProxy } from '../support/proxy.js'
+import { planted, runSampleApp, sampleSchema, sampleSplit } from '../support/sample-app.js'
+import { withTopology } from '../support/topology.js'
+
+const topology = await withTopology(t, {
+  clusters: { main: { seed: sampleSchema, settings: { log_statement: 'all' } } },
+})
+const primary = topology.cluster('main').primary
+const clusters = { main: { dbname: 'app', user: 'app', password: 'app', nodes: [primary.address] } }
+const base = { version: 1 as const, clusters, databases: { app: sampleSplit } }
+const directory = t.testdir({})
+mkdirSync(directory, { recursive: true })
+
+function pairs(findings: readonly Pick<Finding, 'kind' | 'from' | 'to'>[]): readonly string[] {
+  return findings.map(({ kind, from, to }) => `${kind}: ${from.object ?? from.home} → ${to.object ?? to.home}`).sort()
+}
+
+const expected = planted.map(([kind, from, to]) => `${kind}: ${from} → ${to}`).sort()
+
+async function command(args: readonly string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+  const texts = { out: '', err: '' }
+  const io = {
+    out: (text: string) => void (texts.out += `${text}\n`),
+    err: (text: string) => void (texts.err += `${text}\n`),
+    env: {},
+    cwd: directory,
+    terminal: false,
+  }
+  return { code: await main(args, io), ...texts }
+}
+
+t.test('traffic through the proxy, the catalog, and the report', async (t) => {
+  const input = {
+    ...base,
+    auth: {
+      method: 'scram-sha-256' as const,
+      users: [
+        { name: 'app', password: 'app' },
+        { name: 'ops', password: 'ops' },
+      ],
+      admins: ['ops'],
+    },
+  }
+  const { connect, port } = await withProxy(t, input)
+  const client = await connect()
+  await runSampleApp(client)
+  writeFileSync(join(directory, 'live.yaml'), JSON.stringify({ ...input, listen: { port } }))
+  const { code, out, err } = await command(['audit', '-c', 'live.yaml', '--live', '--json', '--html', 'audit.html'])
+  t.equal(code, 0, err)
+  const report = JSON.parse(out) as AuditReport
+  t.same(pairs(report.findings), expected, 'all twelve, and nothing else')
+  t.equal(new Set(report.findings.map(({ kind }) => kind)).size, 8)
+  const view = report.findings.find(({ kind }) => kind === 'view')
+  t.match(view, {
+    count: 1,
+    sources: ['catalog', 'traffic'],
+    example: 'public.gallery',
+    from: { owner: 'core-team' },
+    to: { owner: 'media-team' },
+  })
+  const share = report.tables.find(({ table }) => table === 'public.logins')
+  t.match(share, { statements: 2, routed: 2 })
+  t.notMatch(out, /image 3|untitled|moved/, 'no literal and no parameter')
+
+  const html = readFileSync(join(directory, 'audit.html'), 'utf8')
+  t.equal(html.match(/<article /g)?.length, 12)
+  t.notMatch(html, /https?:\/\/|<script|url\(/, 'it needs nothing from anywhere')
+
+  const ops = await connect({ user: 'ops', password: 'ops', database: 'pointsman' })
+  const shown = await ops.query<Record<string, string>>('SHOW AUDIT')
+  t.equal(shown.rows.length, 10, 'what traffic has shown: all but the foreign keys')
+  const tables = await ops.query<Record<string, string | null>>('SHOW TABLES')
+  t.match(
+    tables.rows.find((row) => row['table'] === 'public.image_tags'),
+    { home: 'partition media', owner: 'media-team', unowned: null },
+  )
+
+  await ops.query('SET VIRTUAL media REFUSE')
+  await t.rejects(client.query('SELECT u.name, i.title FROM users u JOIN images i ON i.user_id = u.id WHERE u.id = $1', [3]), {
+    code: '0A000',
+  })
+  await t.resolves(client.query('SELECT title FROM images WHERE id = 4'), 'what stays on its side runs')
+  await ops.query('SET VIRTUAL media OFF')
+  await t.resolves(
+    client.query('SELECT u.name, i.title FROM users u JOIN images i ON i.user_id = u.id WHERE u.id = $1', [3]),
+    'the way back',
+  )
+  await t.rejects(ops.query('SET VIRTUAL nothing OFF'), /does not exist/)
+  await ops.query('SET VIRTUAL media LOG')
+})
+
+t.test('the page in a browser', { skip: findCommand('chromium') === null ? 'chromium is not installed' : false }, async (t) => {
+  const page = `file://${join(directory, 'audit.html')}`
+  const args = ['--headless', '--no-sandbox', '--disable-gpu', '--dump-dom', page]
+  const { stdout } = await promisify(execFile)(findCommand('chromium') ?? '', args, { maxBuffer: 10_000_000 })
+  t.equal(stdout.match(/<article /g)?.length, 12)
+  t.match(stdout, /core-team/)
+})
+
+t.test("the server's own log", async (t) => {
+  const client = new pg.Client({ host: '127.0.0.1', port: primary.port, user: 'app', password: 'app', database: 'app' })
+  await client.connect()
+  t.teardown(() => client.end())
+  const before = (await primary.log(1_000_000)).length
+  await runSampleApp(client)
+  const logged = async (): Promise<string> => (await primary.log(1_000_000)).slice(before)
+  await until('the log is written', async () => (await logged()).includes('UPDATE comments SET body'))
+  writeFileSync(join(directory, 'postgresql.log'), await logged())
+  writeFileSync(join(directory, 'p.yaml'), JSON.stringify(base))
+  const { code, out, err } = await command(['audit', '-c', 'p.yaml', '--log', 'postgresql.log', '--json'])
+  t.equal(code, 0, err)
+  const report = JSON.parse(out) as AuditReport
+  t.same(pairs(report.findings), expected, 'the same twelve')
+  t.equal(report.statements.notUnderstood, 0)
+
+  const written = await command(['audit', '-c', 'p.yaml', '--log', 'postgresql.log', '--write-baseline', 'accepted.yaml'])
+  t.match(written.err, /12 of 12 entries in accepted.yaml lack their issue/)
+  t.equal((await command(['audit', '-c', 'p.yaml', '--log', 'postgresql.log', '--baseline', 'accepted.yaml'])).code, 1)
+  const filled = readFileSync(join(directory, 'accepted.yaml'), 'utf8').replaceAll('issue: ""', 'issue: https://issues/1')
+  const until2099 = filled.replaceAll('expires: ""', 'expires: 2099-01-01')
+  writeFileSync(join(directory, 'accepted.yaml'), until2099)
+  const same = await command(['audit', '-c', 'p.yaml', '--log', 'postgresql.log', '--baseline', 'accepted.yaml'])
+  t.equal(same.code, 0, same.out)
+  writeFileSync(join(directory, 'expired.yaml'), filled.replaceAll('expires: ""', 'expires: 2020-01-01'))
+  t.equal((await command(['audit', '-c', 'p.yaml', '--log', 'postgresql.log', '--baseline', 'expired.yaml'])).code, 1)
+  const less = until2099.replace(/ {2}- id:[\s\S]*?(?= {2}- id:)/, '')
+  writeFileSync(join(directory, 'less.yaml'), less)
+  t.equal((await command(['audit', '-c', 'p.yaml', '--log', 'postgresql.log', '--baseline', 'less.yaml'])).code, 1, 'something is new')
+  const catalogOnly = await command(['audit', '-c', 'p.yaml', '--baseline', 'accepted.yaml'])
+  t.equal(catalogOnly.code, 0, 'what was not looked for is not gone')
+  t.match(catalogOnly.out, /0 new, 0 expired, 0 to be removed/)
+})
+
+t.test('the library', async (t) => {
+  const router = createRouter({ pg, config: base, database: 'app' })
+  t.teardown(() => router.end())
+  const client = await router.connect()
+  await runSampleApp(client)
+  client.release()
+  t.equal(router.audit()?.findings.length, 10)
+})
