@@ -261,7 +261,10 @@ t.test('a cancel, and a client that goes, while their batch is on the lane', asy
   one.send(...again('', '1'))
   t.match((await one.until('ReadyForQuery')).join(), /26000/, 'it was canceled in its Parse, which looks at the table')
   await untilOnLane(proxy, one, () => one.send(...batch(waits, '1')))
-  await locked(() => Promise.resolve(one.destroy()))
+  await locked(() => {
+    one.destroy()
+    return Promise.resolve()
+  })
   other.send(...batch(byId, '7'))
   t.equal((await other.until('ReadyForQuery'))[3], 'DataRow 1 "14"')
   await until('nothing is on the lane', () => Promise.resolve(proxy.lanes().lanes.every(({ inFlight }) => inFlight === 0)))
