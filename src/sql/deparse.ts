@@ -8,7 +8,7 @@ import { type Node } from './tree.js'
 /** The text of one statement; null where no text was found that means the same. */
 export function deparse(node: Node): string | null {
   try {
-    const text = Deparser.deparse({ [node.tag]: node.fields } as unknown as Parameters<typeof Deparser.deparse>[0], { pretty: false })
+    const text = Deparser.deparse({ [node.tag]: node.fields }, { pretty: false })
     const [parsed, another] = parseStatements(text)
     if (parsed === undefined || another !== undefined || parsed.node.tag !== node.tag) return null
     return sameTree(parsed.node.fields, node.fields) ? text : null

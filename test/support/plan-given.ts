@@ -1,13 +1,13 @@
 // test/support/plan-given.ts — what the plan fixtures take as given: configs, hand-made catalogs modelled on the demo, and
 // sessions, all by name, so that a fixture is a line of SQL and a few words. Doors run the same corpus through here.
 import { readFileSync } from 'node:fs'
-import type { Catalog, FunctionInfo, HiddenCall, RelationInfo, Volatility } from '../../src/catalog/catalog.js'
+import type { Catalog, ColumnInfo, FunctionInfo, HiddenCall, RelationInfo, Volatility } from '../../src/catalog/catalog.js'
 import type { Config, DatabaseConfig } from '../../src/config/config.js'
 import { validateConfig } from '../../src/config/validate.js'
 import type { ParameterSource, ParameterValue } from '../../src/routing/input.js'
 import type { SessionView, TransactionView } from '../../src/session/view.js'
 
-export type ConfigName = 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded' | 'cached' | 'two-phase'
+export type ConfigName = 'tried' | 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded' | 'cached' | 'two-phase'
 export type CatalogName = 'demo' | 'none' | 'volatile-cast'
 
 /** One parameter: text, NULL, `?` as an object for not known yet, or a value of a declared type (binary as hex). */
@@ -32,7 +32,7 @@ export interface GivenSession {
   readonly set?: SessionView['session']
   /** `deferred`: BEGIN was answered, nothing sent. `failed`: after an error, before anything was sent. Else `open`/`broken` on `at`. */
   readonly transaction?: 'deferred' | 'failed' | 'open' | 'broken'
-  readonly at?: { readonly cluster: string; readonly role: 'primary' | 'replica' }
+  readonly at?: { readonly cluster: string; readonly role: 'primary' | 'replica'; readonly place?: string }
   readonly readOnly?: true
   readonly needsPrimary?: true
   readonly isolated?: true
@@ -66,7 +66,13 @@ const comments = {
   by: 'hash',
   key_type: 'bigint',
   owner: 'comments-team',
-  tables: { comments: 'image_id', comment_votes: 'image_id', comment_overview: 'image_id' },
+  tables: {
+    comments: 'image_id',
+    comment_votes: 'image_id',
+    comment_overview: 'image_id',
+    comment_authors: 'image_id',
+    comment_guards: 'image_id',
+  },
 }
 
 const demo = {
@@ -96,6 +102,16 @@ const databases: Readonly<Record<ConfigName, object>> = {
     ...demo,
     partitions: { media: { ...demo.partitions.media, cluster: 'main' } },
     sharded: { comments: { ...comments, clusters: ['main'] } },
+  },
+  // On one server too, and the rules only tried: those of the partition are logged, those of the shards hold.
+  tried: {
+    default: 'main',
+    owner: 'core-team',
+    partitions: {
+      media: { cluster: 'main', owner: 'media-team', tables: ['images', 'image_*'], users: ['app'], reads: { consistency: 'any' }, virtual: true },
+    },
+    sharded: { comments: { ...comments, clusters: undefined, cluster: 'main', virtual: true, mode: 'refuse' } },
+    reference: ['countries'],
   },
   list: {
     default: 'main',
@@ -194,9 +210,18 @@ const userFunctions: readonly FunctionInfo[] = [
   userFunction('set_config', 'volatile', 3, { schema: 'shadow' }),
 ]
 
+/** `id` and `_id` are numbers, `code` sorts by bytes, `nick` is case-insensitive, all else is text of the database's collation. */
+function typeOf(column: string): Pick<ColumnInfo, 'type' | 'collation'> {
+  if (column.endsWith('id')) return { type: 'bigint', collation: 'bytes' }
+  if (column.endsWith('_at')) return { type: 'timestamp with time zone', collation: 'bytes' }
+  if (column === 'amount') return { type: 'numeric', collation: 'bytes' }
+  if (column === 'nick') return { type: 'text', collation: 'nondeterministic' }
+  return { type: 'text', collation: column === 'code' ? 'bytes' : 'deterministic' }
+}
+
 function relation(key: string, kind: RelationInfo['kind'], columns: string, more: Partial<RelationInfo> = {}): [string, RelationInfo] {
   const [schema = '', name = ''] = key.split('.')
-  const list = columns.split(' ').map((column) => ({ name: column, type: column.endsWith('id') ? 'bigint' : 'text' }))
+  const list = columns.split(' ').map((column) => ({ name: column, ...typeOf(column) }))
   return [
     key,
     { schema, name, kind, columns: list, partitionRoot: null, triggers: false, onWrite: [], changesWith: [], behind: null, ...more },
@@ -270,6 +295,8 @@ function commentRelations(): (readonly [string, RelationInfo])[] {
     relation('public.comments', 'table', 'image_id id user_id body created_at'),
     relation('public.comments_user_id', 'index', 'user_id', { partitionRoot: 'public.comments' }),
     relation('public.comment_votes', 'table', 'image_id comment_id user_id'),
+    relation('public.comment_authors', 'table', 'image_id user_id nick'),
+    relation('public.comment_guards', 'table', 'image_id user_id', { behind: behind(['public.countries'], ['pg_catalog.current_setting']) }),
     relation('public.comment_overview', 'view', 'image_id n', { behind: behind(['public.comments'], ['pg_catalog.count']) }),
     relation('public.prices', 'table', 'region amount'),
     relation('public.logins', 'table', 'id user_id'),
@@ -294,6 +321,7 @@ function catalog(cluster: string, known: readonly (readonly [string, RelationInf
     volatileImplicitCast,
     eventTriggers: false,
     keyEquals: ['shadow'],
+    collation: 'deterministic',
   }
 }
 
@@ -301,7 +329,7 @@ const catalogs = new Map<string, ReadonlyMap<string, Catalog>>()
 
 /** `virtual`: everything is on main. */
 export function givenCatalogs(name: CatalogName, config: ConfigName = 'demo'): ReadonlyMap<string, Catalog> {
-  const key = `${name} ${config === 'virtual' || config === 'single' ? 'one' : 'many'}`
+  const key = `${name} ${config === 'virtual' || config === 'single' || config === 'tried' ? 'one' : 'many'}`
   const made = catalogs.get(key) ?? makeCatalogs(name, key.endsWith('one'))
   catalogs.set(key, made)
   return made
@@ -322,7 +350,7 @@ export function givenSession(given: GivenSession = {}): SessionView {
     bus: given.bus ?? false,
     transaction: {
       status: transaction === undefined ? 'idle' : transaction === 'failed' || transaction === 'broken' ? 'failed' : 'open',
-      home: at === undefined ? null : { cluster: at.cluster, node: '10.0.0.1:5432', role: at.role },
+      home: at === undefined ? null : { cluster: at.cluster, node: '10.0.0.1:5432', role: at.role, place: at.place ?? null },
       readOnly: given.readOnly ?? false,
       needsPrimary: given.needsPrimary ?? false,
       isolated: given.isolated ?? false,

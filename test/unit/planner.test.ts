@@ -167,7 +167,8 @@ t.test('a plan prints itself', (t) => {
     'what no server was found for ran nowhere',
   )
   t.match(printRoute(run('BEGIN'), null), /^answered by Pointsman: begin-deferred/)
-  t.match(printRoute(run('SELECT * FROM comments'), null), /^refused \(0A000\): shard-key-missing/)
+  t.match(printRoute(run('UPDATE comments SET body = NULL'), null), /^refused \(0A000\): shard-key-missing/)
+  t.match(printRoute(run('SELECT * FROM comments'), null), /^merged from the replicas of comments_0, comments_1: scatter: /)
   t.equal(
     printPlan(made),
     [
