@@ -25,16 +25,22 @@ interface Numbers {
   readonly lastError: string | null
 }
 
+/** A connection that is pinned comes back with its client's leaving, or when what pins it is gone: that is no matter of time. */
+const whoKeeps = 'Who keeps one beyond a transaction, and why, is told by SHOW CLIENTS (pins).'
+
 /** It has waited for as long as it may. */
 export function outOfTime(names: Names, limits: Limits, numbers: Numbers, party: Party): PointsmanError {
   const bound = boundOf(party)
   const after = `within ${String(limits.waitMs)} ms`
   if (bound !== null) {
-    return refused(`${bound}, and none of them was given back ${after}`, 'Raise its max_connections, or hold connections for less time.')
+    return refused(
+      `${bound}, and none of them was given back ${after}`,
+      `Raise its max_connections, or hold connections for less time. ${whoKeeps}`,
+    )
   }
   return refused(
     `${pool(names)} is full: ${state(limits, numbers)}, nothing came free ${after}${failure(numbers)}`,
-    'Raise pool.max or pool.wait of the cluster, or hold connections for less time.',
+    `Raise pool.max or pool.wait of the cluster, or hold connections for less time. ${whoKeeps}`,
   )
 }
 
@@ -43,7 +49,7 @@ export function queueFull(names: Names, limits: Limits, numbers: Numbers): Point
   const oldest = `the oldest for ${String(Math.round(numbers.longestWaitMs))} ms`
   return refused(
     `the queue of ${pool(names)} is full: ${state(limits, numbers)} (pool.queue ${String(limits.queue)}), ${oldest}${failure(numbers)}`,
-    'Try again later; raise pool.max or pool.queue of the cluster, or hold connections for less time.',
+    `Try again later; raise pool.max or pool.queue of the cluster, or hold connections for less time. ${whoKeeps}`,
   )
 }
 

@@ -119,6 +119,30 @@ t.test('a write whose client left at once is not cancelled; one in a transaction
   await next.end()
 })
 
+t.test('a connection on which a temporary table has been refuses temp_buffers for ever: another one takes its place', async (t) => {
+  const client = await connect()
+  await client.query('SET temp_buffers = 200')
+  const other = await connect()
+  await other.query('CREATE TEMP TABLE scratch (n int); INSERT INTO scratch VALUES (1)')
+  await other.end()
+  t.same((await client.query("SELECT current_setting('temp_buffers') AS buffers")).rows, [{ buffers: '1600kB' }])
+  t.equal((await client.query('UPDATE items SET n = n WHERE id = 1')).rowCount, 1)
+  await client.end()
+})
+
+t.test('a cursor WITH HOLD that is closed by the protocol keeps its connection no longer', async (t) => {
+  const client = await WireClient.login(t, port)
+  for (const sql of ['BEGIN', 'DECLARE held CURSOR WITH HOLD FOR SELECT 1', 'COMMIT']) {
+    client.query(sql)
+    await client.until('ReadyForQuery')
+  }
+  client.send('Close P "held"', 'Sync')
+  t.same(names(await client.until('ReadyForQuery')), ['CloseComplete', 'ReadyForQuery'])
+  const next = await connect()
+  t.same((await next.query('SELECT 1 AS one')).rows, [{ one: 1 }])
+  await next.end()
+})
+
 t.test('a client that left while it waited for a lock keeps no connection', async (t) => {
   const { primary } = running.cluster('main')
   const holder = new pg.Client({ connectionString: running.url(primary) })

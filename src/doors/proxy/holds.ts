@@ -194,16 +194,24 @@ export class Holds {
       } catch (error) {
         // One that is given back counts as lost to whoever had it.
         const { lost } = hold
+        const spoiled = !lost && kept === undefined && hold === this.#refused && this.#isSpoiled(hold)
+        if (spoiled) hold.closes ??= 'temp_buffers cannot be set there any more'
         this.#unprepared(hold, error, kept !== undefined)
         if (lost) forgive(request, hold)
         // A replica may not have heard yet of a role, or of the right to take it.
         const unheard = !lost && hold === this.#refused && hold.route.role === 'replica'
         if (unheard) reason ??= error
         // Nothing of the client's was on a connection that it did not have before.
-        if (!(lost || unheard) || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
+        if (!(lost || unheard || spoiled) || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
         avoid(request, hold)
       }
     }
+  }
+
+  /** Once a connection has had a temporary table, whoever's that was, temp_buffers stays what it is there: only another one will do. */
+  #isSpoiled(hold: Hold): boolean {
+    const name = 'temp_buffers'
+    return hold.connection.transaction === 'I' && hold.settings.values.get(name) !== this.#state.session.settings.values.get(name)
   }
 
   #unprepared(hold: Hold, error: unknown, kept: boolean): void {

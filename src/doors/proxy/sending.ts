@@ -8,6 +8,7 @@
 import { emptyMessages, encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { encodeClose, encodeDescribe, renameBind, renameParse } from '../../protocol/extended.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
+import { pinReasons } from '../../session/pin-reasons.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import type { Hold } from './hold.js'
 import type { Message } from './messages.js'
@@ -56,10 +57,16 @@ export class Sending {
         if (message.naming?.kind === 'prepare') return this.#define(message.naming.definition, label)
         return this.put([message.frame], { act: 'forward', reply: 'execute', label })
       case 'close':
-        if (message.of === 'portal') this.put([message.frame], { act: 'forward', reply: 'close', label })
+        if (message.of === 'portal') this.#closePortal(message, label)
         // Ours stays on the connection for whoever prepares the same.
         else this.expects.push({ act: 'synthesize', bytes: emptyMessages.closeComplete })
     }
+  }
+
+  /** A cursor WITH HOLD is a portal, too: without it nothing may keep the connection. */
+  #closePortal({ frame }: Message, label: string): void {
+    if (this.#hold.pins.has(pinReasons.cursor)) this.#hold.asks = 'pins'
+    this.put([frame], { act: 'forward', reply: 'close', label })
   }
 
   #parse(message: Extract<Message, { kind: 'parse' }>, label: string): void {
