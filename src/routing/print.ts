@@ -2,7 +2,6 @@
 // command), an object for machines. Names only: a plan holds no literal and no parameter, so nothing here can leak one.
 import { formatDuration } from '../consistency/duration.js'
 import { catalogue } from '../errors/catalogue.js'
-import { describeMerge } from '../merge/describe.js'
 import type { AnswerPlan, OnePlan, Plan, RefusePlan, ScatterPlan, Why } from './plan.js'
 import { describePolicy } from './policy.js'
 
@@ -97,7 +96,6 @@ function describeScatter(plan: ScatterPlan): Readonly<Record<string, unknown>> {
     shards: plan.parts.map(({ shards }) => shards.length),
     role: plan.role,
     policy: plan.role === 'replica' ? describePolicy(plan.policy) : null,
-    merge: describeMerge(plan.merge),
     taints: plan.taints,
     provisional: plan.provisional,
   }
@@ -160,7 +158,6 @@ function isAbsent(value: unknown): boolean {
 export function printPlan(plan: Plan): string {
   const lines = [printHeadline(plan)]
   if (plan.kind === 'one') lines.push(...printFacts(plan))
-  if (plan.kind === 'scatter') lines.push(...printMerge(plan))
   if (plan.kind === 'answer' && plan.answer.what === 'explain') return printPlan(plan.answer.plan)
   if (plan.kind === 'refuse' && plan.hint !== '') lines.push(`  hint: ${plan.hint}`)
   if (plan.tables.length > 0) lines.push(`  tables: ${plan.tables.join(', ')}`)
@@ -184,12 +181,6 @@ function printHeadline(plan: Plan): string {
 
 function refusal(plan: RefusePlan): string {
   return `refused: ${catalogue[plan.error].sqlstate} ${plan.message}`
-}
-
-function printMerge(plan: ScatterPlan): readonly string[] {
-  const policy = plan.role === 'replica' ? [`  policy: ${describePolicy(plan.policy)}, on each`] : []
-  const changed = plan.query.text === plan.query.original ? 'the statement itself' : 'the statement, rewritten'
-  return [...policy, `  each part runs: ${changed}`, `  merge: ${describeMerge(plan.merge).join(', ')}`]
 }
 
 function printFacts(plan: OnePlan): readonly string[] {

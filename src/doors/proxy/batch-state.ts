@@ -1,5 +1,5 @@
 // doors/proxy/batch-state.ts — where a batch stands: what was sent of it, to which server, and under which plan.
-import type { OnePlan } from '../../routing/plan.js'
+import type { BroadcastPlan, OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { Hold } from './hold.js'
 import type { Message } from './messages.js'
 import type { Proof } from './proved-statements.js'
@@ -14,6 +14,10 @@ export interface Step {
   readonly replies: ReadonlyMap<Message, readonly Uint8Array[]>
   /** Runs something, rather than only describing it. */
   readonly runs: boolean
+  /** It is a read on several clusters. */
+  readonly scatter?: ScatterPlan
+  /** It is a write on several clusters. */
+  readonly broadcast?: BroadcastPlan
 }
 
 export class BatchState {

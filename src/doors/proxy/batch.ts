@@ -5,7 +5,7 @@ import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { Frontend } from '../../protocol/message-types.js'
 import { encodeFlush, encodeParse, encodeSync } from '../../protocol/extended.js'
 import { asWrite } from '../../execute/again.js'
-import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
+import type { BroadcastPlan, OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import { isJoint, poison } from '../../session/transaction.js'
@@ -24,6 +24,7 @@ import type { Request, Running } from './request.js'
 import { batchError } from './named-errors.js'
 import { runningNaming } from './naming-replies.js'
 import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
+import { runBroadcast, type BroadcastFrames } from './broadcast.js'
 import { runScatter } from './scatter.js'
 import { scatterAsk } from './scatter-batch.js'
 import { labelOf, Sending } from './sending.js'
@@ -145,6 +146,7 @@ export class Batch implements BatchOnLane {
     this.#freshBytes = 0
     const step = this.#route(messages, request)
     if (step.scatter !== undefined) return this.#through(request, () => this.#scatter(step, request, true))
+    if (step.broadcast !== undefined) return this.#through(request, () => this.#broadcast(step, request, true))
     if (step.plan === null) {
       this.#answerHere(step, true)
       this.#close(request)
@@ -332,6 +334,7 @@ export class Batch implements BatchOnLane {
   async #take(messages: readonly Message[], request: Request, last: boolean): Promise<void> {
     const step = this.#route(messages, request)
     if (step.scatter !== undefined) return this.#scatter(step, request, last)
+    if (step.broadcast !== undefined) return this.#broadcast(step, request, last)
     if (step.plan === null && this.#at.hold === null) {
       this.#answerHere(step, last)
       return
@@ -360,6 +363,28 @@ export class Batch implements BatchOnLane {
       for (const frame of after) conversation.output.write(frame)
     }
     if (last) this.#endLocal()
+  }
+
+  /** A write on several clusters: each is sent the messages as one batch, with a Sync of ours. */
+  async #broadcast({ messages, broadcast }: Step, request: Request, last: boolean): Promise<void> {
+    const conversation = this.#conversation
+    requireAlone(messages)
+    const hold = this.#at.hold
+    if (hold !== null && !this.#planner.movable(hold)) throw elsewhere(hold, null)
+    if (hold !== null) await this.#endUnseen(hold, request)
+    if (!this.#failed) {
+      await runBroadcast(conversation, request, broadcast as BroadcastPlan, (on) => this.#everyTime(on, messages))
+      this.#handled += messages.length
+    }
+    if (last) this.#endLocal()
+  }
+
+  #everyTime(hold: Hold, messages: readonly Message[]): BroadcastFrames {
+    const sending = new Sending(hold, this.#conversation.session)
+    for (const message of messages) sending.add(message, undefined)
+    const end: ExpectReply = { act: 'swallow', reply: 'sync' }
+    sending.put([syncFrame], end)
+    return { frames: sending.frames, expects: sending.expects, last: end }
   }
 
   #answerHere({ messages, replies }: Step, last: boolean): void {
@@ -627,6 +652,21 @@ export class Batch implements BatchOnLane {
     this.#conversation.endLocal(this.#failed)
     this.#conversation.ready()
   }
+}
+
+/** One statement, bound and run to its end, with whatever prepares and describes it. */
+function requireAlone(messages: readonly Message[]): void {
+  const executes = messages.filter((message) => message.kind === 'execute')
+  const [execute] = executes
+  const bind = messages.find((message) => message.kind === 'bind')
+  const others = messages.some(({ kind, statement, naming }) => naming !== null || (kind !== 'close' && statement !== execute?.statement))
+  if (executes.length === 1 && bind !== undefined && !others) return
+  throw new PointsmanError('feature_not_supported', {
+    values: {
+      what: 'a write on several clusters goes by itself: Bind and Execute of one statement, together and with no others before Sync',
+    },
+    hint: 'Send Sync between the statements.',
+  })
 }
 
 function tokenAsked(message: Message): boolean {

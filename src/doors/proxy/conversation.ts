@@ -23,6 +23,8 @@ import { boundSeconds, policyName } from '../../execute/measured.js'
 import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Generation } from '../../runtime/contract.js'
+import type { DirectoryLookup } from '../../runtime/directory-cache.js'
+import { directoryTries, hasDirectories } from '../../sharding/directories.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
 import type { ClientStatement, Session } from '../../session/session.js'
@@ -241,7 +243,30 @@ export class Conversation implements HoldOwner {
     const { config } = this.generation
     const database = databaseOf(config, this.session.database)
     if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.session.database } })
-    return { understood, parameters, session, config, database, catalogs: this.generation.catalogs() }
+    const { directories } = this.generation
+    return { understood, parameters, session, config, database, catalogs: this.generation.catalogs(), directories }
+  }
+
+  get hasDirectories(): boolean {
+    const database = databaseOf(this.generation.config, this.session.database)
+    return database !== undefined && hasDirectories(database.sharded)
+  }
+
+  /** Has directories asked for what the plan of these statements lacks: plan() then finds it. Mostly it lacks nothing: null. */
+  directoriesAsked(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Promise<void> | null {
+    if (!this.hasDirectories || this.failedPlan() !== null) return null
+    const plan = this.plan(statements, view)
+    return plan.kind === 'refuse' && plan.lookup !== undefined ? this.#ask(plan.lookup, statements, view) : null
+  }
+
+  async #ask(first: DirectoryLookup, statements: readonly [Planned, ...Planned[]], view: Session['view']): Promise<void> {
+    let lookup: DirectoryLookup | undefined = first
+    for (let tries = 0; lookup !== undefined && tries < directoryTries; tries++) {
+      await this.generation.directories.ask(lookup, this.session.database)
+      this.requirePresent()
+      const plan = this.plan(statements, view)
+      lookup = plan.kind === 'refuse' ? plan.lookup : undefined
+    }
   }
 
   /** The plan of everything sent while a server's transaction is failed: PostgreSQL itself says what may still run. */

@@ -52,11 +52,11 @@ export function joined(before: OnePlan, next: OnePlan): OnePlan {
   }
 }
 
-export function elsewhere(hold: Hold, plan: OnePlan): PointsmanError {
+/** `plan` null: it belongs on several clusters. */
+export function elsewhere(hold: Hold, plan: OnePlan | null): PointsmanError {
+  const where = plan === null ? 'on several clusters' : `on the ${plan.role} of cluster ${plan.cluster}`
   return new PointsmanError('feature_not_supported', {
-    values: {
-      what: `the batch has begun on the ${hold.route.role} of cluster ${hold.cluster}, and this statement belongs on the ${plan.role} of cluster ${plan.cluster}`,
-    },
+    values: { what: `the batch has begun on the ${hold.route.role} of cluster ${hold.cluster}, and this statement belongs ${where}` },
     hint: 'Send Sync between statements that belong to different servers.',
   })
 }

@@ -2,8 +2,8 @@
 import { PointsmanError } from '../../errors/error.js'
 import { decodeQuery } from '../../protocol/query.js'
 import { asWrite } from '../../execute/again.js'
-import { cannotMerge } from '../../routing/make.js'
-import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
+import type { AnswerPlan, OnePlan, Plan, ScatterPlan, BroadcastPlan } from '../../routing/plan.js'
+import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import type { ParameterText } from '../../session/settings.js'
 import type { Understood } from '../../sql/statement.js'
@@ -18,6 +18,8 @@ import { runNamedQuery } from './named-query.js'
 import { ownQuery } from './own-calls.js'
 import type { Request, Running } from './request.js'
 import { reply } from './simple-reply.js'
+import { runBroadcast } from './broadcast.js'
+import { runScatter } from './scatter.js'
 import { takeTokens } from './tokens.js'
 
 const noParameter: ParameterText = () => undefined
@@ -73,8 +75,14 @@ class SimpleQuery implements LaneWork, HoldWaiter {
 
   run(): Promise<void> | Parked | null {
     const conversation = this.#conversation
-    const request = this.#request
     const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood: this.#understood, parameters: null }])
+    if (plan.kind === 'refuse' && plan.lookup !== undefined) return this.#afterDirectories()
+    return this.#runAs(plan)
+  }
+
+  #runAs(plan: Plan): Promise<void> | Parked | null {
+    const conversation = this.#conversation
+    const request = this.#request
     request.plan = plan
     switch (plan.kind) {
       case 'answer':
@@ -82,11 +90,31 @@ class SimpleQuery implements LaneWork, HoldWaiter {
       case 'refuse':
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'scatter':
-        throw cannotMerge(plan)
+        return this.#scattered(plan)
+      case 'broadcast':
+        return this.#everywhere(plan)
       case 'one':
         if (plan.settings.length > 0) takeTokens(conversation, this.#understood, noParameter)
         if (plan.lane && conversation.lane?.take(this, plan, request) === true) return parked
         return plan.keptOn === null ? this.#runOn(plan) : this.#cached(plan)
+    }
+  }
+
+  /** The directory says where the key lives; what follows is as if it had always been known, but on no lane. */
+  async #afterDirectories(): Promise<void> {
+    const conversation = this.#conversation
+    const planned = [{ understood: this.#understood, parameters: null }] as const
+    try {
+      await conversation.directoriesAsked(planned)
+      const plan = conversation.plan(planned)
+      await new Promise<void>((resolve, reject) => {
+        this.#over = (pending): void => (pending === null ? resolve() : void pending.then(resolve, reject))
+        const next = this.#runAs(plan.kind === 'one' ? { ...plan, lane: false } : plan)
+        if (next === null) resolve()
+        else if (next !== parked) next.then(resolve, reject)
+      })
+    } catch (error) {
+      return refused(conversation, this.#request, error)
     }
   }
 
@@ -179,6 +207,37 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     }
     conversation.finish(this.#request)
   }
+
+  // ---- on several servers
+
+  async #everywhere(plan: BroadcastPlan): Promise<void> {
+    const conversation = this.#conversation
+    const request = this.#request
+    try {
+      await runBroadcast(conversation, request, plan, () => {
+        const last: ExpectReply = { act: 'forward', reply: 'query' }
+        return { frames: [this.#frame], expects: [last], last }
+      })
+      conversation.ready()
+    } catch (error) {
+      return refused(conversation, request, error)
+    }
+    conversation.finish(request)
+  }
+
+  async #scattered(plan: ScatterPlan): Promise<void> {
+    const conversation = this.#conversation
+    const request = this.#request
+    try {
+      await runScatter(conversation, request, plan, { types: [], bind: null, before: ['portal'], onBegun: () => undefined })
+      conversation.ready()
+    } catch (error) {
+      return refused(conversation, request, error)
+    }
+    conversation.finish(request)
+  }
+
+  // ---- on a connection of its own
 
   #runOn(plan: OnePlan): Parked {
     this.#start(plan)

@@ -39,6 +39,7 @@ export class StepPlanner {
   async carriedOut(messages: readonly Message[]): Promise<void> {
     this.#carried = null
     const conversation = this.#conversation
+    await this.#directoriesAsked(messages)
     if (!isJoint(conversation.session.transaction)) return
     const known = messages.filter((message) => message.kind === 'execute' && message.statement !== null && !answersNaming(message))
     const [first, ...others] = known.map(plannedExecute)
@@ -47,6 +48,15 @@ export class StepPlanner {
     if (plan.kind !== 'answer' || plan.answer.what !== 'joint') return
     await conversation.joint.run(plan.answer)
     this.#carried = plan
+  }
+
+  /** What a directory says of the keys of all that is run or described. */
+  async #directoriesAsked(messages: readonly Message[]): Promise<void> {
+    const conversation = this.#conversation
+    if (!conversation.hasDirectories) return
+    const executed = messages.filter((message) => message.kind === 'execute' && message.statement !== null && !answersNaming(message))
+    const [first, ...others] = executed.map(plannedExecute)
+    if (first !== undefined) await conversation.directoriesAsked([first, ...others], this.#view())
   }
 
   /** Where the messages belong, and which of them are answered here. Throws what is to be refused. */
@@ -74,6 +84,7 @@ export class StepPlanner {
     request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
     if (plan.kind === 'scatter') return { messages, plan: null, replies: none, runs: true, scatter: plan }
+    if (plan.kind === 'broadcast') return { messages, plan: null, replies: none, runs: true, broadcast: plan }
     if (plan.kind === 'one' && plan.settings.length > 0) for (const message of known) takeTokensOf(conversation, message)
     for (const message of known) if (message.statement?.own !== undefined) giveSignal(conversation, message)
     if (plan.kind !== 'one') return this.#answered(messages, known[0] as Message, plan)
@@ -126,7 +137,10 @@ export class StepPlanner {
       plans.set(message.statement, planned)
       if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
       if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
-      else plan ??= describing(planned.kind === 'scatter' ? onFirst(planned) : planned)
+      else
+        plan ??= describing(
+          planned.kind === 'scatter' ? onFirst(planned) : planned.kind === 'broadcast' ? (planned.parts[0] as OnePlan) : planned,
+        )
     }
     if (plan !== null && this.#accepted(messages, plan.cluster, replies)) plan = null
     request.plan ??= plan

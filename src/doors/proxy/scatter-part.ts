@@ -1,0 +1,129 @@
+// doors/proxy/scatter-part.ts — one of the servers that a scatter read is on: its replies are cut into rows for whoever merges them,
+// and it is held back while nobody wants more.
+import { PointsmanError } from '../../errors/error.js'
+import type { ErrorFields } from '../../protocol/error-fields.js'
+import { FrameReader, type FrameHandler } from '../../protocol/frame-reader.js'
+import { Backend } from '../../protocol/message-types.js'
+import { rowValues } from '../../protocol/row-form.js'
+import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
+import type { OnePlan } from '../../routing/plan.js'
+import type { ExpectReply } from '../../server/contract.js'
+import type { Diversion } from './diversion.js'
+import type { End, Hold } from './hold.js'
+
+type Row = readonly (Uint8Array | null)[]
+
+export interface PartOwner {
+  /** True: it may go on sending. */
+  came(part: ScatterPart, rows: readonly Row[]): boolean
+  /** `error`: what the client is to be told of it. */
+  failed(part: ScatterPart, error: unknown): void
+  ended(part: ScatterPart, end: End): void
+}
+
+/** Replies that have come for what was asked of one server. */
+export class ScatterPart implements Diversion, FrameHandler {
+  readonly index: number
+  readonly plan: OnePlan
+  readonly hold: Hold
+  /** What it should answer in; null: any. */
+  columns: readonly DescribedColumn[] | null = null
+  /** Descriptions in the order in which they were asked for. */
+  readonly descriptions: Uint8Array[] = []
+  parameters: readonly number[] = []
+  error: ErrorFields | null = null
+  end: End | null = null
+  /** Its rows are wanted; else they are read and dropped. */
+  wanted = true
+  /** The server's socket is paused. */
+  #paused = false
+  readonly #owner: PartOwner
+  readonly #reader = new FrameReader(this)
+  #rows: Row[] = []
+
+  constructor(index: number, plan: OnePlan, hold: Hold, owner: PartOwner) {
+    this.index = index
+    this.plan = plan
+    this.hold = hold
+    this.#owner = owner
+    hold.diversion = this
+  }
+
+  /** Sends a group; its end is told to the owner. */
+  run(frames: readonly Uint8Array[], expects: readonly ExpectReply[], sync: ExpectReply): void {
+    this.hold.whenEnded(sync, (end) => {
+      this.end = end
+      this.#owner.ended(this, end)
+    })
+    this.hold.send(frames, expects)
+  }
+
+  get running(): boolean {
+    return this.end === null
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.hold.resume()
+  }
+
+  /** What it still has to say is of no use. */
+  unwanted(): void {
+    this.wanted = false
+    this.resume()
+  }
+
+  bytes(chunk: Uint8Array): boolean {
+    if (!this.wanted) return true
+    try {
+      this.#reader.push(chunk)
+      const rows = this.#rows
+      this.#rows = []
+      this.#paused = rows.length > 0 && !this.#owner.came(this, rows) && this.wanted
+    } catch (error) {
+      this.#owner.failed(this, error)
+    }
+    return !this.#paused
+  }
+
+  collect(_type: number, length: number): number {
+    return length
+  }
+
+  frame(type: number, chunk: Uint8Array, start: number, end: number): void {
+    if (type === Backend.DataRow) this.#rows.push(rowValues(chunk, start, end))
+  }
+
+  part(): void {
+    return undefined
+  }
+
+  failed(fields: ErrorFields): void {
+    this.error = fields
+  }
+
+  rowsDescribed(frame: Uint8Array): void {
+    this.descriptions.push(Uint8Array.from(frame))
+    if (this.columns === null || sameShape(this.columns, frame)) return
+    this.#owner.failed(
+      this,
+      new PointsmanError('feature_not_supported', {
+        values: { what: `the columns that cluster ${this.hold.cluster} gives are not those that another cluster gives` },
+        hint: 'Bring the tables of all clusters to one definition: pointsman check --live tells where they differ.',
+      }),
+    )
+  }
+
+  parametersDescribed(oids: readonly number[]): void {
+    this.parameters = oids
+  }
+}
+
+function sameShape(columns: readonly DescribedColumn[], frame: Uint8Array): boolean {
+  const here = frame[0] === Backend.RowDescription ? decodeRowDescription(frame) : []
+  return here.length === columns.length && here.every(({ oid, name }, index) => oid === columns[index]?.oid && name === columns[index].name)
+}

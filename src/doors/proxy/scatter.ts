@@ -1,0 +1,439 @@
+// doors/proxy/scatter.ts — a read on several clusters, merged as its rows come (routing/scatter*.ts has decided how):
+//
+//   take a connection of each cluster, in the plan's order ─▶ the first one describes ─▶ all run ─▶ rows ─▶ merger ─▶ client
+//         ▲                                                                             │
+//         └──────── again, elsewhere: a server was lost, and nothing has gone out ◀─────┘
+//
+// Connections are always taken in the order of the set's clusters, so that two clients cannot wait for each other. A part whose
+// rows are not wanted any more is canceled if it does not end by itself.
+import { PointsmanError } from '../../errors/error.js'
+import { asWrite, forgive, maxAttempts, rerunFor } from '../../execute/again.js'
+import { lossError } from '../../execute/loss-error.js'
+import type { RouteTaken } from '../../execute/contract.js'
+import { Merger } from '../../merge/merger.js'
+import { partFormats } from '../../merge/formats.js'
+import type { MergeParameter } from '../../merge/parameters.js'
+import { encodeCommandComplete, encodeParameterDescription } from '../../protocol/backend-messages.js'
+import { encodeBind, encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
+import { Backend } from '../../protocol/message-types.js'
+import { dataRows, described } from '../../protocol/row-form.js'
+import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
+import { one } from '../../routing/make.js'
+import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
+import type { ExpectReply } from '../../server/contract.js'
+import { ServerError } from '../../server/server-error.js'
+import type { Conversation } from './conversation.js'
+import type { End } from './hold.js'
+import { avoid } from './holds.js'
+import type { Request } from './request.js'
+import { ScatterPart, type PartOwner } from './scatter-part.js'
+
+/** What the client is told before its rows, in this order; the server says what is in the descriptions. */
+export type Before = Uint8Array | 'statement' | 'portal'
+
+/** How the client has asked. */
+export interface ScatterAsk {
+  /** Of its Parse. */
+  readonly types: readonly number[]
+  /** null: a simple query. */
+  readonly bind: Bind | null
+  readonly before: readonly Before[]
+  /** `before` is on its way: what the client has prepared stands. */
+  readonly onBegun: () => void
+}
+
+/** Rows that leave together. */
+const rowsAtOnce = 512
+/** A part that is not wanted any more may end by itself for so long. */
+const patienceMs = 50
+
+const formParameters = ['TimeZone', 'DateStyle', 'IntervalStyle', 'server_encoding', 'client_encoding'] as const
+
+/** Runs it to its CommandComplete. Rejects with what the client is to be told. */
+export async function runScatter(conversation: Conversation, request: Request, plan: ScatterPlan, ask: ScatterAsk): Promise<void> {
+  const scatter = new Scatter(conversation, request, plan, ask)
+  request.plan = plan
+  request.repeatable = false
+  request.complete = false
+  while (await scatter.attempt());
+}
+
+interface Form {
+  /** As the client is told. */
+  readonly description: Uint8Array
+  readonly parameters: readonly number[]
+  readonly part: readonly DescribedColumn[]
+  readonly client: readonly DescribedColumn[]
+}
+
+class Scatter implements PartOwner {
+  readonly #conversation: Conversation
+  readonly #request: Request
+  readonly #plan: ScatterPlan
+  readonly #ask: ScatterAsk
+  #parts: ScatterPart[] = []
+  #merger: Merger | null = null
+  #attempts = 0
+  /** A read that a replica refused as a write runs on primaries. */
+  #onPrimaries = false
+  /** What goes to the client before the first row; null: it has gone. */
+  #before: Uint8Array[] | null = null
+  #rows = 0
+  /** The client is behind. */
+  #behind = false
+  /** All that the client gets has been written, or the reason why it gets no more is known. */
+  #over = false
+  #failure: { readonly error: unknown } | null = null
+  #again = false
+  #timer: NodeJS.Timeout | null = null
+  #ended: (() => void) | null = null
+
+  constructor(conversation: Conversation, request: Request, plan: ScatterPlan, ask: ScatterAsk) {
+    this.#conversation = conversation
+    this.#request = request
+    this.#plan = plan
+    this.#ask = ask
+  }
+
+  /** True: nothing has gone out, and it is to be tried again. */
+  async attempt(): Promise<boolean> {
+    this.#reset()
+    try {
+      await this.#take()
+      this.#sameForm()
+      const form = await this.#describe()
+      if (form !== null) await this.#run(form)
+    } finally {
+      this.#clear()
+    }
+    this.#conversation.requirePresent()
+    if (this.#again) return true
+    if (this.#failure !== null) throw this.#failure.error
+    return false
+  }
+
+  #reset(): void {
+    this.#attempts += 1
+    this.#parts = []
+    this.#merger = null
+    this.#over = false
+    this.#failure = null
+    this.#again = false
+    this.#before = null
+  }
+
+  #clear(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    for (const part of this.#parts) if (part.running) this.#unused(part)
+  }
+
+  #unused({ hold }: ScatterPart): void {
+    hold.diversion = null
+    this.#conversation.unused(hold)
+  }
+
+  // ---- connections
+
+  async #take(): Promise<void> {
+    const conversation = this.#conversation
+    const request = this.#request
+    const routes: RouteTaken[] = []
+    for (const [index, { cluster }] of this.#plan.parts.entries()) {
+      const plan = this.#planOf(cluster)
+      request.attempts = this.#attempts - 1
+      const hold = await conversation.holdFor(plan, request)
+      this.#parts.push(new ScatterPart(index, plan, hold, this))
+      if (request.route !== null) routes.push(request.route)
+    }
+    request.attempts = this.#attempts
+    request.route = worstOf(routes)
+  }
+
+  #planOf(cluster: string): OnePlan {
+    const { role, policy, owner, tables, why, taints } = this.#plan
+    const plan = one({ cluster, role, policy, owner, tables, why, taints, readsData: true })
+    return this.#onPrimaries ? { ...asWrite(plan), writes: false } : plan
+  }
+
+  /** Values must be written alike everywhere. */
+  #sameForm(): void {
+    const [first, ...others] = this.#parts
+    for (const { hold } of others) {
+      for (const name of formParameters) {
+        const [here, there] = [hold.connection.parameters.get(name), first?.hold.connection.parameters.get(name)]
+        if (here === there) continue
+        const what = `${name} is ${String(here)} on cluster ${hold.cluster} and ${String(there)} on cluster ${String(first?.hold.cluster)}, so their rows cannot be merged`
+        throw new PointsmanError('feature_not_supported', { values: { what }, hint: `Give all clusters the same ${name}.` })
+      }
+    }
+  }
+
+  // ---- what it looks like
+
+  /** Asked of the first part. null: it has failed. */
+  async #describe(): Promise<Form | null> {
+    const [first] = this.#parts
+    if (first === undefined) throw new Error('a scatter read has no parts')
+    const { types } = this.#ask
+    const { query, merge } = this.#plan
+    const sync: ExpectReply = { act: 'swallow', reply: 'sync' }
+    const frames = [encodeParse('', query.original, types), describeStatement, encodeParse('', query.text, types), describeStatement]
+    this.#begin(first)
+    const ended = new Promise<End>((resolve) => first.hold.whenEnded(sync, resolve))
+    first.hold.send([...frames, syncFrame], [swallow.parse, swallow.statement, swallow.parse, swallow.statement, sync])
+    const end = await ended
+    if (this.#isBad(first, end)) {
+      first.end = end
+      this.#settle(first, end)
+      return null
+    }
+    const [original, part] = first.descriptions
+    if (original === undefined || part === undefined) throw new Error('a server has described less than it was asked for')
+    first.descriptions.length = 0
+    const columns = columnsOf(part)
+    const description = merge.described === 'part' ? described(part, new Array<number>(columns.length - merge.hidden).fill(0)) : original
+    const client = columnsOf(description)
+    const formats = formatsOf(this.#ask.bind?.results ?? [], client.length)
+    const asked = partFormats(
+      merge,
+      columns.length,
+      formats.map((format) => (format === 1 ? 1 : 0)),
+    )
+    return {
+      description,
+      parameters: first.parameters,
+      part: columns.map((column, index) => ({ ...column, format: asked[index] ?? 0 })),
+      client: client.map((column, index) => ({ ...column, format: formats[index] ?? 0 })),
+    }
+  }
+
+  #begin({ hold, plan }: ScatterPart): void {
+    this.#conversation.starting(hold, plan, this.#request)
+    this.#request.repeatable = false
+    hold.unnamed = null
+  }
+
+  // ---- rows
+
+  async #run(form: Form): Promise<void> {
+    const { types, bind } = this.#ask
+    const parameters = parametersOf(bind, form.parameters)
+    this.#merger = new Merger({
+      spec: this.#plan.merge,
+      columns: form.part,
+      client: form.client,
+      parameters,
+      session: this.#session(),
+      parts: this.#parts.length,
+      memory: this.#conversation.generation.config.limits.mergeMemoryBytes,
+    })
+    this.#before = this.#ask.before.flatMap((each) => told(each, form))
+    const text = encodeParse('', this.#plan.query.text, types)
+    const results = form.part.map(({ format }) => format)
+    const values = parameters.map(({ value }) => value)
+    const bound = encodeBind(
+      '',
+      '',
+      values,
+      parameters.map(({ format }) => format),
+      results,
+    )
+    const all = new Promise<void>((resolve) => (this.#ended = resolve))
+    for (const part of this.#parts) {
+      this.#begin(part)
+      part.columns = form.part
+      const sync: ExpectReply = { act: 'swallow', reply: 'sync' }
+      part.run(
+        [text, bound, describePortal, executeFrame, syncFrame],
+        [swallow.parse, swallow.bind, swallow.portal, { act: 'forward', reply: 'execute' }, sync],
+        sync,
+      )
+    }
+    this.#advance()
+    await all
+  }
+
+  #session(): { readonly utf8: boolean; readonly intervalStyle: string | null } {
+    const parameters = this.#parts[0]?.hold.connection.parameters
+    const utf8 = parameters?.get('client_encoding') === 'UTF8' && parameters.get('server_encoding') === 'UTF8'
+    return { utf8, intervalStyle: parameters?.get('IntervalStyle') ?? null }
+  }
+
+  came(part: ScatterPart, rows: readonly (readonly (Uint8Array | null)[])[]): boolean {
+    const merger = this.#merger
+    if (merger === null || this.#over) return true
+    merger.push(part.index, rows)
+    this.#advance()
+    return merger.wants(part.index)
+  }
+
+  /** Gives what can go out, and lets those go on that are waited for. */
+  #advance(): void {
+    const merger = this.#merger
+    if (merger === null || this.#over || this.#behind) return
+    try {
+      for (;;) {
+        const { rows, state } = merger.read(rowsAtOnce)
+        const keepsUp = rows.length === 0 || this.#give(rows)
+        if (state === 'done') return this.#complete()
+        if (!keepsUp) return
+        if (state === 'waiting') break
+      }
+    } catch (error) {
+      return this.#fail(error)
+    }
+    for (const part of this.#parts) if (part.paused && merger.wants(part.index)) part.resume()
+  }
+
+  /** False: the client is behind. */
+  #give(rows: readonly (readonly (Uint8Array | null)[])[]): boolean {
+    this.#tellBefore()
+    this.#rows += rows.length
+    const { output } = this.#conversation
+    if (output.write(dataRows(rows))) return true
+    this.#behind = true
+    output.onDrain = (): void => {
+      output.onDrain = null
+      this.#behind = false
+      this.#advance()
+    }
+    return false
+  }
+
+  #tellBefore(): void {
+    const before = this.#before
+    if (before === null) return
+    this.#before = null
+    this.#ask.onBegun()
+    for (const frame of before) this.#conversation.output.write(frame)
+  }
+
+  #complete(): void {
+    this.#tellBefore()
+    this.#conversation.output.write(encodeCommandComplete(`SELECT ${String(this.#rows)}`))
+    this.#stop()
+  }
+
+  // ---- ends
+
+  failed(_part: ScatterPart, error: unknown): void {
+    this.#fail(error)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return
+    this.#failure = { error }
+    this.#stop()
+  }
+
+  /** Nothing more goes out: what still runs is not wanted. */
+  #stop(): void {
+    this.#over = true
+    this.#conversation.output.onDrain = null
+    const left = this.#parts.filter(({ running }) => running)
+    for (const part of left) part.unwanted()
+    if (left.length > 0) this.#timer ??= setTimeout(() => this.#cancel(), this.#failure === null ? patienceMs : 0)
+  }
+
+  #cancel(): void {
+    for (const { running, hold } of this.#parts) {
+      if (!running || !hold.owed) continue
+      hold.canceled = true
+      hold.connection.cancel().catch(() => undefined)
+    }
+  }
+
+  ended(part: ScatterPart, end: End): void {
+    if (!this.#over && !this.#isBad(part, end)) {
+      this.#merger?.end(part.index)
+      this.#advance()
+    }
+    this.#settle(part, end)
+    if (this.#parts.every(({ running }) => !running)) this.#ended?.()
+  }
+
+  /** True: this is the end of the attempt. */
+  #isBad(part: ScatterPart, end: End): boolean {
+    const { hold } = part
+    if (end.kind === 'ready' && end.error === null) return false
+    const code = end.kind === 'ready' ? (end.error?.code ?? null) : null
+    const rerun = end.kind === 'lost' ? 'elsewhere' : rerunFor(code, hold.route.role)
+    if (end.kind === 'lost') this.#forgive(part)
+    if (rerun !== null && !this.#begun && this.#attempts < maxAttempts) {
+      this.#again = true
+      this.#onPrimaries ||= rerun === 'primary'
+      if (rerun === 'elsewhere') avoid(this.#request, hold)
+    }
+    const error = end.kind === 'lost' ? lossError(hold.route, false, {}) : end.error === null ? null : new ServerError(end.error)
+    this.#fail(error ?? new Error('a part has failed for no reason'))
+    return true
+  }
+
+  /** A connection that was lost before anything was asked says nothing of its server now. */
+  #forgive({ hold }: ScatterPart): void {
+    const counted = { startedAt: this.#request.startedAt, attempts: this.#attempts }
+    forgive(counted, hold)
+    this.#attempts = counted.attempts
+  }
+
+  /** Something has gone to the client. */
+  get #begun(): boolean {
+    return this.#rows > 0
+  }
+
+  #settle(part: ScatterPart, end: End): void {
+    const { hold, plan } = part
+    hold.diversion = null
+    // What the client hears of its error is told for all parts together.
+    this.#conversation.settlePart(hold, plan, this.#request, end.kind === 'lost' ? end : { ...end, error: null, withheld: false })
+  }
+}
+
+const syncFrame = encodeSync()
+const describeStatement = encodeDescribe({ of: 'statement', name: '' })
+const describePortal = encodeDescribe({ of: 'portal', name: '' })
+const executeFrame = encodeExecute()
+const swallow: Readonly<Record<'parse' | 'bind' | 'statement' | 'portal', ExpectReply>> = {
+  parse: { act: 'swallow', reply: 'parse' },
+  bind: { act: 'swallow', reply: 'bind' },
+  statement: { act: 'swallow', reply: 'describe-statement' },
+  portal: { act: 'swallow', reply: 'describe-portal' },
+}
+
+function told(each: Before, { description, parameters, client }: Form): readonly Uint8Array[] {
+  if (each === 'statement') return [encodeParameterDescription(parameters), description]
+  if (each !== 'portal') return [each]
+  return [
+    described(
+      description,
+      client.map(({ format }) => format),
+    ),
+  ]
+}
+
+function columnsOf(frame: Uint8Array): readonly DescribedColumn[] {
+  return frame[0] === Backend.RowDescription ? decodeRowDescription(frame) : []
+}
+
+/** One for each column, as Bind may say it. */
+function formatsOf(results: readonly number[], count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => (results.length === 1 ? results[0] : results[index]) ?? 0)
+}
+
+function parametersOf(bind: Bind | null, oids: readonly number[]): readonly MergeParameter[] {
+  if (bind === null) return []
+  return Array.from({ length: bind.parameters }, (_, index) => {
+    const value = bind.parameter(index + 1)
+    return { oid: oids[index] ?? 0, format: value?.binary === true ? 1 : 0, value: value?.bytes ?? null }
+  })
+}
+
+/** The part of which least is proved: the client's answer is as old as that. */
+function worstOf(routes: readonly RouteTaken[]): RouteTaken | null {
+  return routes.reduce<RouteTaken | null>((worst, route) => (worst === null || age(route) > age(worst) ? route : worst), null)
+}
+
+function age({ boundMs }: RouteTaken): number {
+  return boundMs ?? Number.POSITIVE_INFINITY
+}

@@ -1,0 +1,235 @@
+// Reads on several clusters through the proxy, against one PostgreSQL that holds the same rows: what is answered is the same, in both
+// protocols, in text and in binary; what a server or a client does meanwhile loses nothing.
+import t from 'tap'
+import pg from 'pg'
+import { validateConfig } from '../../src/config/validate.js'
+import type { ConfigInput } from '../../src/config/input.js'
+import { until } from '../../src/embedded/until.js'
+import { readKey } from '../../src/sharding/key.js'
+import { shardOf } from '../../src/sharding/shard-of.js'
+import { lastRoute, withProxy } from '../support/proxy.js'
+import { WireClient, names } from '../support/wire-client.js'
+import { withTopology } from '../support/topology.js'
+
+const schema = `
+CREATE TABLE comments (image_id bigint NOT NULL, id int NOT NULL, body text COLLATE "C", score numeric, at timestamptz, PRIMARY KEY (image_id, id));
+CREATE TABLE wide (image_id bigint NOT NULL, id int, filler text);
+`
+const prepare = 'GRANT pg_monitor TO app'
+const clusters = ['shard_0', 'shard_1', 'shard_2']
+const running = await withTopology(t, {
+  clusters: {
+    main: { seed: schema, prepare },
+    shard_0: { seed: schema, prepare, replicas: 1 },
+    shard_1: { seed: schema, prepare },
+    shard_2: { seed: schema, prepare },
+  },
+})
+
+const login = { user: 'app', password: 'app' } as const
+const input: ConfigInput = {
+  version: 1,
+  auth: { method: 'trust', users: [{ name: 'app' }] },
+  clusters: Object.fromEntries(
+    [...running.clusters.values()].map(({ id, nodes, dbname }) => [
+      id,
+      { dbname, ...login, tls: { mode: 'disable' as const }, nodes: nodes.map(({ address }) => address), pool: { max: 4, wait: '10s' } },
+    ]),
+  ),
+  databases: {
+    app: {
+      default: 'main',
+      sharded: {
+        comments: { clusters, shards: 12, by: 'hash', key_type: 'bigint', tables: { comments: 'image_id', wide: 'image_id' } },
+      },
+      reads: { default: { consistency: 'any' } },
+    },
+    whole: { default: 'main' },
+  },
+}
+
+const whole = await direct('main')
+const comments = (
+  await whole.query<Record<string, string | null>>(`
+  SELECT k::text AS image_id, i::text AS id, 'b' || (k * i) % 7 AS body, CASE WHEN i = 3 THEN NULL ELSE (k * 1.25 - i)::text END AS score,
+         (timestamptz '2026-01-01' + (k * i || ' hours')::interval)::text AS at
+  FROM generate_series(1, 40) k, generate_series(1, 4) i`)
+).rows
+await fill('comments', ['image_id', 'id', 'body', 'score', 'at'], comments)
+await fill(
+  'wide',
+  ['image_id', 'id', 'filler'],
+  Array.from({ length: 3_000 }, (_, index) => ({ image_id: String(index), id: String(index), filler: 'x'.repeat(1_000) })),
+)
+
+const { connect, port, runtime } = await withProxy(t, input)
+const client = await connect()
+
+async function direct(cluster: string): Promise<pg.Client> {
+  const { primary, dbname } = running.cluster(cluster)
+  const connection = new pg.Client({ host: primary.host, port: primary.port, ...login, database: dbname })
+  await connection.connect()
+  t.teardown(() => connection.end().catch(() => undefined))
+  return connection
+}
+
+/** Every row on its shard, and all of them on `main`. */
+async function fill(table: string, columns: readonly string[], rows: readonly Readonly<Record<string, string | null>>[]): Promise<void> {
+  const result = validateConfig(input, { env: {}, readFile: () => '' })
+  const sharded = result.ok ? result.config.databases.get('app')?.sharded.get('comments') : undefined
+  if (sharded === undefined) throw new Error('not sharded')
+  for (const cluster of ['main', ...clusters]) {
+    const mine = rows.filter((row) => {
+      const key = readKey('bigint', row['image_id'] ?? '')
+      const placed = key.kind === 'problem' ? key : shardOf(sharded, [key])
+      return cluster === 'main' || ('cluster' in placed && placed.cluster === cluster)
+    })
+    const connection = await direct(cluster)
+    await connection.query(
+      `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM json_populate_recordset(NULL::${table}, $1)`,
+      [JSON.stringify(mine)],
+    )
+  }
+}
+
+const ordered = [
+  'SELECT image_id, id, body, score, at FROM comments ORDER BY image_id, id',
+  'SELECT * FROM comments ORDER BY score DESC NULLS LAST, image_id, id LIMIT 7 OFFSET 3',
+  'SELECT id FROM comments ORDER BY body, image_id DESC, id LIMIT 20',
+  'SELECT count(*), sum(score), avg(score), min(at), max(body) FROM comments',
+  'SELECT count(*) FROM comments WHERE image_id < 0',
+  'SELECT body, count(*) AS n, sum(id) FROM comments GROUP BY body ORDER BY body',
+  'SELECT DISTINCT body FROM comments ORDER BY body',
+  'SELECT image_id, count(*) FROM comments GROUP BY image_id HAVING count(*) > 3 ORDER BY image_id DESC LIMIT 5',
+] as const
+
+t.test('the same answer as of one server, by a simple query', async (t) => {
+  for (const sql of ordered) {
+    const [wanted, got] = [await whole.query(sql), await client.query(sql)]
+    t.same(got.rows, wanted.rows, sql)
+    t.same(
+      got.fields.map(({ name, dataTypeID, format }) => ({ name, dataTypeID, format })),
+      wanted.fields.map(({ name, dataTypeID, format }) => ({ name, dataTypeID, format })),
+    )
+    t.equal(got.rowCount, wanted.rowCount)
+    t.equal(got.command, 'SELECT')
+  }
+  t.match(await lastRoute(client), /shard_[012]/)
+})
+
+t.test('with parameters, prepared by name, in binary', async (t) => {
+  const text = 'SELECT image_id, id, score, body FROM comments WHERE id >= $1 ORDER BY score NULLS FIRST, image_id, id LIMIT $2'
+  for (const name of [undefined, 'by-id', 'by-id']) {
+    for (const binary of [false, true]) {
+      const query = { text, values: [2, 9], binary, ...(name === undefined ? {} : { name: `${name}-${String(binary)}` }) }
+      t.same((await client.query(query)).rows, (await whole.query(query)).rows)
+    }
+  }
+})
+
+t.test('described before it is bound, in steps, and closed', async (t) => {
+  const [one, two] = [await WireClient.login(t, port), await WireClient.login(t, port, { database: 'whole' })]
+  const text = '"SELECT id, count(*) FROM comments WHERE id < $1 GROUP BY id ORDER BY id"'
+  for (const messages of [
+    [`Parse "s" ${text} 0`, 'Describe S "s"', 'Flush', 'Bind "" "s" 0 1 "3" 0', 'Execute "" 0', 'Close P ""', 'Sync'],
+    ['Describe S "s"', 'Sync'],
+    ['Bind "" "s" 0 1 "2" 1 1', 'Describe P ""', 'Execute "" 0', 'Sync'],
+    [`Parse "" ${text} 0`, 'Describe S ""', 'Bind "" "" 0 1 "4" 0', 'Describe P ""', 'Execute "" 0', 'Sync'],
+  ]) {
+    const replies = []
+    for (const each of [one, two]) {
+      each.send(...messages)
+      replies.push(await each.until('ReadyForQuery'))
+    }
+    t.same(names(replies[0] ?? []), names(replies[1] ?? []), messages.join(' '))
+    t.same(withoutTables(replies[0] ?? []), withoutTables(replies[1] ?? []))
+  }
+})
+
+/** Of whose columns the oids of tables differ between servers. */
+function withoutTables(messages: readonly string[]): readonly string[] {
+  return messages.filter((message) => !message.startsWith('RowDescription'))
+}
+
+t.test('an error of a part is the error of the statement, and the client goes on', async (t) => {
+  await t.rejects(client.query('SELECT 1 / (image_id - 17) FROM comments'), { code: '22012' })
+  await t.rejects(client.query('SELECT nothing FROM comments'), { code: '42703' })
+  await t.rejects(client.query('SELECT id FROM comments ORDER BY id LIMIT $1', [-1]), { code: '2201W' })
+  t.equal((await client.query('SELECT count(*) AS n FROM comments')).rows[0].n, String(comments.length))
+  await idle()
+})
+
+async function idle(): Promise<void> {
+  await until('every connection has been given back', () => Promise.resolve(runtime.snapshot().pools.every(({ busy }) => busy === 0)))
+}
+
+t.test('LIMIT stops the parts; a client that reads slowly holds them back', async (t) => {
+  t.equal((await client.query('SELECT image_id, filler FROM wide ORDER BY image_id LIMIT 3')).rows.length, 3)
+  t.equal((await client.query('SELECT image_id, filler FROM wide')).rows.length, 3_000)
+  const got = (await client.query('SELECT image_id FROM wide ORDER BY image_id')).rows.map(({ image_id }) => Number(image_id))
+  t.same(
+    got,
+    Array.from({ length: 3_000 }, (_, index) => index),
+  )
+})
+
+t.test('a cancel ends it; a client that leaves in the middle leaves nothing', async (t) => {
+  const slow = await connect()
+  const canceled = slow.query('SELECT count(*) FROM wide, generate_series(1, 100000) g WHERE md5(g::text || filler) = $$x$$')
+  const { processID, secretKey } = slow as unknown as { processID: number; secretKey: number }
+  const stop = setInterval(() => void cancel(processID, secretKey), 50)
+  t.teardown(() => clearInterval(stop))
+  await t.rejects(canceled, { code: '57014' })
+  clearInterval(stop)
+  t.equal((await slow.query('SELECT count(*) AS n FROM comments')).rows[0].n, String(comments.length))
+  await slow.end()
+  const gone = await WireClient.login(t, port)
+  gone.send('Query "SELECT image_id, filler FROM wide ORDER BY image_id"')
+  await gone.until('DataRow')
+  gone.destroy()
+  for (let round = 0; round < 8; round++)
+    t.equal((await client.query('SELECT count(*) AS n FROM comments')).rows[0].n, String(comments.length))
+})
+
+async function cancel(processID: number, secretKey: number): Promise<void> {
+  const { connection } = new pg.Client({ host: '127.0.0.1', port }) as unknown as {
+    connection: {
+      connect(port: number, host: string): void
+      on(name: string, listener: () => void): void
+      cancel(pid: number, key: number): void
+    }
+  }
+  await new Promise<void>((resolve) => {
+    connection.on('connect', () => connection.cancel(processID, secretKey))
+    connection.on('error', resolve)
+    connection.on('end', resolve)
+    connection.connect(port, '127.0.0.1')
+  })
+}
+
+t.test('not within a transaction, and not together with others', async (t) => {
+  const other = await connect()
+  await other.query('BEGIN')
+  await t.rejects(other.query('SELECT count(*) FROM comments'), { code: '0A000' })
+  await other.query('ROLLBACK')
+  await t.rejects(other.query('SELECT count(*) FROM comments; SELECT 1'), { code: '0A000' })
+  t.same((await other.query('SELECT count(*)::int AS n FROM comments WHERE image_id = 3')).rows, [{ n: 4 }])
+  await other.end()
+})
+
+t.test('a server of a part dies: nothing has gone out, so the read goes on elsewhere', async (t) => {
+  const replica = running.cluster('shard_0').nodes.find(({ port: own }) => own !== running.cluster('shard_0').primary.port)
+  if (replica === undefined) throw new Error('no replica')
+  let stopped = false
+  const readers = Array.from({ length: 4 }, async () => {
+    const reader = await connect()
+    for (let left = 10; left > 0; left -= stopped ? 1 : 0) {
+      t.equal((await reader.query('SELECT count(*) AS n FROM comments')).rows[0].n, String(comments.length))
+    }
+    await reader.end()
+  })
+  await replica.stop('immediate')
+  stopped = true
+  await Promise.all(readers)
+  await idle()
+})
