@@ -48,6 +48,7 @@ export const catalogue = {
   feature_not_supported: { sqlstate: '0A000', retry: 'never', text: '{what}', help: '' },
   cached_plan_changed: { sqlstate: '0A000', retry: 'never', text: 'cached plan must not change result type', help: '' },
   value_out_of_range: { sqlstate: '22003', retry: 'never', text: '{what}', help: '' },
+  datetime_out_of_range: { sqlstate: '22008', retry: 'never', text: '{what}', help: '' },
   negative_limit: { sqlstate: '2201W', retry: 'never', text: 'LIMIT must not be negative', help: '' },
   negative_offset: { sqlstate: '2201X', retry: 'never', text: 'OFFSET must not be negative', help: '' },
   invalid_parameter_value: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },

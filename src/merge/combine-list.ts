@@ -1,7 +1,7 @@
 // merge/combine-list.ts — array_agg and string_agg with ORDER BY: each part sends the array of its values and, element by
 // element, the arrays of their sort keys. The arrays of a group are kept as they came and merged when the group is whole.
 import { plainElement, readArray, writeArray } from './array-form.js'
-import type { CombineContext, Combiner } from './combine.js'
+import type { CombineContext, Combiner } from './combiner.js'
 import { columnAt, directed, formatOf, orderedType, place, type MergeColumn, type Row, type SortColumn } from './columns.js'
 import type { Combine, SortKey } from './contract.js'
 import { entryBytes } from './memory.js'

@@ -2,6 +2,7 @@
 // a statement, when the types are known; a group holds one state per column. null is the state of a group without values.
 import { combineList } from './combine-list.js'
 import { columnAt, equalityType, formatOf, orderedType, place, type MergeColumn, type Row, type SessionForm } from './columns.js'
+import type { CombineContext, Combiner } from './combiner.js'
 import type { CombinedColumn, Combine, CollationOf } from './contract.js'
 import { entryBytes, type Memory } from './memory.js'
 import {
@@ -17,26 +18,9 @@ import {
 import { numberReader, addWhole, wholeReader, writeInt8, writeNumeric } from './numbers.js'
 import { addNumeric, averageNumeric, checkedNumeric, type Numeric } from './numeric.js'
 import { readInt64, type Whole } from './plain-types.js'
-import { broken, outOfRange, refused } from './problems.js'
+import { broken, intervalOutOfRange, refused } from './problems.js'
 import { Type, typeName, valueType } from './types.js'
 import type { Format } from './value-type.js'
-
-/** What makes one column of the combined rows. */
-export interface Combiner<S = unknown> {
-  /** What the column is afterwards. */
-  readonly oid: number
-  readonly format: Format
-  readonly start: S
-  add(state: S, row: Row): S
-  finish(state: S): Uint8Array | null
-}
-
-export interface CombineContext {
-  /** Of the parts' rows. */
-  readonly columns: readonly MergeColumn[]
-  readonly session: SessionForm
-  readonly memory: Memory
-}
 
 /** `format`: in which a value that is computed here is written. */
 export function combiner(column: CombinedColumn, format: Format, context: CombineContext): Combiner {
@@ -182,12 +166,12 @@ function average(spec: Combine & { kind: 'avg' }, format: Format, context: Combi
 function addInterval(a: Interval, b: Interval): Interval {
   const [ends, other] = isEndless(a) ? [a, b] : [b, a]
   if (isEndless(ends)) {
-    if (isEndless(other) && !sameInterval(ends, other)) throw outOfRange('interval out of range')
+    if (isEndless(other) && !sameInterval(ends, other)) throw intervalOutOfRange()
     return ends
   }
   const total = { months: a.months + b.months, days: a.days + b.days, micros: a.micros + b.micros }
   const fits = total.months === (total.months | 0) && total.days === (total.days | 0) && BigInt.asIntN(64, total.micros) === total.micros
-  if (!fits || isEndless(total)) throw outOfRange('interval out of range')
+  if (!fits || isEndless(total)) throw intervalOutOfRange()
   return total
 }
 

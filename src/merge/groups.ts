@@ -1,6 +1,6 @@
 // merge/groups.ts — partial groups of the parts → whole groups, by hash. Where rows arrive in an order that begins groups anew,
 // flush() between runs keeps only the groups of one run in memory.
-import type { Combiner } from './combine.js'
+import type { Combiner } from './combiner.js'
 import { rowKey, type EqualityColumn, type Row } from './columns.js'
 import { entryBytes, type Memory } from './memory.js'
 

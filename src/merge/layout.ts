@@ -1,6 +1,7 @@
 // merge/layout.ts — a MergeSpec with the types and places of its columns found: everything that can be refused because of a type
 // is refused here, before the first row.
-import { combiner, type Combiner } from './combine.js'
+import { combiner } from './combine.js'
+import type { Combiner } from './combiner.js'
 import {
   columnAt,
   equalityColumn,
@@ -25,7 +26,7 @@ export interface LayoutInput {
   readonly spec: MergeSpec
   /** Of the parts' rows, in the formats in which they come (formats.ts says which are best). */
   readonly columns: readonly MergeColumn[]
-  /** Of the client's result, in the formats that the client asked for; null: those of the parts, as they are. */
+  /** Of the client's result, in the formats that the client asked for; null: as the parts have them, and text where it is computed. */
   readonly client: readonly MergeColumn[] | null
   readonly parameters: Parameters
   readonly session: SessionForm
@@ -77,7 +78,7 @@ function combinedFormats({ columns }: GroupSpec, { spec, client }: LayoutInput):
   const formats = new Array<Format>(columns.length).fill(1)
   spec.output?.forEach((index, at) => {
     const column = client?.[at]
-    if (column !== undefined) formats[place(index, columns.length)] = formatOf(column)
+    formats[place(index, columns.length)] = column === undefined ? 0 : formatOf(column)
   })
   return formats
 }

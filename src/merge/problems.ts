@@ -19,6 +19,11 @@ export function outOfRange(what: string): PointsmanError {
   return new PointsmanError('value_out_of_range', { values: { what } })
 }
 
+/** Likewise, of dates and intervals. */
+export function intervalOutOfRange(): PointsmanError {
+  return new PointsmanError('datetime_out_of_range', { values: { what: 'interval out of range' } })
+}
+
 /** What the parts sent is not what was planned for: better no answer than a wrong one. */
 export function broken(what: string): PointsmanError {
   return new PointsmanError('merge_impossible', { values: { what } })
