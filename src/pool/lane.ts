@@ -22,6 +22,9 @@ import { bar, measure } from './shape-book.js'
 const syncFrame = encodeSync()
 const header = 5
 const compactAt = 256
+/** Requests that one write takes before others are looked for, and their service time, ms: beyond it several servers are quicker. */
+const gatherUpTo = 8
+const gatherMs = 1
 /** Whatever is no row is kept until it is whole. */
 const longestMessage = 1024 * 1024
 
@@ -43,6 +46,9 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   /** What is to be written. */
   #pieces: Uint8Array[] = []
   #scheduled = false
+  /** Requests among it, and how long they will take. */
+  #gathered = 0
+  #gatheredMs = 0
   #reading = false
   /** Since when the head is the head. */
   #headSince = 0
@@ -93,6 +99,10 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     )
   }
 
+  get gathers(): boolean {
+    return this.#scheduled && this.#gathered < gatherUpTo && this.#gatheredMs < gatherMs
+  }
+
   /** Will take others when those at hand are answered: nothing on it is unusual. */
   get moving(): boolean {
     return !this.#slow && !this.#streaming && this.#cancels === 0 && this.#retiring === null && !this.#gone
@@ -116,6 +126,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     slot.record = request.record
     slot.sentAt = now
     this.#slots.push(slot)
+    this.#gathered += 1
+    this.#gatheredMs += request.record.ms
     request.compile(this.connection.statements, slot, this.#pieces)
     if (this.#reading || this.#scheduled) return
     this.#scheduled = true
@@ -423,6 +435,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     const pieces = this.#pieces
     if (pieces.length === 0 || this.#gone) return
     this.#pieces = []
+    this.#gathered = 0
+    this.#gatheredMs = 0
     const [only] = pieces
     this.#wire.write(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces))
   }

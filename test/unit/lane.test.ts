@@ -318,6 +318,25 @@ t.test('a cancel whose end cannot be awaited ends the connection', async (t) => 
   t.same(events, ['sever'])
 })
 
+t.test('who is about to write takes others along, as long as they are few and quick', async (t) => {
+  const few = laneOf()
+  t.notOk(few.lane.gathers)
+  few.push(7)
+  t.ok(few.lane.gathers)
+  few.push(1)
+  t.notOk(few.lane.gathers)
+  await soon()
+  t.equal(few.written.length, 1)
+  t.notOk(few.lane.gathers, 'nothing is to be written')
+  const long = laneOf()
+  const [asked] = long.push(1)
+  t.ok(long.lane.gathers)
+  await soon()
+  if (asked !== undefined) asked.record.ms = 1.5
+  if (asked !== undefined) long.lane.push(asked, 0)
+  t.notOk(long.lane.gathers)
+})
+
 t.test('what comes within a turn is written once, whether something is in flight or not', async (t) => {
   const { push, written, data } = laneOf()
   push(1)
