@@ -1,8 +1,9 @@
 // `npm start` in a directory whose node_modules is a link: npm ci would empty what the link leads to.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { until } from '../../src/embedded/until.js'
 
 t.test('packages are never installed through a link', (t) => {
   const folder = t.testdir({ clone: { scripts: {}, 'package.json': '{}', 'package-lock.json': '{}' }, shared: {} })
@@ -23,3 +24,30 @@ t.test('packages are never installed through a link', (t) => {
   t.ok(existsSync(join(folder, 'shared/pg/index.js')))
   t.end()
 })
+
+t.test('what npm has started ends with npm, which passes no signal on', { timeout: 60_000 }, async (t) => {
+  const ending =
+    "import { endWithParent } from './parent.mjs'; endWithParent('start.mjs'); console.log('pid', process.pid); setInterval(() => {}, 1000)"
+  const folder = t.testdir({
+    'package.json': JSON.stringify({ type: 'module', scripts: { start: 'node start.mjs' } }),
+    'start.mjs': ending,
+  })
+  cpSync('scripts/parent.mjs', join(folder, 'parent.mjs'))
+  const npm = spawn('npm', ['start'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => npm.kill('SIGKILL'))
+  let said = ''
+  npm.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  await until('it runs', () => Promise.resolve(/pid \d+/.test(said)))
+  const pid = Number(/pid (\d+)/.exec(said)?.[1])
+  t.teardown(() => isThere(pid) && process.kill(pid, 'SIGKILL'))
+  npm.kill('SIGKILL')
+  await until('it has ended, too', () => Promise.resolve(!isThere(pid)))
+})
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
