@@ -6,7 +6,9 @@ import pg from 'pg'
 import { operators, types } from '../../src/catalog/builtins.js'
 import { keyText, readKey } from '../../src/sharding/key.js'
 import { shardOf } from '../../src/sharding/shard-of.js'
-import type { KeyType, Sharded } from '../../src/sharding/sharded.js'
+import { readKeys } from '../../src/sharding/read-keys.js'
+import { shardSql } from '../../src/doors/cli/shard-sql.js'
+import type { KeyType, ShardBy, Sharded } from '../../src/sharding/sharded.js'
 import { withTopology } from '../support/topology.js'
 
 const running = await withTopology(t, { clusters: { main: {} } })
@@ -64,6 +66,91 @@ function place(keyType: KeyType, text: string, shards: number): number {
   if (placed.kind !== 'placement') throw new Error(JSON.stringify(placed))
   return placed.shard
 }
+
+// Keys of two and three columns, of all types, where PARTITION BY HASH (a, b, c) puts them; by the script of `shard --sql`.
+t.test('the script of shard --sql gives back what is misplaced, and nothing else', async (t) => {
+  const sets: readonly (readonly KeyType[])[] = [
+    ['bigint', 'text'],
+    ['uuid', 'integer', 'varchar'],
+    ['smallint', 'bigint'],
+    ['text'],
+    ['bigint'],
+  ]
+  for (const keyTypes of sets) {
+    const columns = keyTypes.map((_, i) => `k${String(i)}`)
+    const map = Array.from({ length: 7 }, (_, i) => (i % 2 === 0 ? 'even' : 'odd'))
+    const tables = new Map([['public.t"x', columns]])
+    const sharded: Sharded = {
+      name: 'a "set"',
+      shards: 7,
+      map,
+      clusters: ['even', 'odd'],
+      function: { by: 'hash' },
+      keyTypes,
+      owner: null,
+      tables,
+    }
+    await client.query(
+      `DROP TABLE IF EXISTS "t""x"; CREATE TABLE "t""x" (${keyTypes.map((type, i) => `k${String(i)} ${type}`).join(', ')})`,
+    )
+    const keys = Array.from({ length: 1500 }, () => keyTypes.map((type) => random[type]()))
+    const here = keys.filter((key) => clusterOf(sharded, key) === 'even')
+    const put = (rows: readonly (readonly string[])[]): Promise<unknown> =>
+      client.query(
+        `INSERT INTO "t""x" SELECT * FROM unnest(${keyTypes.map((type, i) => `$${String(i + 1)}::${type}[]`).join(', ')})`,
+        keyTypes.map((_, i) => rows.map((row) => row[i])),
+      )
+    await put(here)
+    const lines = shardSql(sharded)
+    const script = (cluster: string): string => {
+      const at = lines.findIndex((line) => line.includes(`cluster ${cluster}:`))
+      const end = lines.findIndex((line, i) => i > at && line.startsWith('--'))
+      return lines.slice(at, end === -1 ? undefined : end).join('\n')
+    }
+    const misplaced = async (cluster: string): Promise<number> => {
+      const results = (await client.query(script(cluster))) as unknown as readonly pg.QueryResult[]
+      return results.at(-1)?.rowCount ?? -1
+    }
+    t.ok(here.length > 500, keyTypes.join())
+    t.equal(await misplaced('even'), 0, keyTypes.join())
+    t.equal(await misplaced('odd'), here.length, 'all of them would be misplaced there')
+    await put(keys.filter((key) => clusterOf(sharded, key) === 'odd').slice(0, 3))
+    await client.query('INSERT INTO "t""x" DEFAULT VALUES')
+    t.equal(await misplaced('even'), 4, 'three of the other cluster, and a NULL')
+  }
+})
+
+function clusterOf(sharded: Sharded, texts: readonly string[]): string {
+  const keys = readKeys(sharded, texts)
+  const placed = 'kind' in keys ? keys : shardOf(sharded, keys)
+  if (placed.kind !== 'placement') throw new Error(JSON.stringify(placed))
+  return placed.cluster
+}
+
+t.test('a script for lists and ranges', async (t) => {
+  await client.query(`CREATE TABLE listed (k text); INSERT INTO listed VALUES ('a\\'), ('b'), ('c''')`)
+  const base = {
+    name: 's',
+    shards: 2,
+    map: ['x', 'y'],
+    clusters: ['x', 'y'],
+    keyTypes: ['text'] as const,
+    owner: null,
+    tables: new Map([['public.listed', ['k']]]),
+  }
+  const found = async (by: ShardBy, cluster: number): Promise<readonly unknown[]> => {
+    const line = shardSql({ ...base, function: by }).filter((one) => one.startsWith('SELECT'))[cluster] ?? ''
+    return (await client.query<{ key_1: string }>(line)).rows.map(({ key_1 }) => key_1)
+  }
+  const list: ShardBy = { by: 'list', values: new Map([['a\\', 0], ['b', 0], ["c'", 1]]) } // prettier-ignore
+  t.same(await found(list, 0), ["c'"])
+  t.same(await found(list, 1), ['a\\', 'b'])
+  const end = readKey('text', 'b')
+  if (end.kind === 'problem') throw new Error(end.problem)
+  const ranges: ShardBy = { by: 'range', ranges: [{ from: null, to: end, shard: 0 }, { from: end, to: null, shard: 1 }] } // prettier-ignore
+  t.same(await found(ranges, 0), ['b', "c'"])
+  t.same(await found(ranges, 1), ['a\\'])
+})
 
 t.test('keys are read as the server reads them', async (t) => {
   const tries: readonly (readonly [KeyType, string])[] = [

@@ -2,9 +2,10 @@
 import t from 'tap'
 import { readBinaryKeyArray, readKeyArray, splitArray } from '../../src/sharding/key-array.js'
 import { readBinaryKey, typeOfArrayOid, typeOfOid } from '../../src/sharding/key-binary.js'
-import { keyText, readKey } from '../../src/sharding/key.js'
+import { keyText, readKey, type Key } from '../../src/sharding/key.js'
+import { readKeys, readWholeKey } from '../../src/sharding/read-keys.js'
 import { shardOf } from '../../src/sharding/shard-of.js'
-import type { KeyType, ShardBy, Sharded } from '../../src/sharding/sharded.js'
+import type { KeyRange, KeyType, ShardBy, Sharded } from '../../src/sharding/sharded.js'
 
 function sharded(keyType: KeyType, shards: number, by: ShardBy = { by: 'hash' }): Sharded {
   return {
@@ -127,6 +128,91 @@ t.test('a list places what it names and nothing else', (t) => {
   const place = (text: string): unknown => shardOf(list, [readKey('integer', text) as never])
   t.same(place(' 0x7 '), { kind: 'placement', shard: 1, cluster: 'c' }, 'as the output function writes it')
   t.match(place('8'), { kind: 'problem', problem: 'is not in the list of s' })
+  t.end()
+})
+
+t.test('ranges are half-open, by value or by bytes', (t) => {
+  const keyOf = (type: KeyType, text: string): Key => {
+    const key = readKey(type, text)
+    if (key.kind === 'problem') throw new Error(key.problem)
+    return key
+  }
+  const range = (type: KeyType, from: string | null, to: string | null, at: number): KeyRange => ({
+    from: from === null ? null : keyOf(type, from),
+    to: to === null ? null : keyOf(type, to),
+    shard: at,
+  })
+  const place = (type: KeyType, ranges: readonly KeyRange[], text: string): number | string => {
+    const placed = shardOf(sharded(type, 4, { by: 'range', ranges }), [keyOf(type, text)])
+    return placed.kind === 'placement' ? placed.shard : placed.kind === 'problem' ? placed.problem : placed.kind
+  }
+  const closed = [range('bigint', '-5', '0', 0), range('bigint', '0', '4294967296', 1), range('bigint', '4294967296', '9000000000000', 2)]
+  const tries = [['-6', 'is in no range of s'], ['-5', 0], ['-1', 0], ['0', 1], ['4294967295', 1], ['4294967296', 2], ['9000000000000', 'is in no range of s']] as const // prettier-ignore
+  for (const [key, expected] of tries) t.equal(place('bigint', closed, key), expected, key)
+  const open = [range('text', null, 'b', 0), range('text', 'b', 'é', 1), range('text', 'é', null, 2)]
+  for (const [key, expected] of [['', 0], ['Z', 0], ['azzz', 0], ['b', 1], ['z', 1], ['é', 2], ['😀', 2]] as const) t.equal(place('text', open, key), expected, key) // prettier-ignore
+  t.equal(place('uuid', [range('uuid', null, null, 3)], '00000000-0000-0000-0000-000000000000'), 3)
+  t.end()
+})
+
+t.test('a module is asked, and not believed', (t) => {
+  const seen: unknown[] = []
+  const by = (place: (...keys: readonly (number | bigint | string)[]) => unknown): ShardBy => ({
+    by: 'module',
+    module: { path: 'm.mjs', place },
+  })
+  const place = (types: readonly KeyType[], texts: readonly string[], answer: unknown): unknown => {
+    const at: Sharded = {
+      ...sharded('text', 2, by((...keys) => (seen.push(keys), answer instanceof Error ? fail(answer) : answer))), // prettier-ignore
+      keyTypes: types,
+    }
+    const keys = readKeys(at, texts)
+    return 'kind' in keys ? keys : shardOf(at, keys)
+  }
+  const fail = (error: Error): never => {
+    throw error
+  }
+  t.match(place(['bigint'], ['7'], 1), { kind: 'placement', shard: 1 })
+  t.match(place(['integer', 'text', 'uuid'], [' 7 ', ' 7 ', '{A0EEBC99-9C0B4EF8-BB6D6BB9-BD380A11}'], 0n), { kind: 'placement', shard: 0 })
+  t.same(seen, [[7n], [7, ' 7 ', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11']])
+  for (const [answer, words] of [
+    [2, /not from 0 to 1/],
+    [-1, /not from 0 to 1/],
+    [0.5, /with a fraction/],
+    [Number.NaN, /not a whole number/],
+    ['1', /gave a string/],
+    [undefined, /gave nothing/],
+    [Promise.resolve(1), /gave a promise/],
+    [new TypeError('the key 4711'), /threw a TypeError$/],
+  ] as const) {
+    t.match(place(['integer'], ['4711'], answer), { kind: 'problem', problem: words, ofFunction: true })
+  }
+  t.end()
+})
+
+t.test('a directory is asked first, and a key that it does not have is refused', (t) => {
+  const directory = { cluster: 'c', table: 'public.d', keys: ['a', 'b'], shard: 's', ttlMs: 1, maxEntries: 1, channel: null }
+  const at: Sharded = { ...sharded('text', 4, { by: 'directory', directory }), keyTypes: ['bigint', 'text'] }
+  const keys = readKeys(at, ['0x7', 'x'])
+  if ('kind' in keys) throw new Error(keys.problem)
+  t.same(shardOf(at, keys), { kind: 'lookup', key: ['7', 'x'] }, 'as the output functions write it')
+  t.match(shardOf(at, keys, { find: () => 3 }), { kind: 'placement', shard: 3 })
+  t.match(shardOf(at, keys, { find: () => null }), { kind: 'problem', problem: 'is not in the directory of s' })
+  t.same(shardOf(at, keys, { find: () => undefined }), { kind: 'lookup', key: ['7', 'x'] })
+  t.end()
+})
+
+t.test('keys of several columns', (t) => {
+  const at: Sharded = { ...sharded('text', 64), keyTypes: ['bigint', 'text'] }
+  const whole = (text: string): unknown => {
+    const keys = readWholeKey(at, text)
+    return 'kind' in keys ? keys.problem : keys.map(keyText)
+  }
+  t.same(whole('{7,"a,b"}'), ['7', 'a,b'])
+  t.match(whole('7'), /is no list of bigint, text/)
+  t.match(whole('{7}'), /has 2 columns/)
+  t.match(whole('{7,NULL}'), /is no list/)
+  t.match(shardOf(at, [readKey('bigint', '7') as Key]), { kind: 'problem', problem: /has 1 columns/ })
   t.end()
 })
 

@@ -13,7 +13,7 @@ export interface CheckOptions {
 }
 
 export async function check(options: CheckOptions, io: Io): Promise<ExitCode> {
-  const file = readConfigFile(anyConfig(options.config, io), io)
+  const file = await readConfigFile(anyConfig(options.config, io), io)
   const { result } = file
   const live = result.ok && options.live === true ? await askServers(file, result.config, io) : null
   if (options.json === true) printJson(file, live, io)

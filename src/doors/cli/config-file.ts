@@ -5,10 +5,11 @@ import { dirname, join, relative, resolve } from 'node:path'
 import type { Config, Problem } from '../../config/config.js'
 import { printProblem } from '../../config/findings.js'
 import type { Locator } from '../../config/locator.js'
-import type { Surroundings } from '../../config/surroundings.js'
+import { readFailure, type Surroundings } from '../../config/surroundings.js'
 import type { Result } from '../../config/validate.js'
 import { locatorFor, parseConfigText } from '../../config/yaml.js'
 import { CommandError, exit, type Io } from './io.js'
+import { moduleFrom, withModules } from './modules.js'
 
 export interface ConfigFile {
   readonly path: string
@@ -51,7 +52,11 @@ export function anyConfig(option: string | undefined, io: Io): string {
 }
 
 /** Throws usage where the file itself cannot be read; what is in it is in `result`. */
-export function readConfigFile(path: string, io: Io): ConfigFile {
+export function readConfigFile(path: string, io: Io): Promise<ConfigFile> {
+  return withModules(() => readOnce(path, io))
+}
+
+function readOnce(path: string, io: Io): ConfigFile {
   const shown = relative(io.cwd, path)
   const file = { path, shown: shown === '' || shown.startsWith('..') ? path : shown }
   try {
@@ -66,18 +71,18 @@ export function readConfigFile(path: string, io: Io): ConfigFile {
 }
 
 /** The config that another process has read. */
-export function configFrom({ text, files }: ConfigSource, io: Pick<Io, 'env'>): Result {
+export function configFrom({ text, files }: ConfigSource, io: Pick<Io, 'env'>): Promise<Result> {
   const readFile = (name: string): string => {
     const found = files[name] ?? null
     if (found === null) throw Object.assign(new Error(`${name} could not be read`), { code: 'ENOENT' })
     return found
   }
-  return parseConfigText(text, { env: io.env, readFile })
+  return withModules(() => parseConfigText(text, { env: io.env, readFile, module: (name) => moduleAt(name, readFile) }))
 }
 
 /** The config, or its problems on stderr and exit 1. */
-export function goodConfig(path: string, io: Io): { readonly file: ConfigFile; readonly config: Config } {
-  const file = readConfigFile(path, io)
+export async function goodConfig(path: string, io: Io): Promise<{ readonly file: ConfigFile; readonly config: Config }> {
+  const file = await readConfigFile(path, io)
   if (file.result.ok) return { file, config: file.result.config }
   for (const line of problemLines(file.shown, file.result.problems)) io.err(line)
   throw new CommandError(exit.no, `${file.shown} has ${count(file.result.problems.length, 'problem')}`)
@@ -110,5 +115,13 @@ function surroundingsOf(path: string, io: Io, files: string[], contents: Record<
     contents[file] = text
     return text
   }
-  return { env: io.env, readFile }
+  return { env: io.env, readFile, module: (name) => moduleAt(name, readFile) }
+}
+
+function moduleAt(name: string, readFile: Surroundings['readFile']): ReturnType<typeof moduleFrom> {
+  try {
+    return moduleFrom(name, readFile(name))
+  } catch (error) {
+    return `cannot be read: ${readFailure(error)}`
+  }
 }

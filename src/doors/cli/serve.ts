@@ -58,7 +58,7 @@ async function serveFile(
   client: DemoClient | null,
 ): Promise<ExitCode> {
   try {
-    const { config, file } = goodConfig(path, io)
+    const { config, file } = await goodConfig(path, io)
     const observer = createObserver()
     const log = startLog(observer, config.log.level, { write: (line: string) => void process.stderr.write(line) })
     try {
@@ -293,7 +293,7 @@ class Reloads {
   }
 
   async #reload(always: boolean): Promise<ReloadAnswer> {
-    const { text, files, source, result, shown } = readConfigFile(this.#path, this.#io)
+    const { text, files, source, result, shown } = await readConfigFile(this.#path, this.#io)
     if (!always && text === this.#text) return { outcome: 'unchanged', problems: [] }
     this.#text = text
     this.follow(files)

@@ -24,8 +24,8 @@ interface Found {
   readonly problem: string | null
 }
 
-export function shard(name: string, texts: readonly string[], options: ShardOptions, io: Io): ExitCode {
-  const { config } = goodConfig(anyConfig(options.config, io), io)
+export async function shard(name: string, texts: readonly string[], options: ShardOptions, io: Io): Promise<ExitCode> {
+  const { config } = await goodConfig(anyConfig(options.config, io), io)
   const sharded = findSharded(config, name, options.database)
   if (options.sql === true) {
     for (const line of shardSql(sharded)) io.out(line)

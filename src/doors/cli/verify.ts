@@ -45,7 +45,7 @@ export async function verify(options: VerifyOptions, io: Io): Promise<ExitCode> 
   try {
     return await withProgress(io, 'starting', async (say) => {
       const named = namedConfig(options.config, io)
-      const target = named === null ? await embedded(kinds, say) : configured(named, options, io)
+      const target = named === null ? await embedded(kinds, say) : await configured(named, options, io)
       try {
         return await verifyTarget(target, { forMs, seed, pg: pgModule, say, stop: signals.aborted }, options, io)
       } finally {
@@ -108,10 +108,10 @@ async function embedded(kinds: readonly FaultKind[], say: (text: string) => void
   }
 }
 
-function configured(path: string, options: VerifyOptions, io: Io): Target {
+async function configured(path: string, options: VerifyOptions, io: Io): Promise<Target> {
   if (options.faults !== 'all' && options.faults !== 'none')
     throw usage('--faults: servers of a config are not broken; leave it out, or write none')
-  const { config } = goodConfig(path, io)
+  const { config } = await goodConfig(path, io)
   const { login, auth } = loginOf(config)
   const databases = distinct(config)
   const where = databases.map((name) => `${name} (cluster ${config.databases.get(name)?.default ?? ''})`)

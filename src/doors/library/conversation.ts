@@ -10,7 +10,7 @@ import type { EventEmitter } from 'node:events'
 import type { SessionFloors } from '../../consistency/floors.js'
 import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
-import { cannotMerge, one } from '../../routing/make.js'
+import { cannotBroadcast, cannotMerge, one } from '../../routing/make.js'
 import type { ParameterSource } from '../../routing/input.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
@@ -51,6 +51,7 @@ import type { Core, Ground } from './core.js'
 import { Hold, type LeaseListener } from './hold.js'
 import { lossOf, nameLoss } from './loss.js'
 import { parameterSource } from './parameters.js'
+import { directoryTries } from '../../sharding/directories.js'
 import type { PgResult } from './pg-client.js'
 import type { Status } from './pg-connection.js'
 import type { PlainQuery, Query } from './query-arguments.js'
@@ -247,6 +248,7 @@ export class Conversation {
       config: generation.config,
       database,
       catalogs: generation.catalogs(),
+      directories: generation.directories,
     })
     if (plan.kind === 'one' && generation.commitsWatched(plan.cluster)) {
       const reason = asynchronousCommit(understood, session.settings)
@@ -268,8 +270,18 @@ export class Conversation {
     return request.moved?.writes === true && plan.kind === 'one' ? asWrite(plan) : plan
   }
 
+  /** What a directory says of its keys is asked for, as long as it can still be told anew. */
+  async #plannedByDirectory(request: Request): Promise<Plan> {
+    let plan = this.#planned(request)
+    for (let tries = 0; plan.kind === 'refuse' && plan.lookup !== undefined && tries < directoryTries; tries++) {
+      await request.ground.generation.directories.ask(plan.lookup, request.ground.database.name)
+      plan = this.#planned(request)
+    }
+    return plan
+  }
+
   async #dispatch(request: Request): Promise<Answer> {
-    const plan = this.#planned(request)
+    const plan = await this.#plannedByDirectory(request)
     request.plan = plan
     switch (plan.kind) {
       case 'refuse':
@@ -277,6 +289,8 @@ export class Conversation {
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'scatter':
         throw cannotMerge(plan)
+      case 'broadcast':
+        throw cannotBroadcast(plan)
       case 'answer':
         if (request.query.kind === 'submittable') throw onlyAsText()
         return this.#answer(request, plan, request.query.config)

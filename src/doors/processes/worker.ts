@@ -38,7 +38,7 @@ export async function serveAsWorker(number: number, io: Io): Promise<ExitCode> {
   setDefaultHighWaterMark(false, highWaterMark)
   const link = new Link(process)
   const briefing = (await link.ask('hello', null, helloMs)) as unknown as Briefing
-  const result = configFrom(briefing.source, io)
+  const result = await configFrom(briefing.source, io)
   if (!result.ok) throw new CommandError(exit.no, result.problems.map(printProblem).join('\n'))
   const observer = createObserver()
   const write = (line: string): void => void process.stderr.write(line)
@@ -74,14 +74,14 @@ export async function serveAsWorker(number: number, io: Io): Promise<ExitCode> {
 
 function answerFleet(fleet: WorkerFleet, inside: Inside, log: Log, io: Io): void {
   const { runtime, metrics } = inside
-  const made = (body: Json): Config => {
-    const result = configFrom(body as unknown as ConfigSource, io)
+  const made = async (body: Json): Promise<Config> => {
+    const result = await configFrom(body as unknown as ConfigSource, io)
     if (!result.ok) throw new Error(result.problems.map(printProblem).join('\n'))
     return result.config
   }
-  fleet.answer('reload.prove', async (body) => (await runtime.prove(made(body))).map(printProblem))
+  fleet.answer('reload.prove', async (body) => (await runtime.prove(await made(body))).map(printProblem))
   fleet.answer('reload.apply', async (body) => {
-    const config = made(body)
+    const config = await made(body)
     log.setLevel(config.log.level)
     return (await runtime.reload(config, true)).outcome
   })

@@ -7,7 +7,7 @@ import { PointsmanError } from '../../errors/error.js'
 import { asWrite } from '../../execute/again.js'
 import { encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { encodeClose, encodeSync, renameParse } from '../../protocol/extended.js'
-import { cannotMerge } from '../../routing/make.js'
+import { cannotBroadcast, cannotMerge } from '../../routing/make.js'
 import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
@@ -73,11 +73,14 @@ class NamedQuery {
       this.#deallocateAll()
       return
     }
+    const [begins, ...others] = this.#parts.map(({ planned }) => planned)
+    await conversation.directoriesAsked([begins as Planned, ...others])
     const plan = alone(this.#plan())
     this.#request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
     if (plan.kind === 'answer') return this.#answer(plan)
     if (plan.kind === 'scatter') throw cannotMerge(plan)
+    if (plan.kind === 'broadcast') throw cannotBroadcast(plan)
     if (plan.settings.length > 0) for (const { planned, parameter } of this.#parts) takeTokens(conversation, planned.understood, parameter)
     await this.#runOn(only?.naming?.kind === 'prepare' ? describing(plan) : plan)
   }
