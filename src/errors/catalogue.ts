@@ -158,6 +158,12 @@ export const catalogue = {
     text: 'the table pointsman.decisions is missing on cluster {cluster} and could not be made',
     help: '`pointsman check --live` prints what makes it.',
   },
+  copies_differ: {
+    sqlstate: '55000',
+    retry: 'never',
+    text: 'a write to {of} did not do the same on all of its clusters: {what}',
+    help: 'Nothing of it stands. Make the copies equal first: /* pointsman: cluster=… */ writes one of them.',
+  },
   sequence_undefined: {
     sqlstate: '55000',
     retry: 'never',

@@ -30,7 +30,7 @@ export function joinRefusal(context: Context, routed: Routed, to: Destination, h
 }
 
 /** What the connection may be kept for, and a transaction still be prepared on it. */
-const harmless: ReadonlySet<string> = new Set([sessionMode, 'sequence'])
+export const harmlessPins: ReadonlySet<string> = new Set([sessionMode, 'sequence'])
 
 function obstacle(context: Context, to: Destination, home: Home): string | null {
   const { database, session, inBatch } = context
@@ -44,7 +44,7 @@ function obstacle(context: Context, to: Destination, home: Home): string | null 
   if (inBatch) return 'Send the statements one by one: what is sent together goes to one cluster.'
   for (const cluster of [home.cluster, to.cluster]) {
     const reason = session.pins.get(cluster)
-    if (reason !== undefined && !harmless.has(reason))
+    if (reason !== undefined && !harmlessPins.has(reason))
       return `End the transaction first: the session keeps its connection to cluster ${cluster} (${reason}), and what is kept there cannot be prepared.`
   }
   return null

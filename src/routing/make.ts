@@ -4,7 +4,7 @@ import { readPolicy, type ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
 import { PointsmanError } from '../errors/error.js'
 import type { Crossing } from '../observe/crossing.js'
-import type { AnswerPlan, OnePlan, RefusePlan, ScatterPlan, Why } from './plan.js'
+import type { AnswerPlan, BroadcastPlan, OnePlan, RefusePlan, ScatterPlan, Why } from './plan.js'
 import { why, type Rule } from './rules.js'
 
 const anyServer: ReadPolicy = readPolicy({ consistency: 'any' })
@@ -81,6 +81,15 @@ export function cannotMerge(plan: ScatterPlan): PointsmanError {
   return new PointsmanError('feature_not_supported', {
     values: { what: `the statement needs rows of ${plan.sharded} from several clusters, which cannot be merged here` },
     hint: 'Bind the shard key of every sharded table with = to a value of its own.',
+  })
+}
+
+/** For a door that cannot write on several clusters. */
+export function cannotBroadcast({ of, parts }: BroadcastPlan): PointsmanError {
+  const clusters = parts.map(({ cluster }) => cluster).join(', ')
+  return new PointsmanError('feature_not_supported', {
+    values: { what: `the write is for several clusters (${clusters}) of ${of}, which cannot be done in this way` },
+    hint: 'Send it as a statement of its own, through the proxy.',
   })
 }
 

@@ -162,4 +162,23 @@ export interface ScatterPlan extends PlanBase {
   readonly provisional: boolean
 }
 
-export type Plan = OnePlan | AnswerPlan | RefusePlan | ScatterPlan
+/**
+ * A write on several clusters, as one transaction of all of them (two-phase commit): its own, or the open one, which then comes to
+ * every cluster. The text is the client's, the same everywhere.
+ */
+export interface BroadcastPlan extends PlanBase {
+  readonly kind: 'broadcast'
+  /** One for each cluster, in the order in which they run. */
+  readonly parts: readonly OnePlan[]
+  /** `sum`: the rows of all together. `same`: copies, of which each must say the same. */
+  readonly combine: 'sum' | 'same'
+  /** The sharded set or the table that it is for. */
+  readonly of: string
+}
+
+/** What a BroadcastPlan is made for. */
+export interface BroadcastTo extends Pick<BroadcastPlan, 'combine' | 'of'> {
+  readonly clusters: readonly string[]
+}
+
+export type Plan = OnePlan | AnswerPlan | RefusePlan | ScatterPlan | BroadcastPlan

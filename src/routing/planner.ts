@@ -2,6 +2,7 @@
 // same plan, whichever door asks. What does not depend on values is worked out once per shape and session view and kept
 // (templates.ts); for a known shape only the shard key, if there is one, is left to do.
 import type { Hints, Understood } from '../sql/statement.js'
+import { broadcast, broadcastRows } from './broadcast.js'
 import { planTogether, type Part } from './batch.js'
 import { createContext, suppliedCluster, suppliedKey, type Context } from './context.js'
 import { placeFound, route, type Routed } from './destination.js'
@@ -128,6 +129,10 @@ function routedTemplate(context: Context, routed: Routed | Extract<Plan, { kind:
   const home = context.session.transaction.home?.cluster ?? null
   if (routed.to.kind === 'keyed') return keyedTemplate(context, routed, routed.to.need, home)
   const { to } = routed
+  if (to.kind === 'broadcast') {
+    if (routed.outer !== routed.statement) return () => to.refused
+    return (input) => broadcast(context, routed, to.to, input.understood.text)
+  }
   const fixed = finish(context, routed, { cluster: to.cluster, shard: null, provisional: false, why: to.why })
   return () => fixed
 }
@@ -138,6 +143,9 @@ function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: 
   let scatters: Scatters | null = null
   const place = (found: Evaluated, text: string): Plan => {
     if ((found.kind === 'missing' || found.kind === 'several') && suppliedCluster(context) === null) {
+      const { sharded } = need
+      const written = broadcastRows(context, routed, sharded.name, found.kind === 'several' ? found.clusters : sharded.clusters, text)
+      if (written !== null) return written
       scatters ??= new Scatters(context, routed, need)
       const merged = scatters.plan(found, text)
       if (merged !== null) return merged

@@ -2,7 +2,8 @@
 // command), an object for machines. Names only: a plan holds no literal and no parameter, so nothing here can leak one.
 import { formatDuration } from '../consistency/duration.js'
 import { catalogue } from '../errors/catalogue.js'
-import type { AnswerPlan, OnePlan, Plan, RefusePlan, ScatterPlan, Why } from './plan.js'
+import { describeMerge } from '../merge/describe.js'
+import type { AnswerPlan, BroadcastPlan, OnePlan, Plan, RefusePlan, ScatterPlan, Why } from './plan.js'
 import { describePolicy } from './policy.js'
 
 /** What is known of where a plan ran. The executor's RouteTaken is one. */
@@ -25,12 +26,18 @@ export function printRoute(plan: Plan, route: Taken | null): string {
       return `${place(plan, route)}: ${printWhy(route?.why ?? plan.why)}`
     case 'scatter':
       return `${scattered(plan)}: ${printWhy(route?.why ?? plan.why)}`
+    case 'broadcast':
+      return `${everywhere(plan)}: ${printWhy(route?.why ?? plan.why)}`
   }
 }
 
 /** As printRoute, for a statement that is over: one that no server was found for has not run anywhere. */
 export function printTaken(plan: Plan, route: Taken | null): string {
   return plan.kind === 'one' && route === null ? `nowhere (planned: ${printRoute(plan, null)})` : printRoute(plan, route)
+}
+
+function everywhere(plan: BroadcastPlan): string {
+  return `written on ${plan.parts.map(({ cluster }) => cluster).join(', ')}`
 }
 
 function scattered(plan: ScatterPlan): string {
@@ -86,6 +93,8 @@ function describeKind(plan: Plan): Readonly<Record<string, unknown>> {
       return { sqlstate: catalogue[plan.error].sqlstate, message: plan.message, hint: plan.hint }
     case 'scatter':
       return describeScatter(plan)
+    case 'broadcast':
+      return { clusters: plan.parts.map(({ cluster }) => cluster), combine: plan.combine }
   }
 }
 
@@ -96,6 +105,7 @@ function describeScatter(plan: ScatterPlan): Readonly<Record<string, unknown>> {
     shards: plan.parts.map(({ shards }) => shards.length),
     role: plan.role,
     policy: plan.role === 'replica' ? describePolicy(plan.policy) : null,
+    merge: describeMerge(plan.merge),
     taints: plan.taints,
     provisional: plan.provisional,
   }
@@ -158,6 +168,7 @@ function isAbsent(value: unknown): boolean {
 export function printPlan(plan: Plan): string {
   const lines = [printHeadline(plan)]
   if (plan.kind === 'one') lines.push(...printFacts(plan))
+  if (plan.kind === 'scatter') lines.push(...printMerge(plan))
   if (plan.kind === 'answer' && plan.answer.what === 'explain') return printPlan(plan.answer.plan)
   if (plan.kind === 'refuse' && plan.hint !== '') lines.push(`  hint: ${plan.hint}`)
   if (plan.tables.length > 0) lines.push(`  tables: ${plan.tables.join(', ')}`)
@@ -176,11 +187,19 @@ function printHeadline(plan: Plan): string {
       return refusal(plan)
     case 'scatter':
       return scattered(plan)
+    case 'broadcast':
+      return everywhere(plan)
   }
 }
 
 function refusal(plan: RefusePlan): string {
   return `refused: ${catalogue[plan.error].sqlstate} ${plan.message}`
+}
+
+function printMerge(plan: ScatterPlan): readonly string[] {
+  const policy = plan.role === 'replica' ? [`  policy: ${describePolicy(plan.policy)}, on each`] : []
+  const changed = plan.query.text === plan.query.original ? 'the statement itself' : 'the statement, rewritten'
+  return [...policy, `  each part runs: ${changed}`, `  merge: ${describeMerge(plan.merge).join(', ')}`]
 }
 
 function printFacts(plan: OnePlan): readonly string[] {

@@ -10,11 +10,13 @@ export const rules = {
   'shard-hint': 'The statement lacks a shard key; `pointsman.shard_key` (hint or setting) supplies it.',
   'shard-any': 'The key is not known yet (Parse without Bind) or matches nothing, so any shard gives the right answer.',
   scatter: 'No key puts the read on one shard: the clusters of the sharded set are all read, and their rows are merged.',
+  coordinator: 'The read cannot be merged from several clusters: the coordinator, which sees all rows, answers.',
   reference: 'Only reference tables are read: every cluster has the same rows.',
   'system-catalog': 'Only system catalogs are read: those of the default cluster, unless `cluster` says otherwise.',
   'no-table': 'The statement touches no table.',
   'cluster-hint': 'The statement lacks a home; `pointsman.cluster` (hint or setting) supplies it.',
   temporary: 'A temporary table of this session is used, so it runs where that table is.',
+  broadcast: 'A write that concerns several clusters, as one transaction of all of them (two-phase commit).',
   'two-phase': 'The transaction is open on several clusters; it ends with a two-phase commit.',
   'unknown-table': 'A relation is in no catalog: it is taken for one of the default cluster, and the statement for a write.',
   // Which role, and why not a replica.

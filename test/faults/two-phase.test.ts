@@ -40,7 +40,7 @@ const steps = ['prepare', 'prepared', 'commit', 'committed'].flatMap((step) => n
 const points = ['decide main', 'decided main', ...steps]
 
 const sql = (name: string, text: string): Promise<Record<string, unknown>[]> =>
-  running.cluster(name).primary.sql(text) as Promise<Record<string, unknown>[]>
+  running.cluster(name).primary.sql(text)
 const keysOn = async (name: string): Promise<ReadonlySet<unknown>> =>
   new Set((await sql(name, `SELECT key FROM ${name}_keys`)).map(({ key }) => key))
 const amountOn = async (name: string): Promise<number> =>

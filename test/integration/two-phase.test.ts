@@ -6,15 +6,17 @@ import { until } from '../../src/embedded/until.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
 
+const spread = `CREATE TABLE things (id bigint PRIMARY KEY, n int NOT NULL, at timestamptz DEFAULT now());
+  CREATE TABLE countries (code text PRIMARY KEY, name text NOT NULL, added timestamptz DEFAULT now());`
 const settings = { max_prepared_transactions: '20' }
 const running = await withTopology(t, {
   clusters: {
     main: {
-      seed: 'CREATE TABLE users (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO users SELECT i FROM generate_series(1, 20) i',
+      seed: `${spread} CREATE TABLE users (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO users SELECT i FROM generate_series(1, 20) i`,
       settings,
     },
     media: {
-      seed: `CREATE TABLE images (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO images SELECT i FROM generate_series(1, 20) i;
+      seed: `${spread} CREATE TABLE images (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO images SELECT i FROM generate_series(1, 20) i;
         CREATE TABLE checked (id int PRIMARY KEY, other int REFERENCES images DEFERRABLE INITIALLY DEFERRED)`,
       settings,
     },
@@ -33,6 +35,8 @@ const config: ConfigInput = {
     app: {
       default: 'main',
       two_phase: { lock_timeout: '500ms' },
+      reference: ['countries'],
+      sharded: { things: { clusters: ['main', 'media'], shards: 8, by: 'hash', key_type: 'bigint', tables: { things: 'id' } } },
       partitions: { media: { cluster: 'media', owner: 'media-team', tables: ['images', 'checked'] } },
     },
   },
@@ -218,5 +222,87 @@ t.test('a client that leaves, and one whose server is lost, leave nothing behind
   await touch(third, 9)
   await third.query('COMMIT')
   t.same(await both(9), [1, 1])
+  t.equal(await prepared(), 0)
+})
+
+const extended = (client: pg.Client, text: string, values: unknown[] = []): Promise<pg.QueryResult> =>
+  client.query({ text, values, queryMode: 'extended' } as pg.QueryConfig)
+const everywhere = async (sql: string): Promise<readonly number[]> => [await number('main', sql), await number('media', sql)]
+
+t.test('UPDATE and DELETE without a key are one transaction of all shards', async (t) => {
+  const client = await proxy.connect()
+  for (let id = 1; id <= 12; id++) await client.query('INSERT INTO things (id, n) VALUES ($1, 0)', [id])
+  const [main = 0, media = 0] = await everywhere('SELECT count(*) FROM things')
+  t.ok(main > 0 && media > 0, 'rows are on both')
+  const updated = await client.query('UPDATE things SET n = n + 1')
+  t.equal(updated.rowCount, 12)
+  const returned = await extended(client, 'UPDATE things SET n = n + $1 WHERE id > $2 RETURNING id, n', [1, 2])
+  t.same(
+    returned.rows.map(({ id }: { id: string }) => Number(id)).sort((a, b) => a - b),
+    [3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+  )
+  t.equal(returned.rowCount, 10)
+  t.same(
+    returned.fields.map(({ name }) => name),
+    ['id', 'n'],
+  )
+  const again = await extended(client, 'UPDATE things SET n = n + $1 WHERE id > $2 RETURNING id, n', [0, 10])
+  t.equal(again.rowCount, 2)
+  t.equal((await client.query('DELETE FROM things WHERE id IN (1, 2, 3, 4)')).rowCount, 4)
+  t.match(await refusal(client.query('UPDATE things SET n = 1 / (id - 7)')), /^22012/)
+  t.same(await everywhere('SELECT count(*) FROM things WHERE n NOT IN (1, 2)'), [0, 0])
+  t.equal(await prepared(), 0)
+})
+
+t.test('in a transaction it is a part of it', async (t) => {
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await client.query('UPDATE users SET n = 100 WHERE id = 10')
+  await client.query('UPDATE things SET n = 50')
+  await client.query('ROLLBACK')
+  t.same(await everywhere('SELECT count(*) FROM things WHERE n = 50'), [0, 0])
+  await client.query('BEGIN')
+  await client.query('UPDATE things SET n = 60')
+  await client.query('UPDATE images SET n = 100 WHERE id = 10')
+  await client.query('COMMIT')
+  t.same(await everywhere('SELECT count(*) FROM things WHERE n <> 60'), [0, 0])
+  t.same(await both(10), [0, 100])
+  await client.query('BEGIN')
+  t.match(await refusal(client.query('UPDATE things SET n = 1 / (id - 7)')), /^22012/)
+  t.match(await refusal(client.query('SELECT 1')), /^25P02/)
+  t.equal((await client.query('COMMIT')).command, 'ROLLBACK')
+})
+
+t.test('reference tables are written everywhere, and alike', async (t) => {
+  const client = await proxy.connect()
+  const added = await client.query("INSERT INTO countries VALUES ('de', 'Germany', '2026-01-01'), ('fr', 'France', NULL) RETURNING code")
+  t.same(added.rows, [{ code: 'de' }, { code: 'fr' }], 'one copy is told')
+  t.equal(added.rowCount, 2)
+  await extended(client, 'UPDATE countries SET name = $1 WHERE code = $2', ['Deutschland', 'de'])
+  t.same(await everywhere("SELECT count(*) FROM countries WHERE name = 'Deutschland'"), [1, 1])
+  await client.query("/* pointsman: cluster=media */ INSERT INTO countries VALUES ('xx', 'of media alone', NULL)")
+  t.match(await refusal(client.query("DELETE FROM countries WHERE code = 'xx'")), /^55000 a write to public.countries did not do the same/)
+  t.same(await everywhere('SELECT count(*) FROM countries'), [2, 3], 'nothing of it stands')
+  t.match(
+    await refusal(client.query("INSERT INTO countries (code, name) VALUES ('it', 'Italy')")),
+    /^0A000 .*a default of public.countries/,
+  )
+  t.match(await refusal(client.query("INSERT INTO countries VALUES ('it', 'Italy', now())")), /^0A000 .*present moment/)
+  t.match(await refusal(client.query('UPDATE countries SET name = random()::text')), /^0A000 .*random/)
+  t.match(await refusal(client.query("UPDATE countries SET added = DEFAULT WHERE code = 'de'")), /^0A000 .*DEFAULT/)
+  t.match(await refusal(client.query('UPDATE things SET at = now()')), /^0A000 .*now is another moment/)
+  t.match(await refusal(client.query('UPDATE things SET n = 1 WHERE id IN (SELECT id FROM users)')), /^0A000/)
+  t.match(await refusal(client.query('DELETE FROM things; DELETE FROM things')), /^0A000/)
+})
+
+t.test('definitions are made on all of them, or on none', async (t) => {
+  const client = await proxy.connect()
+  await client.query('CREATE INDEX things_n ON things (n)')
+  t.same(await everywhere("SELECT count(*) FROM pg_class WHERE relname = 'things_n'"), [1, 1])
+  await client.query('ALTER TABLE countries ADD COLUMN population bigint')
+  await client.query('/* pointsman: cluster=media */ CREATE INDEX only_here ON things (n)')
+  t.match(await refusal(client.query('CREATE INDEX only_here ON things (n)')), /^42P07/)
+  t.same(await everywhere("SELECT count(*) FROM pg_class WHERE relname = 'only_here'"), [0, 1])
+  t.match(await refusal(client.query('CREATE INDEX CONCURRENTLY x ON things (n)')), /^0A000 .*cannot run in a transaction/)
   t.equal(await prepared(), 0)
 })

@@ -165,7 +165,8 @@ export class Joint {
   #parts(): readonly Hold[] {
     const { transaction } = this.#state.session
     if (transaction.kind !== 'open') return []
-    return transaction.joined.map((cluster) => this.#holds.on(cluster)).filter((hold) => hold !== undefined)
+    const clusters = transaction.joined.length === 0 ? [transaction.home.cluster] : transaction.joined
+    return clusters.map((cluster) => this.#holds.on(cluster)).filter((hold) => hold !== undefined)
   }
 
   async #onAll({ tag }: Control, sql: string, event: Parameters<typeof settle>[1]): Promise<string> {

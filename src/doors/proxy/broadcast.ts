@@ -1,0 +1,234 @@
+// doors/proxy/broadcast.ts — a write on several clusters (routing/broadcast.ts): the client's own frames go to one after the other within one
+// transaction of all of them, their replies are kept here, and one reply is made of them when the transaction stands.
+//
+//   BEGIN (ours, unless one is open) ─ part ─ part ─ … ─ COMMIT of all (joint.ts) ─ one reply
+//                                        └─ an error: ROLLBACK of all (ours), or the open transaction fails everywhere
+import { PointsmanError } from '../../errors/error.js'
+import { decodeCommandComplete, encodeCommandComplete } from '../../protocol/backend-messages.js'
+import { Backend } from '../../protocol/message-types.js'
+import { FrameReader } from '../../protocol/frame-reader.js'
+import { sameColumns } from '../../protocol/same-columns.js'
+import type { BroadcastPlan } from '../../routing/plan.js'
+import type { Expect, ExpectReply } from '../../server/contract.js'
+import { ServerError } from '../../server/server-error.js'
+import { settle } from '../../session/settings.js'
+import { deferBegin, idle } from '../../session/transaction.js'
+import type { TransactionFacts } from '../../sql/statement.js'
+import type { Conversation } from './conversation.js'
+import type { Diversion } from './diversion.js'
+import type { Hold } from './hold.js'
+import type { Request } from './request.js'
+
+/** The client's frames for one connection; `last`: what ends them. */
+export interface BroadcastFrames {
+  readonly frames: readonly Uint8Array[]
+  readonly expects: readonly Expect[]
+  readonly last: ExpectReply
+}
+
+/** What one cluster has answered. */
+interface Answered {
+  readonly cluster: string
+  /** ParseComplete, BindComplete, ParameterDescription, RowDescription or NoData, notices. */
+  readonly before: readonly Uint8Array[]
+  readonly columns: Uint8Array | null
+  readonly rows: readonly Uint8Array[]
+  readonly tag: string
+  readonly after: readonly Uint8Array[]
+  /** How its texts are written. */
+  readonly forms: string
+}
+
+const plainBegin: TransactionFacts = {
+  op: 'begin',
+  name: null,
+  readOnly: null,
+  isolation: null,
+  deferrable: null,
+  chain: false,
+  snapshot: false,
+}
+
+/**
+ * Runs it to its end and tells the client all but ReadyForQuery. Rejects with what it is to be told instead; nothing stands then.
+ * `make`: its frames for a connection.
+ */
+export async function runBroadcast(
+  conversation: Conversation,
+  request: Request,
+  plan: BroadcastPlan,
+  make: (hold: Hold) => BroadcastFrames,
+): Promise<void> {
+  const { session } = conversation
+  const own = session.transaction.kind === 'idle'
+  if (own) {
+    session.transaction = deferBegin('BEGIN', plainBegin)
+    session.settings = settle(session.settings, { kind: 'begin' })
+  }
+  let reply: readonly Uint8Array[] = []
+  try {
+    reply = await everywhere(conversation, request, plan, make, own)
+    if (own) await control(conversation, 'commit')
+  } catch (error) {
+    if (own) await takeBack(conversation)
+    throw error
+  }
+  for (const frame of reply) conversation.output.write(frame)
+}
+
+async function everywhere(
+  conversation: Conversation,
+  request: Request,
+  plan: BroadcastPlan,
+  make: (hold: Hold) => BroadcastFrames,
+  own: boolean,
+): Promise<readonly Uint8Array[]> {
+  const limit = conversation.generation.config.limits.mergeMemoryBytes
+  const answers: Answered[] = []
+  let bytes = 0
+  for (const part of plan.parts) {
+    const hold = await conversation.holdFor(part, request)
+    conversation.starting(hold, part, request)
+    request.repeatable = false
+    request.complete = false
+    hold.unnamed = null
+    const kept = new Kept(limit - bytes)
+    hold.diversion = kept
+    const { frames, expects, last } = make(hold)
+    const ended = hold.end(last)
+    hold.send(frames, expects)
+    const end = await ended
+    hold.diversion = null
+    bytes += kept.size
+    // An open transaction ends with its connection, and its client; ours is simply taken back.
+    if (end.kind === 'lost' && own) conversation.settlePart(hold, part, request, end)
+    else conversation.settle(hold, part, request, end)
+    if (end.kind === 'lost') throw new PointsmanError('connection_lost', { values: { node: hold.route.node, cluster: part.cluster } })
+    if (end.error !== null) throw new ServerError(end.error)
+    if (kept.full) throw new PointsmanError('merge_memory', { values: { limit, what: 'what is returned' } })
+    const { TimeZone, DateStyle, IntervalStyle } = Object.fromEntries(hold.connection.parameters) as Record<string, string>
+    answers.push(read(part.cluster, kept.chunks, [TimeZone, DateStyle, IntervalStyle].join()))
+  }
+  return together(plan, answers)
+}
+
+/** Holds the reply of one connection. */
+class Kept implements Diversion {
+  readonly chunks: Uint8Array[] = []
+  readonly #limit: number
+  size = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get full(): boolean {
+    return this.size > this.#limit
+  }
+
+  bytes(chunk: Uint8Array): boolean {
+    this.size += chunk.length
+    // More is not needed: it is refused when it has ended.
+    if (!this.full) this.chunks.push(chunk)
+    return true
+  }
+
+  failed(): void {
+    return undefined
+  }
+
+  rowsDescribed(): void {
+    return undefined
+  }
+
+  parametersDescribed(): void {
+    return undefined
+  }
+}
+
+function framesOf(chunks: readonly Uint8Array[]): readonly Uint8Array[] {
+  const frames: Uint8Array[] = []
+  const reader = new FrameReader({
+    collect: (_, length) => length,
+    frame: (_, chunk, start, end) => void frames.push(chunk.subarray(start, end)),
+    part: () => undefined,
+  })
+  for (const chunk of chunks) reader.push(chunk)
+  return frames
+}
+
+function read(cluster: string, chunks: readonly Uint8Array[], forms: string): Answered {
+  const before: Uint8Array[] = []
+  const rows: Uint8Array[] = []
+  const after: Uint8Array[] = []
+  let columns: Uint8Array | null = null
+  let tag: string | null = null
+  for (const frame of framesOf(chunks)) {
+    if (frame[0] === Backend.ReadyForQuery) continue
+    if (frame[0] === Backend.DataRow) rows.push(frame)
+    else if (frame[0] === Backend.CommandComplete) tag = decodeCommandComplete(frame)
+    else if (tag !== null) after.push(frame)
+    else {
+      if (frame[0] === Backend.RowDescription) columns = frame
+      before.push(frame)
+    }
+  }
+  return { cluster, before, columns, rows, tag: tag ?? '', after, forms }
+}
+
+// ---- one reply of several
+
+function together({ combine, of }: BroadcastPlan, answers: readonly Answered[]): readonly Uint8Array[] {
+  const [first, ...others] = answers
+  if (first === undefined) throw new Error('a write on several clusters has no parts')
+  for (const other of others) {
+    const alike =
+      first.columns === null || other.columns === null ? first.columns === other.columns : sameColumns(first.columns, other.columns)
+    if (!alike) throw differ(of, `cluster ${other.cluster} returns other columns than cluster ${first.cluster}`)
+    if (first.rows.length + other.rows.length > 0 && first.forms !== other.forms)
+      throw differ(
+        of,
+        `cluster ${other.cluster} writes times in another way (TimeZone, DateStyle, IntervalStyle) than cluster ${first.cluster}`,
+      )
+    if (combine === 'same' && (other.tag !== first.tag || !sameRows(first.rows, other.rows)))
+      throw differ(of, `on cluster ${first.cluster} it was ${first.tag}, on cluster ${other.cluster} ${other.tag}`)
+  }
+  const rows = combine === 'same' ? first.rows : answers.flatMap((answer) => answer.rows)
+  return [...first.before, ...rows, encodeCommandComplete(summed(answers, combine)), ...first.after]
+}
+
+function sameRows(left: readonly Uint8Array[], right: readonly Uint8Array[]): boolean {
+  if (left.length !== right.length) return false
+  const sorted = (rows: readonly Uint8Array[]): readonly string[] => rows.map((row) => Buffer.from(row).toString('latin1')).sort()
+  const others = sorted(right)
+  return sorted(left).every((row, index) => row === others[index])
+}
+
+/** `UPDATE 3` and `UPDATE 4` are `UPDATE 7`. */
+function summed(answers: readonly Answered[], combine: BroadcastPlan['combine']): string {
+  const tag = answers[0]?.tag ?? ''
+  const counted = /^(.* )(\d+)$/.exec(tag)
+  if (combine === 'same' || counted === null) return tag
+  const total = answers.reduce((sum, answer) => sum + BigInt(/\d+$/.exec(answer.tag)?.[0] ?? '0'), 0n)
+  return `${counted[1] ?? ''}${String(total)}`
+}
+
+function differ(of: string, what: string): PointsmanError {
+  return new PointsmanError('copies_differ', { values: { of, what } })
+}
+
+// ---- the transaction of our own
+
+async function control(conversation: Conversation, op: 'commit' | 'rollback'): Promise<void> {
+  await conversation.joint.run({ what: 'joint', op, name: '', tag: op.toUpperCase() })
+  conversation.joint.result()
+}
+
+/** Never rejects. */
+async function takeBack(conversation: Conversation): Promise<void> {
+  const { session } = conversation
+  if (session.transaction.kind === 'open') await control(conversation, 'rollback').catch(() => undefined)
+  if (session.transaction.kind !== 'deferred') return
+  session.transaction = idle
+  session.settings = settle(session.settings, { kind: 'rollback' })
+}
