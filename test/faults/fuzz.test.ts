@@ -24,7 +24,7 @@ for (const [name, part] of Object.entries(parts)) {
   })
 }
 
-t.test(`over sockets, of seed ${String(seed)}: ${JSON.stringify(overSockets)}`, { timeout: 120_000 }, async (t) => {
+t.test(`over sockets, of seed ${String(seed)}: ${JSON.stringify(overSockets)}`, { timeout: 240_000 }, async (t) => {
   const running = await withTopology(t, { clusters: { main: { seed: numbersSeed } } })
   const fuzz = await wireFuzz(t, running, seed)
   for (const way of Object.keys(overSockets) as Way[]) {

@@ -42,6 +42,8 @@ interface Teardown {
 /** Fails a case that is not over by then: it waits for what will not come. */
 const hangMs = 120_000
 const quietMs = 100
+/** A write whose client has left, and a question of the proxy's own, have a minute: a hostile server may take all of it. */
+const patienceMs = 75_000
 const maxPool = 6
 export const numbersSeed = `CREATE TABLE numbers (id int PRIMARY KEY, value int NOT NULL);
   INSERT INTO numbers SELECT g, g * 7 FROM generate_series(1, 1000) g;
@@ -161,7 +163,7 @@ class Wires implements WireFuzz {
     for (const running of [this.#shared, this.#alone, this.#scram]) {
       const { proxy, runtime, port } = running
       const here = running === this.#scram ? 0 : this.#canaries.length / 2
-      await until('all clients of the batch are gone', () => Promise.resolve(proxy.clients().length <= here))
+      await until('all clients of the batch are gone', () => Promise.resolve(proxy.clients().length <= here), patienceMs)
       const pools = runtime.snapshot().pools
       for (const { busy, idle, opening, max } of pools)
         if (busy + idle + opening > max) throw new Error('more server connections than allowed')
