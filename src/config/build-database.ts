@@ -44,6 +44,7 @@ export function buildDatabase(context: Context, name: string, input: Partly<Data
   const path = ['databases', name]
   checkName(context, path, name)
   if (input.default !== undefined) clusterFrom(context, [...path, 'default'], input.default, known)
+  if (input.coordinator !== undefined) clusterFrom(context, [...path, 'coordinator'], input.coordinator, known)
   const homes = new Homes(context)
   const { partitions, patterns, virtual } = buildPartitions(context, path, input, known, homes.add.bind(homes))
   return {
@@ -55,6 +56,7 @@ export function buildDatabase(context: Context, name: string, input: Partly<Data
     homes: addReference(context, path, input, homes),
     patterns,
     virtual: new Map([...virtual, ...virtualSharded(context, path, input)]),
+    ...(input.coordinator === undefined ? {} : { coordinator: input.coordinator }),
     twoPhase: buildTwoPhase(context, [...path, 'two_phase'], input.two_phase),
     unparsed: input.unparsed ?? 'primary',
     poolMode: input.pool_mode ?? 'transaction',

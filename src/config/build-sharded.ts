@@ -29,6 +29,7 @@ export function buildSharded(context: Context, path: Path, name: string, given: 
     function: buildShardFunction(context, path, input, { shards, keyTypes, columns, known }),
     keyTypes,
     owner: input.owner ?? null,
+    ...(input.scatter === 'refuse' ? { scatter: 'refuse' } : {}),
     tables: buildTables(context, [...path, 'tables'], input.tables, columns),
   }
 }

@@ -254,6 +254,8 @@ export interface DatabaseConfig {
   readonly patterns: readonly TablePattern[]
   /** What is only tried yet, by its label: `partition media`, `sharded comments`. Empty: nothing is. */
   readonly virtual: ReadonlyMap<string, Virtual>
+  /** A cluster that sees the rows of all shards: what cannot be merged is read there. Absent: there is none. */
+  readonly coordinator?: string
   /** Transactions may write on several clusters; null: they may not. */
   readonly twoPhase: TwoPhaseConfig | null
   readonly unparsed: 'primary' | 'refuse'

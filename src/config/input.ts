@@ -81,6 +81,7 @@ export interface ShardedInput extends VirtualInput {
   /** In the library also the function itself. */
   module?: string | ShardModule['place'] | undefined
   key_type: KeyType | KeyType[]
+  scatter?: 'merge' | 'refuse' | undefined
   owner?: string | undefined
   tables: Record<string, string | string[]>
 }
@@ -119,6 +120,7 @@ export interface DatabaseInput {
   partitions?: Record<string, PartitionInput> | undefined
   sharded?: Record<string, ShardedInput> | undefined
   reference?: string[] | undefined
+  coordinator?: string | undefined
   two_phase?: boolean | TwoPhaseInput | undefined
   unparsed?: 'primary' | 'refuse' | undefined
   pool_mode?: PoolModeInput | undefined

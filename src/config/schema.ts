@@ -363,6 +363,10 @@ const sharded = object(
       'Type of the shard key; several for a key of several columns.',
     ),
     owner: text('Who answers for the tables.').optional(),
+    scatter: oneOf(
+      ['merge', 'refuse'],
+      'What happens to a SELECT that no key puts on one shard: merged where that is provably right, or always refused. Default: merge.',
+    ).optional(),
     tables: mapOf(
       keyColumn,
       'a map of table: shard key column',
@@ -444,6 +448,7 @@ const database = object(
     partitions: mapOf(partition, 'a map of name: partition', 'Tables on other clusters.').optional(),
     sharded: mapOf(sharded, 'a map of name: sharded tables', 'Tables spread over clusters.').optional(),
     reference: listOf(text('A table.'), 'Tables with the same rows on every cluster.').optional(),
+    coordinator: text('Cluster that sees all shards: reads that cannot be merged go there.').optional(),
     two_phase: noted(
       z.union([z.boolean(), twoPhase]),
       { allowed: 'true, false, or a map with keys of: lock_timeout, grace, retention' },

@@ -58,6 +58,8 @@ export interface Sharded {
   /** One for each column of the key; one or more. */
   readonly keyTypes: readonly KeyType[]
   readonly owner: string | null
+  /** Nothing is read from several of its clusters at once. Absent: what can be merged is. */
+  readonly scatter?: 'refuse'
   /** `schema.table` → its shard key columns, as many as `keyTypes`. */
   readonly tables: ReadonlyMap<string, readonly string[]>
 }

@@ -7,7 +7,8 @@ import { validateConfig } from '../../src/config/validate.js'
 import type { ParameterSource, ParameterValue } from '../../src/routing/input.js'
 import type { SessionView, TransactionView } from '../../src/session/view.js'
 
-export type ConfigName = 'tried' | 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded' | 'cached' | 'two-phase'
+export type ConfigName =
+  'tried' | 'demo' | 'single' | 'virtual' | 'list' | 'refuse' | 'two-sharded' | 'cached' | 'two-phase' | 'no-scatter' | 'coordinated'
 export type CatalogName = 'demo' | 'none' | 'volatile-cast'
 
 /** One parameter: text, NULL, `?` as an object for not known yet, or a value of a declared type (binary as hex). */
@@ -52,6 +53,7 @@ const clusters = {
   media: { user: 'app', nodes: ['10.0.1.1:5432'] },
   comments_0: { user: 'app', nodes: ['10.0.2.1:5432'] },
   comments_1: { user: 'app', nodes: ['10.0.3.1:5432'] },
+  whole: { user: 'app', nodes: ['10.0.4.1:5432'] },
 }
 
 const reads = {
@@ -108,7 +110,14 @@ const databases: Readonly<Record<ConfigName, object>> = {
     default: 'main',
     owner: 'core-team',
     partitions: {
-      media: { cluster: 'main', owner: 'media-team', tables: ['images', 'image_*'], users: ['app'], reads: { consistency: 'any' }, virtual: true },
+      media: {
+        cluster: 'main',
+        owner: 'media-team',
+        tables: ['images', 'image_*'],
+        users: ['app'],
+        reads: { consistency: 'any' },
+        virtual: true,
+      },
     },
     sharded: { comments: { ...comments, clusters: undefined, cluster: 'main', virtual: true, mode: 'refuse' } },
     reference: ['countries'],
@@ -129,6 +138,8 @@ const databases: Readonly<Record<ConfigName, object>> = {
     reads,
   },
   refuse: { ...demo, unparsed: 'refuse' },
+  'no-scatter': { ...demo, sharded: { comments: { ...comments, scatter: 'refuse' } } },
+  coordinated: { ...demo, coordinator: 'whole' },
   'two-phase': { ...demo, two_phase: true },
   'two-sharded': { ...demo, sharded: { comments, sessions } },
   cached: {
@@ -287,6 +298,7 @@ const relations: Readonly<Record<string, readonly (readonly [string, RelationInf
   ],
   comments_0: commentRelations(),
   comments_1: commentRelations(),
+  whole: [countries, relation('public.comments', 'foreign', 'image_id id user_id body created_at')],
 }
 
 function commentRelations(): (readonly [string, RelationInfo])[] {
@@ -296,7 +308,9 @@ function commentRelations(): (readonly [string, RelationInfo])[] {
     relation('public.comments_user_id', 'index', 'user_id', { partitionRoot: 'public.comments' }),
     relation('public.comment_votes', 'table', 'image_id comment_id user_id'),
     relation('public.comment_authors', 'table', 'image_id user_id nick'),
-    relation('public.comment_guards', 'table', 'image_id user_id', { behind: behind(['public.countries'], ['pg_catalog.current_setting']) }),
+    relation('public.comment_guards', 'table', 'image_id user_id', {
+      behind: behind(['public.countries'], ['pg_catalog.current_setting']),
+    }),
     relation('public.comment_overview', 'view', 'image_id n', { behind: behind(['public.comments'], ['pg_catalog.count']) }),
     relation('public.prices', 'table', 'region amount'),
     relation('public.logins', 'table', 'id user_id'),
@@ -335,9 +349,14 @@ export function givenCatalogs(name: CatalogName, config: ConfigName = 'demo'): R
   return made
 }
 
+/** What one server holds, if it holds all. */
+function everywhereButWhole(): (readonly [string, RelationInfo])[] {
+  return Object.entries(relations).flatMap(([cluster, known]) => (cluster === 'whole' ? [] : known))
+}
+
 function makeCatalogs(name: CatalogName, allOnMain: boolean): ReadonlyMap<string, Catalog> {
   if (name === 'none') return new Map()
-  if (allOnMain) return new Map([['main', catalog('main', Object.values(relations).flat(), name === 'volatile-cast')]])
+  if (allOnMain) return new Map([['main', catalog('main', everywhereButWhole(), name === 'volatile-cast')]])
   return new Map(Object.entries(relations).map(([cluster, known]) => [cluster, catalog(cluster, known, name === 'volatile-cast')]))
 }
 

@@ -34,10 +34,16 @@ export class Scatters {
     const { sharded } = this.#need
     const shards = found.kind === 'several' ? found.shards : sharded.map.map((_, shard) => shard)
     const clusters = found.kind === 'several' ? found.clusters : sharded.clusters
+    if (sharded.scatter === 'refuse')
+      return this.#refused(
+        found,
+        `\`scatter: refuse\` forbids to read several`,
+        'Bind the shard key of every sharded table with = to one value.',
+      )
     const before = this.#notHere()
     if (before !== null) return this.#refused(found, before.reason, before.hint)
     const analysed = this.#analyse(text)
-    if (analysed.kind === 'refused') return this.#refused(found, analysed.reason, analysed.hint)
+    if (analysed.kind === 'refused') return this.#coordinated() ?? this.#refused(found, analysed.reason, analysed.hint)
     const plans = clusters.map((cluster) => this.#finish(cluster))
     const refused = plans.find((plan) => plan.kind === 'refuse')
     if (refused !== undefined) return refused
@@ -79,6 +85,15 @@ export class Scatters {
       tables: first.tables,
       why: Object.freeze([why('scatter', `${sharded.name}: rows of ${to.clusters.join(', ')}, each at its own moment`), ...reasons]),
     })
+  }
+
+  /** On the cluster that sees all rows; null: there is none, or it would be no read there. */
+  #coordinated(): OnePlan | null {
+    const { coordinator } = this.#context.database
+    if (coordinator === undefined) return null
+    const entry = why('coordinator', `${this.#need.sharded.name}: cluster ${coordinator} sees all of it`)
+    const made = finish(this.#context, this.#routed, { cluster: coordinator, shard: null, provisional: false, why: [entry] })
+    return made.kind === 'one' && unfitFor(made) === null ? made : null
   }
 
   /** What of the session stands in the way. */
