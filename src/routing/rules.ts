@@ -16,6 +16,7 @@ export const rules = {
   'no-table': 'The statement touches no table.',
   'cluster-hint': 'The statement lacks a home; `pointsman.cluster` (hint or setting) supplies it.',
   temporary: 'A temporary table of this session is used, so it runs where that table is.',
+  broadcast: 'A write that concerns several clusters, as one transaction of all of them (two-phase commit).',
   'two-phase': 'The transaction is open on several clusters; it ends with a two-phase commit.',
   'unknown-table': 'A relation is in no catalog: it is taken for one of the default cluster, and the statement for a write.',
   // Which role, and why not a replica.
