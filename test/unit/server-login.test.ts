@@ -86,7 +86,9 @@ t.test('a server that leaves a question of ours unanswered is cut off, and whoev
     // The time is each question's own.
     await connection.sync()
     const closed = new Promise((resolve) => connection.onClosed(resolve))
-    const asked = async (): Promise<void> => void (await (ask === 'query' ? connection.query('ROLLBACK') : connection.sync()))
+    const asked = async (): Promise<void> => {
+      await (ask === 'query' ? connection.query('ROLLBACK') : connection.sync())
+    }
     await t.rejects(asked(), { code: '08006' })
     t.match(await closed, /a question of ours was not answered within 50 ms/)
     t.notOk(connection.usable)
