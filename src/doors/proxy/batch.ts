@@ -131,7 +131,9 @@ export class Batch implements BatchOnLane {
     const request = this.#requested()
     const unusual =
       this.#failed || this.#at.hold !== null || this.#conversation.ending !== null || this.#fresh.some(tokenAsked) || this.#controls()
-    if (unusual || this.#fresh.some((message) => errorOf(message) !== null)) return this.#through(request, () => this.#syncUnusual(request))
+    const lacks = !unusual && this.#conversation.hasDirectories && this.#planner.lacks(this.#fresh)
+    if (unusual || lacks || this.#fresh.some((message) => errorOf(message) !== null))
+      return this.#through(request, () => this.#syncUnusual(request))
     try {
       return this.#syncUsual(request)
     } catch (error) {

@@ -252,6 +252,13 @@ export class Conversation implements HoldOwner {
     return database !== undefined && hasDirectories(database.sharded)
   }
 
+  /** Whether a directory must be asked before these statements can be planned. */
+  lacksKeys(statements: readonly [Planned, ...Planned[]], view: Session['view']): boolean {
+    if (this.failedPlan() !== null) return false
+    const plan = this.plan(statements, view)
+    return plan.kind === 'refuse' && plan.lookup !== undefined
+  }
+
   /** Has directories asked for what the plan of these statements lacks: plan() then finds it. Mostly it lacks nothing: null. */
   directoriesAsked(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Promise<void> | null {
     if (!this.hasDirectories || this.failedPlan() !== null) return null

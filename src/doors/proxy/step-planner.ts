@@ -39,7 +39,8 @@ export class StepPlanner {
   async carriedOut(messages: readonly Message[]): Promise<void> {
     this.#carried = null
     const conversation = this.#conversation
-    await this.#directoriesAsked(messages)
+    const planned = conversation.hasDirectories ? this.#runs(messages) : null
+    if (planned !== null) await conversation.directoriesAsked(planned, this.#view())
     if (!isJoint(conversation.session.transaction)) return
     const known = messages.filter((message) => message.kind === 'execute' && message.statement !== null && !answersNaming(message))
     const [first, ...others] = known.map(plannedExecute)
@@ -50,13 +51,16 @@ export class StepPlanner {
     this.#carried = plan
   }
 
-  /** What a directory says of the keys of all that is run or described. */
-  async #directoriesAsked(messages: readonly Message[]): Promise<void> {
-    const conversation = this.#conversation
-    if (!conversation.hasDirectories) return
+  /** Whether a directory must be asked first for what these messages run. */
+  lacks(messages: readonly Message[]): boolean {
+    const planned = this.#runs(messages)
+    return planned !== null && this.#conversation.lacksKeys(planned, this.#view())
+  }
+
+  #runs(messages: readonly Message[]): readonly [Planned, ...Planned[]] | null {
     const executed = messages.filter((message) => message.kind === 'execute' && message.statement !== null && !answersNaming(message))
     const [first, ...others] = executed.map(plannedExecute)
-    if (first !== undefined) await conversation.directoriesAsked([first, ...others], this.#view())
+    return first === undefined ? null : [first, ...others]
   }
 
   /** Where the messages belong, and which of them are answered here. Throws what is to be refused. */
