@@ -8,6 +8,9 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
+import { commitTogether, decided, type Participant, type Said } from '../../src/execute/two-phase.js'
+import { createObserver } from '../../src/observe/observer.js'
+import { decisionKey, forgetDecisions, partName } from '../../src/session/decision.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
 
@@ -39,8 +42,7 @@ const config: ConfigInput = {
 const steps = ['prepare', 'prepared', 'commit', 'committed'].flatMap((step) => names.map((name) => `${step} ${name}`))
 const points = ['decide main', 'decided main', ...steps]
 
-const sql = (name: string, text: string): Promise<Record<string, unknown>[]> =>
-  running.cluster(name).primary.sql(text)
+const sql = (name: string, text: string): Promise<Record<string, unknown>[]> => running.cluster(name).primary.sql(text)
 const keysOn = async (name: string): Promise<ReadonlySet<unknown>> =>
   new Set((await sql(name, `SELECT key FROM ${name}_keys`)).map(({ key }) => key))
 const amountOn = async (name: string): Promise<number> =>
@@ -194,4 +196,99 @@ t.test('kill -9 of a participant at every step: whole or absent', async (t) => {
     wanted = ''
     await whole(t, point)
   }
+})
+
+// ---- one transaction, by hand
+
+async function connected(name: string): Promise<pg.Client> {
+  const { host, port } = running.cluster(name).primary
+  const client = new pg.Client({ host, port, user: 'app', password: 'app', database: 'app' })
+  client.on('error', () => undefined)
+  await client.connect()
+  t.teardown(() => client.end().catch(() => undefined))
+  return client
+}
+
+async function said(client: pg.Client, text: string): Promise<Said> {
+  const result = (await client.query({ text, rowMode: 'array' })) as unknown as pg.QueryArrayResult | pg.QueryArrayResult[]
+  const last = Array.isArray(result) ? result.at(-1) : result
+  return { rows: (last?.rows ?? []) as (string | null)[][], tag: last?.command ?? '' }
+}
+
+/** `before`: what happens between the preparing and the decision. */
+async function byHand(
+  unique: string,
+  before: (key: string, parts: readonly string[]) => Promise<void>,
+): Promise<readonly [string, number]> {
+  const clients = [await connected('main'), await connected('media')] as const
+  for (const [index, client] of clients.entries()) await client.query(`BEGIN; INSERT INTO ${names[index] ?? ''}_keys VALUES ('${unique}')`)
+  const key = decisionKey({ database: 'app', decider: 'main', unique })
+  const parts = names.map((cluster) => partName({ database: 'app', decider: 'main', unique, cluster }))
+  const participants = names.map((name, index): Participant => ({
+    cluster: name,
+    run: async (text) => {
+      if (text.includes('INSERT INTO pointsman.decisions')) await before(key, parts)
+      return said(clients[index] as pg.Client, text)
+    },
+  }))
+  const [first, second] = participants
+  if (first === undefined || second === undefined) throw new Error('two participants')
+  const ending = await commitTogether([first, second], {
+    database: 'app',
+    unique,
+    open: () => Promise.reject(new Error('nobody is lost')),
+    observer: createObserver(),
+    now: () => performance.now(),
+    limitMs: 60_000,
+    waitMs: 0,
+  })
+  const there = Number((await keysOn('main')).has(unique)) + Number((await keysOn('media')).has(unique))
+  return [ending.kind, there]
+}
+
+t.test('nobody decides twice: a coordinator that recovery has overtaken rolls back', async (t) => {
+  const other = await connected('main')
+  t.same(await byHand('undisturbed', () => Promise.resolve()), ['committed', 2])
+  t.same(
+    await byHand('overtaken', async (key) => {
+      t.equal(await decided((text) => said(other, text), key, [...names]), 'aborted')
+    }),
+    ['aborted', 0],
+    'its insert meets aborted',
+  )
+  t.same(
+    await byHand('forgotten', async (key, parts) => {
+      await decided((text) => said(other, text), key, [...names])
+      await other.query(`ROLLBACK PREPARED '${parts[0] ?? ''}'`)
+      await other.query(forgetDecisions([key]))
+    }),
+    ['aborted', 0],
+    'its insert finds nothing prepared, though aborted was forgotten',
+  )
+  t.equal(
+    await decided((text) => said(other, text), decisionKey({ database: 'app', decider: 'main', unique: 'undisturbed' }), []),
+    'commit',
+  )
+  t.equal((await preparedOn('main')) + (await preparedOn('media')), 0)
+})
+
+t.test('what recovery cannot end is listed with the reason, and ended as soon as it can', async (t) => {
+  const { runtime } = await withProxy(t, config)
+  const media = await connected('media')
+  const [lost, found] = ['gone', 'main'].map((decider) => partName({ database: 'app', decider, unique: 'byhand', cluster: 'media' }))
+  for (const gid of [lost, found])
+    await media.query(`BEGIN; INSERT INTO media_keys VALUES ('${String(gid)}'); PREPARE TRANSACTION '${String(gid)}'`)
+  await media.query("BEGIN; INSERT INTO media_keys VALUES ('another'); PREPARE TRANSACTION 'another program''s'")
+  await until('one is ended, one is in doubt', async () => (await preparedOn('media')) === 2 && runtime.twoPhase.inDoubt().length === 1)
+  const [one] = runtime.twoPhase.inDoubt()
+  t.match(one, { gid: lost, database: 'app', cluster: 'media', decider: 'gone', owner: 'app', why: /cluster gone, where the decision is/ })
+  t.ok((one?.ageSeconds ?? 0) >= 1)
+  await media.query(`ROLLBACK PREPARED '${String(lost)}'`)
+  await media.query("ROLLBACK PREPARED 'another program''s'")
+  await runtime.twoPhase.recover()
+  await until('nothing is in doubt', async () => {
+    await runtime.twoPhase.recover()
+    return runtime.twoPhase.inDoubt().length === 0
+  })
+  t.notOk((await keysOn('media')).has(found), 'nobody had decided, so it was rolled back')
 })

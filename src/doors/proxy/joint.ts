@@ -17,19 +17,28 @@ import { idle, poison, withJoined } from '../../session/transaction.js'
 import type { ClientState } from './client-state.js'
 import type { Generations } from './generations.js'
 import type { Hold } from './hold.js'
-import type { Holds } from './holds.js'
 import { databaseOf } from './login.js'
 
 type Control = Extract<AnswerPlan['answer'], { what: 'joint' }>
 
+/** What it asks of the client's connections. */
+interface JointHolds {
+  readonly home: Hold | null
+  on(cluster: string): Hold | undefined
+  drop(hold: Hold, reason: string): void
+  endWrite(hold: Hold, now: number): void
+  /** The transaction has ended there, and everywhere. */
+  endedOn(hold: Hold, failed: boolean): void
+}
+
 export class Joint {
   readonly #state: ClientState
   readonly #generations: Generations
-  readonly #holds: Holds
+  readonly #holds: JointHolds
   /** What became of the control that was carried out last. */
   #outcome: { readonly tag: string } | { readonly error: unknown } | null = null
 
-  constructor(state: ClientState, generations: Generations, holds: Holds) {
+  constructor(state: ClientState, generations: Generations, holds: JointHolds) {
     this.#state = state
     this.#generations = generations
     this.#holds = holds
