@@ -13,8 +13,12 @@ export function homeFor({ homes, patterns }: Pick<DatabaseConfig, 'homes' | 'pat
   return patterns.find((pattern) => fits(pattern.schema, schema) && fits(pattern.name, name))?.home
 }
 
-/** Whether a table of this bare name may have a home that the config gives it, in whatever schema. */
-export function mayHaveHome({ homes, patterns }: Pick<DatabaseConfig, 'homes' | 'patterns'>, bare: string): boolean {
-  for (const key of homes.keys()) if (key.endsWith(`.${bare}`)) return true
-  return patterns.some((pattern) => fits(pattern.name, bare))
+/** Whether a table of this bare name may have a home that the config gives it, in whatever schema, and that counts. */
+export function mayHaveHome(
+  { homes, patterns }: Pick<DatabaseConfig, 'homes' | 'patterns'>,
+  bare: string,
+  counts: (home: TableHome) => boolean,
+): boolean {
+  for (const [key, home] of homes) if (key.endsWith(`.${bare}`) && counts(home)) return true
+  return patterns.some((pattern) => fits(pattern.name, bare) && counts(pattern.home))
 }

@@ -63,7 +63,7 @@ export function createMetrics(observer: Observer, sources: MetricSources): Metri
   gaugePools(registry, sources)
   gaugeClients(registry, sources.clients ?? ((): readonly ClientCount[] => []), sources.snapshot)
   gaugeShapes(registry, sources)
-  if (sources.unowned !== undefined) gaugeUnowned(registry, sources.unowned)
+  gaugeUnowned(registry, sources.unowned ?? ((): ReadonlyMap<string, number> => new Map()))
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),

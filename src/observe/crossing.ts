@@ -11,10 +11,15 @@ export const crossingKinds = [
   'trigger',
   'shard_key',
   'sequence',
+  'user',
+  'session',
   'command',
 ] as const
 
-/** `subquery`: also set operations, CTEs and INSERT … SELECT. `shard_key`: no single shard. `command`: DDL, LOCK, TRUNCATE of both. */
+/**
+ * `subquery`: also set operations, CTEs and INSERT … SELECT. `shard_key`: no single shard. `command`: DDL, LOCK, TRUNCATE of both.
+ * `user`: the partition is not for that user. `session`: what it means cannot be known (search_path, encoding).
+ */
 export type CrossingKind = (typeof crossingKinds)[number]
 
 /** One side: a home as the config calls it (`partition media`, `sharded comments`, `cluster main`), and what is reached there. */

@@ -12,6 +12,7 @@ import type { Rule } from './rules.js'
 const byRule: Partial<Readonly<Record<Rule, CrossingKind>>> = {
   'two-homes': 'transaction',
   'other-cluster': 'transaction',
+  'partition-user': 'user',
   'many-clusters': 'command',
   'reference-write': 'command',
   'shard-key-missing': 'shard_key',
@@ -28,7 +29,11 @@ export function crossingOf(plan: RefusePlan, database: DatabaseConfig): Crossing
   if (plan.lookup !== undefined) return null
   const rule = plan.why.at(-1)?.rule as Rule | undefined
   const kind = rule === undefined ? undefined : byRule[rule]
-  if (kind === undefined) return null
+  return kind === undefined ? null : crossingAs(kind, plan, database)
+}
+
+/** What it says, as a crossing of that kind. */
+export function crossingAs(kind: CrossingKind, plan: RefusePlan, database: DatabaseConfig): Crossing {
   const [first = null, second = first] = plan.tables
   return { kind, from: endOf(first, database), to: endOf(second, database), reason: plan.message, way: plan.hint }
 }

@@ -88,7 +88,7 @@ export function touchOne(context: Context, use: RelationUse, created: boolean): 
     case 'temporary':
       return { ...base, home: { kind: 'temporary', cluster: temporaryCluster(context) } }
     case 'unresolvable':
-      if (mayHaveHome(context.database, use.name.name)) return unresolvable(use.name)
+      if (mayHaveHome(context.database, use.name.name, (home) => !context.collapsed.has(homeLabel(home)))) return unresolvable(use.name)
       return { ...base, known: false, home: defaultHome(context) }
     case 'known':
     case 'unknown': {

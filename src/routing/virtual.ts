@@ -3,7 +3,7 @@
 // one server, and the plan says what it crossed. A rollout holds for a share of the shapes, the same ones everywhere.
 import type { DatabaseConfig } from '../config/config.js'
 import type { Crossing } from '../observe/crossing.js'
-import { crossingOf } from './crossing.js'
+import { crossingAs, crossingOf } from './crossing.js'
 import type { OnePlan, Plan, RefusePlan } from './plan.js'
 import { why } from './rules.js'
 
@@ -43,8 +43,7 @@ export function tried(database: DatabaseConfig, strict: Plan, relaxed: () => Pla
   if (strict.kind !== 'refuse' || strict.lookup !== undefined) return strict
   const run = relaxed()
   if (run.kind !== 'one') return run
-  const crossing = crossingOf(strict, database)
-  return crossing === null ? run : logged(run, strict, crossing)
+  return logged(run, strict, crossingOf(strict, database) ?? crossingAs('session', strict, database))
 }
 
 /** One server has all of it yet, and needs no merging. */

@@ -13,5 +13,7 @@ export const waysOut: Readonly<Record<CrossingKind, string>> = {
   trigger: 'Let the application (or an outbox that the trigger fills on its own side) do what the trigger does on the other.',
   shard_key: 'Bind the shard key with =, IN or = ANY, carry it along as a column, or supply it: /* pointsman: shard_key=… */',
   sequence: 'Give each side a sequence of its own, or keys that need none.',
+  user: 'List the user under `users` of the partition, or let another one ask.',
+  session: 'Write tables with their schemas, keep search_path a plain list, and use standard_conforming_strings = on with UTF8.',
   command: 'Run one command for each side.',
 }

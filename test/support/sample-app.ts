@@ -1,24 +1,25 @@
 // test/support/sample-app.ts — a small application with everything in one database: users, their images, comments on these. It
 // was written for the audit: twelve places cross what is to be split, of eight kinds, and everything else stays on its side.
 import type pg from 'pg'
+import type { DatabaseInput } from '../../src/config/input.js'
 
 /** What is to become of it: images elsewhere, comments sharded by image; users stay. All on `main` yet. */
-export const sampleSplit = {
+export const sampleSplit: DatabaseInput = {
   default: 'main',
   owner: 'core-team',
   partitions: {
-    media: { cluster: 'main', owner: 'media-team', tables: ['images', 'image_*'], virtual: true, mode: 'log' as const },
+    media: { cluster: 'main', owner: 'media-team', tables: ['images', 'image_*'], virtual: true, mode: 'log' },
   },
   sharded: {
     comments: {
       cluster: 'main',
       shards: 16,
-      by: 'hash' as const,
-      key_type: 'bigint' as const,
+      by: 'hash',
+      key_type: 'bigint',
       owner: 'comments-team',
       tables: { comments: 'image_id', comment_votes: 'image_id' },
       virtual: true,
-      mode: 'log' as const,
+      mode: 'log',
     },
   },
   reference: ['countries'],

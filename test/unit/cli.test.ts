@@ -13,7 +13,7 @@ clusters:
 databases:
   app:
     default: main
-    partitions: { media: { cluster: c0, tables: [images] } }
+    partitions: { media: { cluster: c0, owner: media, tables: [images] } }
     sharded:
       comments: { clusters: [c0, c1], shards: 64, key_type: bigint, tables: { comments: image_id } }
 `

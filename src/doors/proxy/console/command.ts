@@ -134,10 +134,9 @@ export const commandForms: readonly (readonly [form: string, does: string])[] = 
     'reads that nothing meets may be answered by a replica proved to be at most so old, for so long',
   ],
   ['ALLOW STALE OFF [ON cluster]', 'ends that at once'],
-  [
-    'SET VIRTUAL partition OFF|LOG|REFUSE [25]',
-    'how a virtual partition or shard is tried, of what percentage of shapes; until the next reload',
-  ],
+  ['SET VIRTUAL partition OFF', 'a virtual partition or sharded set is as if it were not configured, until the next reload'],
+  ['SET VIRTUAL partition LOG', 'what crosses it runs and is counted'],
+  ['SET VIRTUAL partition REFUSE [25]', 'what crosses it is refused, of that percentage of the statement shapes'],
   ['SET log_level = debug', 'debug, info, warn, error or silent, until the next reload'],
   ['SUSPEND', 'refused: a restart takes its place'],
   ['RESTART', 'a new process takes over, and no client is refused'],
