@@ -99,8 +99,8 @@ export interface DistinctSpec {
 
 export interface GroupSpec {
   /**
-   * Columns of the part's row that say which group it belongs to. []: there is exactly one group, and each part sends exactly
-   * one row (no GROUP BY).
+   * Columns of the part's row that say which group it belongs to. []: there is exactly one group, also where no part sends a row
+   * (with count(DISTINCT …) a part sends one row for each value, and none without rows): counts are 0 then, all else NULL.
    */
   readonly keys: readonly KeyColumn[]
   /** The combined row. */
