@@ -6,14 +6,19 @@ import { problem, readKey, type Key, type KeyProblem } from '../sharding/key.js'
 import type { KeyType } from '../sharding/sharded.js'
 import { literalText } from '../sql/literal-text.js'
 import type { Operand, Understood } from '../sql/statement.js'
-import type { ParameterValue } from './input.js'
+import type { ParameterSource, ParameterValue } from './input.js'
 import type { ShardNeed } from './shard-demands.js'
-import type { Values } from './shard-eval.js'
+
+/** The values of one execution. */
+interface Given {
+  readonly understood: Understood
+  readonly parameters: ParameterSource | null
+}
 
 /** `missing`: it says no value; `unknown`: it is not known yet. */
 export type Read = readonly Key[] | KeyProblem | 'missing' | 'unknown' | 'null'
 
-export function readOperand(need: ShardNeed, keyType: KeyType, operand: Operand, values: Values): Read {
+export function readOperand(need: ShardNeed, keyType: KeyType, operand: Operand, values: Given): Read {
   switch (operand.kind) {
     case 'null':
       return 'null'

@@ -1,7 +1,7 @@
 // sharding/key.ts — one shard key value, read as PostgreSQL's own input function of the key's type reads it (PostgreSQL
 // 16 and later). What cannot be read, is out of range or is NULL has no shard: the answer is words, never a guess, and
 // never the value itself (values do not go into errors or logs).
-import type { KeyType } from './sharded.js'
+import type { KeyType } from './key-type.js'
 
 /** `integer`: the two halves of the int8, `high` signed. `bytes`: what the server hashes. `text`: as the type's output function writes it. */
 export type Key =

@@ -1,8 +1,8 @@
 // sharding/sharded.ts — how one set of co-located tables is spread over clusters. Values only; shardOf() is in shard-of.ts.
 import type { Key } from './key.js'
+import type { KeyType } from './key-type.js'
 
-/** Types a shard key may have (DESIGN §6); each is read as its PostgreSQL input function reads it. */
-export type KeyType = 'smallint' | 'integer' | 'bigint' | 'text' | 'varchar' | 'uuid'
+export type { KeyType }
 
 export type ShardBy =
   | { readonly by: 'hash' }
