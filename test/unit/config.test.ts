@@ -41,7 +41,7 @@ t.test('the example holds every key, and is right', async (t) => {
   const config = configOf(example)
   const app = config.databases.get('app')!
   t.same(app.homes.get('public.images'), { kind: 'partition', partition: 'media', cluster: 'media', owner: 'media-team' })
-  t.match(app.homes.get('public.comments'), { kind: 'sharded', keyColumn: 'image_id', owner: 'comments-team' })
+  t.match(app.homes.get('public.comments'), { kind: 'sharded', keyColumns: ['image_id'], owner: 'comments-team' })
   t.same(app.homes.get('public.countries'), { kind: 'reference' })
   const comments = app.sharded.get('comments')!
   t.equal(comments.map.length, 64)
