@@ -31,7 +31,7 @@ export function planBatch(inputs: readonly PlanInput[]): Plan {
   if (first === undefined) return answer('empty', 'nothing was sent', { what: 'empty' })
   if (inputs.length === 1) return plan(first)
   const refused = inputs.map(notInBatch).find((one) => one !== null)
-  if (refused !== undefined && refused !== null) return refused
+  if (refused !== undefined) return refused
   const together = (pick: 'off' | 'relaxed'): Plan =>
     planTogether(inputs.flatMap((input) => partsOf(input, contextOf(input, true, standingOf(input)[pick])))).plan
   const strict = together('off')
