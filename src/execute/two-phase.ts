@@ -143,7 +143,8 @@ class TwoPhaseCommit {
       return await this.#insert()
     } catch (error) {
       if (codeOf(error) === '23505') return { known: true, error: aborted('recovery has taken it for one whose coordinator is gone') }
-      if (refusedByServer(error)) return { known: true, error }
+      // Without the table nothing was decided.
+      if (refusedByServer(error) || (error instanceof PointsmanError && error.key === 'two_phase_unprepared')) return { known: true, error }
       return this.#askedAgain(error)
     }
   }

@@ -78,7 +78,9 @@ function refused(routed: Routed, clusters: readonly string[], what: string, hint
 }
 
 function sessionAgainst({ session, inBatch }: Context, { clusters }: BroadcastTo): Against | null {
-  const { transaction, pins } = session
+  const { transaction, pins, pooling } = session
+  if (pooling === 'statement')
+    return { message: 'statement pooling mode has no transactions', hint: 'Use a database or a user with pool_mode: transaction.' }
   if (transaction.joined === null) return { message: 'here a transaction stays on one cluster', hint: 'Send it through the proxy.' }
   if (inBatch) return { message: 'it does not stand alone', hint: 'Send it by itself.' }
   if (!session.understood)

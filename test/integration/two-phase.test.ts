@@ -2,6 +2,7 @@
 import t from 'tap'
 import type pg from 'pg'
 import type { ConfigInput } from '../../src/config/input.js'
+import { checkServers } from '../../src/doors/cli/check-live.js'
 import { until } from '../../src/embedded/until.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
@@ -304,5 +305,31 @@ t.test('definitions are made on all of them, or on none', async (t) => {
   t.match(await refusal(client.query('CREATE INDEX only_here ON things (n)')), /^42P07/)
   t.same(await everywhere("SELECT count(*) FROM pg_class WHERE relname = 'only_here'"), [0, 1])
   t.match(await refusal(client.query('CREATE INDEX CONCURRENTLY x ON things (n)')), /^0A000 .*cannot run in a transaction/)
+  t.equal(await prepared(), 0)
+})
+
+t.test('check --live asks for what two-phase commit needs', async (t) => {
+  const problems = async (): Promise<readonly string[]> => {
+    const { problems: found } = await checkServers(proxy.runtime.current().config, () => null)
+    return found.filter(({ path }) => !path.startsWith('auth')).map(({ message, allowed }) => `${message}: ${allowed}`)
+  }
+  t.same(await problems(), [])
+  await running.cluster('main').primary.sql('REVOKE INSERT ON pointsman.decisions FROM app')
+  t.match(
+    (await problems()).join('\n'),
+    /user app may not use pointsman.decisions: GRANT USAGE ON SCHEMA pointsman TO app; GRANT SELECT, INSERT, DELETE/,
+  )
+  await running
+    .cluster('main')
+    .primary.sql('DROP SCHEMA pointsman CASCADE; REVOKE CREATE ON DATABASE app FROM PUBLIC, app; ALTER DATABASE app OWNER TO postgres')
+  t.match(
+    (await problems()).join('\n'),
+    /pointsman.decisions is missing, and user app may not make it: CREATE SCHEMA IF NOT EXISTS pointsman;/,
+  )
+  const client = await proxy.connect()
+  await client.query('BEGIN')
+  await touch(client, 11)
+  t.match(await refusal(client.query('COMMIT')), /^55000 the table pointsman.decisions is missing on cluster main/)
+  t.same(await both(11), [0, 0])
   t.equal(await prepared(), 0)
 })
