@@ -20,5 +20,5 @@ export function overlap(a: string, b: string): boolean {
   if (a === '' || b === '') return /^\**$/.test(a + b)
   if (a.startsWith('*')) return overlap(a.slice(1), b) || overlap(a, b.slice(1))
   if (b.startsWith('*')) return overlap(b, a)
-  return a[0] === b[0] && overlap(a.slice(1), b.slice(1))
+  return b.startsWith(a.charAt(0)) && overlap(a.slice(1), b.slice(1))
 }

@@ -1,6 +1,6 @@
 // doors/cli/audit-live.ts — the book of a proxy that runs with the same config: asked of its console, as a user whom the config
 // lets in there.
-import pg from 'pg'
+import type pg from 'pg'
 import { AuditBook } from '../../audit/book.js'
 import type { AuditBookData } from '../../audit/contract.js'
 import type { Config } from '../../config/config.js'
@@ -14,7 +14,8 @@ export async function liveBook(config: Config, database: string): Promise<AuditB
   if (user === undefined)
     throw new CommandError(exit.usage, '--live asks the console: auth.viewers or auth.admins must list one of auth.users')
   const host = listen.unix === null && (listen.host === '0.0.0.0' || listen.host === '::') ? '127.0.0.1' : listen.host
-  const client = new pg.Client({
+  const { Client } = await loadPg()
+  const client = new Client({
     host,
     port: listen.port,
     database: 'pointsman',
@@ -38,5 +39,13 @@ export async function liveBook(config: Config, database: string): Promise<AuditB
     throw new CommandError(exit.no, `the proxy at ${host}:${String(listen.port)} cannot be asked as ${user.name}: ${reason}`)
   } finally {
     await client.end().catch(() => undefined)
+  }
+}
+
+async function loadPg(): Promise<typeof pg> {
+  try {
+    return (await import('pg')).default
+  } catch {
+    throw new CommandError(exit.no, '--live works through the package pg, which is not installed: npm install pg')
   }
 }

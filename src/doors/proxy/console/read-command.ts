@@ -136,7 +136,7 @@ const modes = ['OFF', 'LOG', 'REFUSE'] as const
 function virtual(reader: Reader): ConsoleCommand {
   const name = reader.name('a virtual partition or sharded set')
   const mode = reader.keyword(modes)
-  const rollout = reader.over ? 100 : Number(reader.number('a percentage from 0 to 100'))
+  const rollout = reader.over ? 100 : reader.number('a percentage from 0 to 100')
   if (rollout > 100 || (mode !== 'REFUSE' && rollout !== 100))
     throw new PointsmanError('console_syntax', { values: { what: 'a percentage from 0 to 100, of REFUSE alone' } })
   return { kind: 'virtual', name, mode: mode.toLowerCase() as VirtualMode, rollout }
