@@ -12,7 +12,7 @@ import type { AuditReport } from '../../src/audit/report.js'
 import type { Finding } from '../../src/audit/contract.js'
 import { until } from '../../src/embedded/until.js'
 import { findCommand } from '../support/commands.js'
-import { withProxy } from '../support/proxy.js'
+import { lastRoute, withProxy } from '../support/proxy.js'
 import { planted, runSampleApp, sampleSchema, sampleSplit } from '../support/sample-app.js'
 import { withTopology } from '../support/topology.js'
 
@@ -88,6 +88,9 @@ t.test('traffic through the proxy, the catalog, and the report', async (t) => {
     tables.rows.find((row) => row['table'] === 'public.image_tags'),
     { home: 'partition media', owner: 'media-team', unowned: null },
   )
+
+  await client.query("SELECT nextval('images_id_seq')")
+  t.match(await lastRoute(client), /partition: public.images_id_seq belongs to media/, 'a sequence is where its table is')
 
   await ops.query('SET VIRTUAL media REFUSE')
   await t.rejects(client.query('SELECT u.name, i.title FROM users u JOIN images i ON i.user_id = u.id WHERE u.id = $1', [3]), {
