@@ -118,6 +118,7 @@ const databases: Readonly<Record<ConfigName, object>> = {
         reads: { consistency: 'any' },
         virtual: true,
       },
+      money: { cluster: 'main', tables: ['accounts'], users: ['app'], virtual: true, mode: 'refuse' },
     },
     sharded: { comments: { ...comments, clusters: undefined, cluster: 'main', virtual: true, mode: 'refuse' } },
     reference: ['countries'],
