@@ -4,6 +4,7 @@ import type { RouteTaken } from './contract.js'
 
 /** `consistency` of the read's policy; null: it read nothing. */
 export function policyName(plan: Plan | null): string | null {
+  if (plan?.kind === 'scatter') return plan.policy.consistency
   return plan?.kind === 'one' && plan.readsData && !plan.writes ? plan.policy.consistency : null
 }
 

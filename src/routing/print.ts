@@ -25,7 +25,7 @@ export function printRoute(plan: Plan, route: Taken | null): string {
     case 'one':
       return `${place(plan, route)}: ${printWhy(route?.why ?? plan.why)}`
     case 'scatter':
-      return `${scattered(plan)}: ${printWhy(route?.why ?? plan.why)}`
+      return `${scattered(plan)}${atWorst(route)}: ${printWhy(route?.why ?? plan.why)}`
     case 'broadcast':
       return `${everywhere(plan)}: ${printWhy(route?.why ?? plan.why)}`
   }
@@ -47,7 +47,18 @@ function scattered(plan: ScatterPlan): string {
 function place(plan: OnePlan, route: Taken | null): string {
   const shard = plan.shard === null ? '' : ` shard ${String(plan.shard)}`
   if (route === null) return `${plan.role} of ${plan.cluster}${shard}${kept(plan)}`
-  return `${route.role} ${route.node} of ${plan.cluster}${shard}${bound(route)}`
+  return printServer(`${plan.cluster}${shard}`, route)
+}
+
+/** `replica 10.0.0.2:5432 of main (bound 120 ms, after wait)`. */
+export function printServer(cluster: string, route: Taken): string {
+  return `${route.role} ${route.node} of ${cluster}${bound(route)}`
+}
+
+/** Of the part of which least is proved. */
+function atWorst(route: Taken | null): string {
+  if (route === null || route.role === 'primary') return ''
+  return route.boundMs === null ? ', at worst of unproved age' : `, at worst ${String(Math.round(route.boundMs))} ms old`
 }
 
 /** A result that is kept may be given in its place. */

@@ -54,3 +54,11 @@ export function onlyAsText(): PointsmanError {
     hint: 'Send it as text, with query(text).',
   })
 }
+
+/** Rows of several clusters are merged into one result. */
+export function notAsStream(): PointsmanError {
+  return new PointsmanError('feature_not_supported', {
+    values: { what: 'a cursor or a stream over several clusters is not supported' },
+    hint: 'Send it as text, with query(text), and LIMIT; or give the shard key.',
+  })
+}

@@ -10,9 +10,9 @@ import type { EventEmitter } from 'node:events'
 import type { SessionFloors } from '../../consistency/floors.js'
 import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
-import { cannotBroadcast, cannotMerge, one } from '../../routing/make.js'
+import { cannotBroadcast, one } from '../../routing/make.js'
 import type { ParameterSource } from '../../routing/input.js'
-import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
+import type { AnswerPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import { homesTouched } from '../../execute/homes-touched.js'
@@ -45,7 +45,7 @@ import {
 } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
 import { NotWanted, type Begun, type Moved } from './begun.js'
-import { commandResult, onlyAsText, textResult, withRoute } from './answers.js'
+import { commandResult, notAsStream, onlyAsText, textResult, withRoute } from './answers.js'
 import { CachedRead } from './cached-read.js'
 import type { Core, Ground } from './core.js'
 import { Hold, type LeaseListener } from './hold.js'
@@ -57,6 +57,7 @@ import type { Status } from './pg-connection.js'
 import type { PlainQuery, Query } from './query-arguments.js'
 import type { CarriedSession } from './request-context.js'
 import { withRouteOptions } from './route-hints.js'
+import { isTimeout, readScattered } from './scatter.js'
 
 export type Answer = PgResult | PgResult[] | undefined
 
@@ -288,7 +289,7 @@ export class Conversation {
         await this.#failTransaction()
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'scatter':
-        throw cannotMerge(plan)
+        return this.#scatter(request, plan)
       case 'broadcast':
         throw cannotBroadcast(plan)
       case 'answer':
@@ -323,6 +324,27 @@ export class Conversation {
       return result === undefined || Array.isArray(result) ? result : read.own(result)
     } finally {
       read.close()
+    }
+  }
+
+  /** On several clusters; nothing of it stays with the session. */
+  async #scatter(request: Request, plan: ScatterPlan): Promise<PgResult> {
+    const { query, ground, startedAt, avoid } = request
+    if (query.kind === 'submittable') throw notAsStream()
+    try {
+      return await readScattered({
+        ...{ core: this.#core, ground, floors: this.#floors, plan, query, startedAt, avoid },
+        take: (part) => this.#lease(request, part),
+        prepare: async (hold) => {
+          const prepared = await this.#prepare(hold)
+          if (!prepared.ok) throw prepared.error
+        },
+        onRoute: (route) => (request.route = route),
+      })
+    } catch (error) {
+      const code = error instanceof PointsmanError ? null : sqlstateOf(error)
+      if (code === '57014') request.outcome = 'canceled'
+      throw error
     }
   }
 
@@ -495,6 +517,12 @@ export class Conversation {
   }
 
   async #acquire(request: Request, plan: OnePlan): Promise<Hold> {
+    const hold = await this.#lease(request, plan)
+    this.#holds.set(plan.cluster, hold)
+    return hold
+  }
+
+  async #lease(request: Request, plan: OnePlan): Promise<Hold> {
     const { login, now, stopping } = this.#core
     const { generation } = request.ground
     const wanted = this.#wanted()
@@ -513,7 +541,6 @@ export class Conversation {
       hold.release()
       throw new NotWanted()
     }
-    this.#holds.set(plan.cluster, hold)
     return hold
   }
 
@@ -812,9 +839,4 @@ function parameterText(parameters: ParameterSource | null): ParameterText {
 function ownless(values: Settings): Settings {
   for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
   return values
-}
-
-/** pg's own `query_timeout`. */
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === 'Query read timeout'
 }

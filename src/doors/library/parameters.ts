@@ -23,6 +23,12 @@ export function laneValues(pg: PgModule, values: readonly unknown[]): readonly u
   }
 }
 
+/** The values as pg sends them. */
+export function sentValues(pg: PgModule, values: readonly unknown[]): readonly (string | Uint8Array | null)[] {
+  const prepare = prepareWith(pg)
+  return values.map((value) => prepare(value) ?? null)
+}
+
 function valueOf(pg: PgModule, value: unknown): ParameterValue | null {
   const prepared = prepareWith(pg)(value)
   if (prepared === null || prepared === undefined) return null

@@ -21,6 +21,8 @@ export interface PgConnectionEvents {
     destroy(error?: Error): unknown
     cork?(): void
     uncork?(): void
+    pause?(): unknown
+    resume?(): unknown
   }
   /** Closes a portal or a statement. */
   close(message: object): void

@@ -1,6 +1,6 @@
 // doors/proxy/scatter-part.ts — one of the servers that a scatter read is on: its replies are cut into rows for whoever merges them,
 // and it is held back while nobody wants more.
-import { PointsmanError } from '../../errors/error.js'
+import { otherColumns } from '../../execute/scatter.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
 import { FrameReader, type FrameHandler } from '../../protocol/frame-reader.js'
 import { Backend } from '../../protocol/message-types.js'
@@ -109,13 +109,7 @@ export class ScatterPart implements Diversion, FrameHandler {
   rowsDescribed(frame: Uint8Array): void {
     this.descriptions.push(Uint8Array.from(frame))
     if (this.columns === null || sameShape(this.columns, frame)) return
-    this.#owner.failed(
-      this,
-      new PointsmanError('feature_not_supported', {
-        values: { what: `the columns that cluster ${this.hold.cluster} gives are not those that another cluster gives` },
-        hint: 'Bring the tables of all clusters to one definition: pointsman check --live tells where they differ.',
-      }),
-    )
+    this.#owner.failed(this, otherColumns(this.hold.cluster))
   }
 
   parametersDescribed(oids: readonly number[]): void {

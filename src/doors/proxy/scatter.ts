@@ -6,10 +6,10 @@
 //
 // Connections are always taken in the order of the set's clusters, so that two clients cannot wait for each other. A part whose
 // rows are not wanted any more is canceled if it does not end by itself.
-import { PointsmanError } from '../../errors/error.js'
-import { asWrite, forgive, maxAttempts, rerunFor } from '../../execute/again.js'
+import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { lossError } from '../../execute/loss-error.js'
 import type { RouteTaken } from '../../execute/contract.js'
+import { partPlan, requireSameForm, scatterRoute, sessionForm } from '../../execute/scatter.js'
 import { Merger } from '../../merge/merger.js'
 import { partFormats } from '../../merge/formats.js'
 import type { MergeParameter } from '../../merge/parameters.js'
@@ -18,8 +18,7 @@ import { encodeBind, encodeDescribe, encodeExecute, encodeParse, encodeSync, typ
 import { Backend } from '../../protocol/message-types.js'
 import { dataRows, described } from '../../protocol/row-form.js'
 import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
-import { one } from '../../routing/make.js'
-import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
+import type { ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
 import type { Conversation } from './conversation.js'
@@ -46,8 +45,6 @@ export interface ScatterAsk {
 const rowsAtOnce = 512
 /** A part that is not wanted any more may end by itself for so long. */
 const patienceMs = 50
-
-const formParameters = ['TimeZone', 'DateStyle', 'IntervalStyle', 'server_encoding', 'client_encoding'] as const
 
 /** Runs it to its CommandComplete. Rejects with what the client is to be told. */
 export async function runScatter(conversation: Conversation, request: Request, plan: ScatterPlan, ask: ScatterAsk): Promise<void> {
@@ -100,7 +97,7 @@ class Scatter implements PartOwner {
     this.#reset()
     try {
       await this.#take()
-      this.#sameForm()
+      requireSameForm(this.#parts.map(({ hold }) => ({ cluster: hold.cluster, parameters: hold.connection.parameters })))
       const form = await this.#describe()
       if (form !== null) await this.#run(form)
     } finally {
@@ -140,33 +137,14 @@ class Scatter implements PartOwner {
     const request = this.#request
     const routes: RouteTaken[] = []
     for (const [index, { cluster }] of this.#plan.parts.entries()) {
-      const plan = this.#planOf(cluster)
+      const plan = partPlan(this.#plan, cluster, this.#onPrimaries)
       request.attempts = this.#attempts - 1
       const hold = await conversation.holdFor(plan, request)
       this.#parts.push(new ScatterPart(index, plan, hold, this))
       if (request.route !== null) routes.push(request.route)
     }
     request.attempts = this.#attempts
-    request.route = worstOf(routes)
-  }
-
-  #planOf(cluster: string): OnePlan {
-    const { role, policy, owner, tables, why, taints } = this.#plan
-    const plan = one({ cluster, role, policy, owner, tables, why, taints, readsData: true })
-    return this.#onPrimaries ? { ...asWrite(plan), writes: false } : plan
-  }
-
-  /** Values must be written alike everywhere. */
-  #sameForm(): void {
-    const [first, ...others] = this.#parts
-    for (const { hold } of others) {
-      for (const name of formParameters) {
-        const [here, there] = [hold.connection.parameters.get(name), first?.hold.connection.parameters.get(name)]
-        if (here === there) continue
-        const what = `${name} is ${String(here)} on cluster ${hold.cluster} and ${String(there)} on cluster ${String(first?.hold.cluster)}, so their rows cannot be merged`
-        throw new PointsmanError('feature_not_supported', { values: { what }, hint: `Give all clusters the same ${name}.` })
-      }
-    }
+    request.route = scatterRoute(this.#plan, routes)
   }
 
   // ---- what it looks like
@@ -224,7 +202,7 @@ class Scatter implements PartOwner {
       columns: form.part,
       client: form.client,
       parameters,
-      session: this.#session(),
+      session: sessionForm(this.#parts[0]?.hold.connection.parameters ?? new Map<string, string>()),
       parts: this.#parts.length,
       memory: this.#conversation.generation.config.limits.mergeMemoryBytes,
     })
@@ -252,12 +230,6 @@ class Scatter implements PartOwner {
     }
     this.#advance()
     await all
-  }
-
-  #session(): { readonly utf8: boolean; readonly intervalStyle: string | null } {
-    const parameters = this.#parts[0]?.hold.connection.parameters
-    const utf8 = parameters?.get('client_encoding') === 'UTF8' && parameters.get('server_encoding') === 'UTF8'
-    return { utf8, intervalStyle: parameters?.get('IntervalStyle') ?? null }
   }
 
   came(part: ScatterPart, rows: readonly (readonly (Uint8Array | null)[])[]): boolean {
@@ -427,13 +399,4 @@ function parametersOf(bind: Bind | null, oids: readonly number[]): readonly Merg
     const value = bind.parameter(index + 1)
     return { oid: oids[index] ?? 0, format: value?.binary === true ? 1 : 0, value: value?.bytes ?? null }
   })
-}
-
-/** The part of which least is proved: the client's answer is as old as that. */
-function worstOf(routes: readonly RouteTaken[]): RouteTaken | null {
-  return routes.reduce<RouteTaken | null>((worst, route) => (worst === null || age(route) > age(worst) ? route : worst), null)
-}
-
-function age({ boundMs }: RouteTaken): number {
-  return boundMs ?? Number.POSITIVE_INFINITY
 }
