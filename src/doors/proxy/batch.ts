@@ -9,19 +9,20 @@ import type { BroadcastPlan, OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import { isJoint, poison } from '../../session/transaction.js'
+import { batchError } from './batch-errors.js'
 import { BatchLane, type BatchOnLane } from './batch-lane.js'
 import { BatchState, type Step } from './batch-state.js'
 import { cachedBatch } from './cached-batch.js'
 import { fromCache } from './cached-read.js'
 import type { Conversation } from './conversation.js'
 import { errorFields } from './error-reply.js'
+import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
 import { elsewhere, fits, joined } from './join-plans.js'
 import { errorOf } from './message-problems.js'
 import { MessageReader, rememberTypes, type Message } from './messages.js'
 import { parked, type Parked } from './parked.js'
 import type { Request, Running } from './request.js'
-import { batchError } from './named-errors.js'
 import { runningNaming } from './naming-replies.js'
 import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
 import { runBroadcast, type BroadcastFrames } from './broadcast.js'
@@ -436,16 +437,32 @@ export class Batch implements BatchOnLane {
   }
 
   async #sendStep(step: Step, request: Request): Promise<void> {
-    const hold = await this.#attach(request)
+    const hold = await this.#orPlannedAgain(this.#attach(request), step, request, false)
+    if (hold === null) return
     const left = await this.#sureOf(hold, [step])
     if (!this.#compileAndSend(hold, left, null)) await hold.drained()
   }
 
   /** Sends the step with its Sync and waits for the end; again, from the batch's beginning, while that is allowed. */
   async #runToSync(step: Step, request: Request, attached: Hold | Promise<Hold> = this.#attach(request)): Promise<void> {
-    const hold = await attached
+    const hold = await this.#orPlannedAgain(attached, step, request, true)
+    if (hold === null) return
     const left = await this.#sureOf(hold, [step])
     if (this.#ended(hold, request, await this.#sendToSync(hold, left))) await this.#repeat(request)
+  }
+
+  /** null: a PAUSE held the batch's first step back while tables moved elsewhere; it was planned again, and has run. */
+  async #orPlannedAgain(attached: Hold | Promise<Hold>, { messages }: Step, request: Request, last: boolean): Promise<Hold | null> {
+    try {
+      return await attached
+    } catch (error) {
+      if (!isRoutingChange(error) || this.#at.steps.length !== 1) throw error
+      this.#at.leaveServer()
+      this.#handled -= messages.length
+      await this.#planner.carriedOut(messages)
+      await this.#take(messages, request, last)
+      return null
+    }
   }
 
   #sendToSync(hold: Hold, steps: readonly Step[]): Promise<End> {

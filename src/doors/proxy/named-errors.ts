@@ -8,8 +8,6 @@ import { Backend } from '../../protocol/message-types.js'
 import type { PreparedNames } from '../../server/contract.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { Execution } from '../../sql/statement.js'
-import type { Hold } from './hold.js'
-import type { Message } from './messages.js'
 import { characters, positionIn, renameIn, type Renamed } from './renaming.js'
 
 /** A text of the client's, and what has another name on the server: within the text, or (of a Parse) beside it. */
@@ -25,7 +23,7 @@ export interface Behind {
   readonly args: Execution['args']
 }
 
-type Encoding = 'utf8' | 'latin1'
+export type Encoding = 'utf8' | 'latin1'
 
 const ours = '"pointsman_'
 
@@ -59,21 +57,6 @@ function placed(position: number, code: string, sent: SentText, behind: Behind |
 /** Of arguments that are plain values only their input can fail, or their coercion. */
 function speaksOfArguments(code: string, args: Execution['args']): boolean {
   return args.some(({ kind }) => kind === 'other') || code.startsWith('22') || code === '42804'
-}
-
-/** Of a message of a batch. null: it stays as it came. */
-export function batchError(frame: Uint8Array, message: Message, hold: Hold, encoding: Encoding): Uint8Array | null {
-  const { statement, naming } = message
-  if (statement === null) return null
-  const known = hold.connection.statements
-  if (naming === null) return renamedError(frame, encoding, textOf(statement, known.get(statement.key)), null)
-  if (naming.kind === 'deallocate' || naming.definition === null) return null
-  const { definition } = naming
-  const prepared = textOf(definition, known.get(definition.key))
-  if (naming.kind === 'prepare') return renamedError(frame, encoding, prepared, null)
-  const to = known.get(definition.key)
-  const renames = to === undefined ? [] : [{ ...naming.span, from: naming.name, to }]
-  return renamedError(frame, encoding, { text: statement.text, renames, beside: null }, { prepared, args: argsOf(statement) })
 }
 
 /** Of a lane: the whole reply to a batch of this statement, with the error in it as the client would have got it. */
