@@ -2,8 +2,9 @@
 // text in them compares.
 import type { CollationOf } from '../../merge/contract.js'
 import { as, fields, list, nameOf, stringNode, strings, text, unwrap, type Fields } from '../../sql/tree.js'
+import { sortsByBytes } from './derived-collation.js'
 import type { Level } from './level.js'
-import { resolve } from './scope.js'
+import { isText, resolve } from './scope.js'
 
 export interface Target {
   /** null: PostgreSQL's name of it is not known here. */
@@ -130,11 +131,19 @@ const deterministic: ReadonlySet<string> = new Set(['default', 'unicode'])
 
 /** How text of an expression compares. */
 export function collationOf(expression: unknown, level: Level): CollationOf {
+  const known = leafCollation(expression, level)
+  if (known !== null) return known
+  const ofLeaf = (leaf: unknown): boolean =>
+    leafCollation(leaf, level) === 'bytes' && (as('ColumnRef', leaf) === null || isText(resolve(leaf, level.scope)))
+  return sortsByBytes(expression, level.world, ofLeaf) ? 'bytes' : level.world.collation
+}
+
+/** Of a column, and of what says COLLATE; null: anything else. */
+function leafCollation(expression: unknown, level: Level): CollationOf | null {
   const said = as('CollateClause', expression)
   if (said !== null) return namedCollation(said, level.world.context.session.searchPath)
   const ref = as('ColumnRef', expression) === null ? null : resolve(expression, level.scope)
-  if (ref !== null) return ref.entry.collations.get(ref.column) ?? level.world.collation
-  return level.world.collation
+  return ref === null ? null : (ref.entry.collations.get(ref.column) ?? level.world.collation)
 }
 
 /** `path`: with pg_catalog behind another schema, a bare name may be a user's. */

@@ -1,0 +1,112 @@
+// test/support/answers-compare.ts — one statement, asked of the server that holds everything and of the proxy: equal, refused, or
+// unequal. Rows are compared as lists where ORDER BY leaves no choice, by their sort keys where it leaves one, else as multisets;
+// names, types, typmods and formats of columns, tags and SQLSTATEs are compared too.
+import type pg from 'pg'
+import { parseStatements } from '../../src/sql/parser.js'
+
+export interface Question {
+  readonly kind: string
+  readonly sql: string
+  readonly values: readonly (string | null)[]
+  /** Positions of the columns that ORDER BY sorts by, where it leaves a choice; null: it leaves none, or there is no ORDER BY. */
+  readonly ties: readonly number[] | null
+}
+
+export type Verdict =
+  | { readonly verdict: 'answered' }
+  /** The same SQLSTATE from both. */
+  | { readonly verdict: 'failed'; readonly why: string }
+  | { readonly verdict: 'refused'; readonly why: string }
+  | { readonly verdict: 'unequal'; readonly why: string }
+
+/** How it is asked. */
+export const ways = ['simple', 'extended', 'binary', 'prepared'] as const
+export type Way = (typeof ways)[number]
+
+interface Answer {
+  readonly columns: string
+  readonly tag: string
+  readonly rows: readonly (readonly (string | null)[])[]
+}
+
+interface Failure {
+  readonly code: string
+  readonly message: string
+}
+
+const asText = { getTypeParser: () => (value: unknown) => value }
+
+/** Whether the rows come in an order. */
+export function isSorted(sql: string): boolean {
+  const [statement] = parseStatements(sql)
+  return statement?.node.fields['sortClause'] !== undefined
+}
+
+/** One question to one server. */
+export async function ask(client: pg.Client, { sql, values }: Question, way: Way): Promise<Answer | Failure> {
+  const extended = way !== 'simple' || values.length > 0
+  const query = {
+    text: sql,
+    ...(extended ? { values: [...values], queryMode: 'extended' } : {}),
+    ...(way === 'prepared' ? { name: sql.slice(0, 40) + String(hash(sql)) } : {}),
+    binary: way === 'binary',
+    types: asText,
+    rowMode: 'array',
+  }
+  try {
+    const answer = await client.query(query as unknown as pg.QueryArrayConfig<(string | null)[]>)
+    const columns = answer.fields.map(({ name, dataTypeID, dataTypeModifier, format }) =>
+      [name, dataTypeID < 16384 ? dataTypeID : 'own', dataTypeModifier, format].join(' '),
+    )
+    return { columns: columns.join(', '), tag: `${answer.command} ${String(answer.rowCount)}`, rows: answer.rows }
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string }
+    return { code: code ?? 'none', message }
+  }
+}
+
+function hash(text: string): number {
+  let value = 0
+  for (let i = 0; i < text.length; i++) value = (value * 31 + text.charCodeAt(i)) % 1_000_000_007
+  return value
+}
+
+/** What ours is, beside the other. */
+export function judge(question: Question, whole: Answer | Failure, ours: Answer | Failure): Verdict {
+  if ('code' in ours) {
+    if ('code' in whole && whole.code === ours.code) return { verdict: 'failed', why: ours.code }
+    if (ours.code === '0A000') return { verdict: 'refused', why: ours.message }
+    return unequal(`whole: ${short(whole)}\nours: ${short(ours)}`)
+  }
+  if ('code' in whole) return unequal(`whole: ${short(whole)}\nours: ${short(ours)}`)
+  if (whole.columns !== ours.columns) return unequal(`columns\nwhole: ${whole.columns}\nours: ${ours.columns}`)
+  if (whole.tag !== ours.tag) return unequal(`tags\nwhole: ${whole.tag}\nours: ${ours.tag}`)
+  const difference = compareRows(question, whole, ours)
+  return difference === null ? { verdict: 'answered' } : unequal(difference)
+}
+
+function unequal(why: string): Verdict {
+  return { verdict: 'unequal', why }
+}
+
+function short(answer: Answer | Failure): string {
+  return 'code' in answer ? `${answer.code} ${answer.message}` : JSON.stringify(answer).slice(0, 300)
+}
+
+function compareRows({ sql, ties }: Question, whole: Answer, ours: Answer): string | null {
+  const sorted = isSorted(sql)
+  if (sorted && ties !== null) {
+    const keys = (answer: Answer): string[] => answer.rows.map((row) => JSON.stringify(ties.map((at) => row[at])))
+    const found = firstDifference(keys(whole), keys(ours))
+    // Which of the tied rows a LIMIT keeps is open.
+    if (found !== null || /\b(limit|fetch|offset|distinct on)\b/i.test(sql)) return found
+  }
+  const lines = (answer: Answer): string[] => answer.rows.map((row) => JSON.stringify(row))
+  return sorted && ties === null ? firstDifference(lines(whole), lines(ours)) : firstDifference(lines(whole).sort(), lines(ours).sort())
+}
+
+function firstDifference(whole: readonly string[], ours: readonly string[]): string | null {
+  const at = whole.findIndex((line, i) => line !== ours[i])
+  if (at === -1 && whole.length === ours.length) return null
+  return `row ${String(at)}\nwhole: ${whole[at] ?? ''}\nours: ${ours[at] ?? ''}`
+}
