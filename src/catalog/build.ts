@@ -34,7 +34,13 @@ export interface CatalogRows {
   /** Of every function, built-in ones too. */
   readonly functions: readonly FunctionRow[]
   readonly relations: readonly RelationRow[]
-  readonly columns: readonly { readonly relation: string; readonly name: string; readonly type: string; readonly collation?: Collation }[]
+  readonly columns: readonly {
+    readonly relation: string
+    readonly name: string
+    readonly type: string
+    readonly collation?: Collation
+    readonly generated?: boolean
+  }[]
   /** Of the database. */
   readonly collation?: Collation
   /** Writing `from` may write `to`: foreign keys that cascade, partitions and children (`inherits`: reading `from` reads them too). By oid. */
@@ -255,10 +261,11 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
       schema: row.schema,
       name: row.name,
       kind: kinds[row.kind] ?? 'foreign',
-      columns: (columns.get(row.oid) ?? []).map(({ name, type, collation }): ColumnInfo => ({
+      columns: (columns.get(row.oid) ?? []).map(({ name, type, collation, generated }): ColumnInfo => ({
         name,
         type,
         ...(collation === undefined ? {} : { collation }),
+        ...(generated === true ? { generated } : {}),
       })),
       partitionRoot: row.partitionRoot,
       triggers: written.some((oid) => fires.has(oid)),

@@ -53,6 +53,8 @@ export interface ColumnInfo {
   readonly type: string
   /** How its text compares; of what is no text: `bytes`. Absent: not known. */
   readonly collation?: Collation
+  /** GENERATED ALWAYS AS (…): nobody writes it. */
+  readonly generated?: true
 }
 
 /**

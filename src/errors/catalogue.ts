@@ -53,6 +53,9 @@ export const catalogue = {
   negative_offset: { sqlstate: '2201X', retry: 'never', text: 'OFFSET must not be negative', help: '' },
   invalid_parameter_value: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
   hint_contradiction: { sqlstate: '22023', retry: 'never', text: '{what}', help: '' },
+  copy_key_unreadable: { sqlstate: '22P02', retry: 'never', text: '{what}', help: '' },
+  copy_malformed: { sqlstate: '22P04', retry: 'never', text: '{what}', help: '' },
+  copy_key_null: { sqlstate: '23502', retry: 'never', text: 'the shard key {column} of {table} is NULL', help: '' },
   read_only_no_primary: {
     sqlstate: '25006',
     retry: 'safe',

@@ -136,7 +136,7 @@ const databaseCollation = `(SELECT CASE WHEN to_jsonb(d)->>'datlocprovider' = 'b
 
 const columnsQuery = `SELECT c.oid::text, a.attname, format_type(a.atttypid, a.atttypmod),
  CASE WHEN k.oid IS NULL THEN 'bytes' WHEN NOT k.collisdeterministic THEN 'nondeterministic' WHEN k.collprovider = 'd' THEN ${databaseCollation}
-  WHEN k.collprovider = 'b' OR (k.collprovider = 'c' AND k.collcollate IN ('C', 'POSIX')) THEN 'bytes' ELSE 'deterministic' END
+  WHEN k.collprovider = 'b' OR (k.collprovider = 'c' AND k.collcollate IN ('C', 'POSIX')) THEN 'bytes' ELSE 'deterministic' END, (a.attgenerated <> '')::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
  LEFT JOIN pg_collation k ON k.oid = a.attcollation
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${userRelation} AND a.attnum > 0 AND NOT a.attisdropped
@@ -212,6 +212,7 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
     columns: (await query(columnsQuery)).map((row) => ({
       ...{ relation: text(row, 0), name: text(row, 1), type: text(row, 2) },
       collation: text(row, 3) as Collation,
+      generated: text(row, 4) === 'true',
     })),
     collation: text((await query(`SELECT ${databaseCollation}`))[0] ?? [], 0) as Collation,
     cascades: (await query(cascadesQuery)).map((row) => ({ from: text(row, 0), to: text(row, 1), inherits: is(row, 2) })),

@@ -28,7 +28,7 @@ export function broadcastRows(context: Context, routed: Routed, sharded: string,
   )
   const others = touched.some(({ home }) => home.kind !== 'sharded' && home.kind !== 'reference')
   if (spread.length !== 1 || others) {
-    return refused(
+    return refusedBroadcast(
       routed,
       clusters,
       'it reads tables whose rows may be on another one',
@@ -41,14 +41,14 @@ export function broadcastRows(context: Context, routed: Routed, sharded: string,
 /** What concerns several clusters by its kind. */
 export function broadcast(context: Context, routed: Routed, to: BroadcastTo, text: string): BroadcastPlan | RefusePlan {
   const against = sessionAgainst(context, to) ?? statementAgainst(context, routed, to, text)
-  if (against !== null) return refused(routed, to.clusters, against.message, against.hint)
+  if (against !== null) return refusedBroadcast(routed, to.clusters, against.message, against.hint)
   const parts: OnePlan[] = []
   for (const cluster of to.clusters) {
     const entry = why('broadcast', `${to.of}: ${to.clusters.join(', ')}`)
     const part = finish(context, routed, { cluster, shard: null, provisional: false, why: [entry] })
     if (part.kind === 'refuse') return part
     const unfit = partAgainst(part, to)
-    if (unfit !== null) return refused(routed, to.clusters, unfit, 'Send it to each of them in turn: /* pointsman: cluster=… */')
+    if (unfit !== null) return refusedBroadcast(routed, to.clusters, unfit, 'Send it to each of them in turn: /* pointsman: cluster=… */')
     parts.push(part)
   }
   const [first] = parts
@@ -68,7 +68,8 @@ interface Against {
   readonly hint: string
 }
 
-function refused(routed: Routed, clusters: readonly string[], what: string, hint: string): RefusePlan {
+/** Refused, as what is for these clusters. */
+export function refusedBroadcast(routed: Routed, clusters: readonly string[], what: string, hint: string): RefusePlan {
   return refuse('broadcast', {
     message: `the statement is for several clusters (${clusters.join(', ')}), and ${what}`,
     hint,
@@ -77,7 +78,8 @@ function refused(routed: Routed, clusters: readonly string[], what: string, hint
   })
 }
 
-function sessionAgainst({ session, inBatch }: Context, { clusters }: BroadcastTo): Against | null {
+/** What of the session stands in the way. */
+export function sessionAgainst({ session, inBatch }: Context, { clusters }: Pick<BroadcastTo, 'clusters'>): Against | null {
   const { transaction, pins, pooling } = session
   if (pooling === 'statement')
     return { message: 'statement pooling mode has no transactions', hint: 'Use a database or a user with pool_mode: transaction.' }

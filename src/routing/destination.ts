@@ -36,8 +36,16 @@ export type Target =
   | { readonly kind: 'free'; readonly cluster: string; readonly why: readonly Why[] }
   | { readonly kind: 'fixed'; readonly cluster: string; readonly why: readonly Why[] }
   | { readonly kind: 'keyed'; readonly need: ShardNeed }
+  /** COPY of a whole table. `refused`: what is said where it is not alone. */
+  | ({ readonly kind: 'copy'; readonly refused: RefusePlan } & CopyTarget)
   /** `refused`: what is said where it cannot run on all of them. */
   | { readonly kind: 'broadcast'; readonly to: BroadcastTo; readonly refused: RefusePlan }
+
+/** COPY of a whole sharded table. */
+export interface CopyTarget {
+  readonly sharded: Sharded
+  readonly table: Touched
+}
 
 export interface Destination {
   readonly cluster: string
@@ -289,7 +297,15 @@ function shardedTarget(context: Context, statement: Statement, touched: readonly
   if (supplied !== null && !sharded.clusters.includes(supplied)) return contradicts(supplied, touched)
   if (isDefinition(statement)) return shardedDefinition(context, statement, sharded, supplied, own)
   const need = shardNeed(context, statement, sharded, own, touched)
-  return 'kind' in need ? need : { kind: 'keyed', need }
+  if (!('kind' in need)) return { kind: 'keyed', need }
+  const copied = copyTarget(statement, sharded, own)
+  return copied === null ? need : { kind: 'copy', ...copied, refused: need }
+}
+
+function copyTarget({ detail }: Statement, sharded: Sharded, own: readonly Touched[]): CopyTarget | null {
+  const [table] = own
+  if (detail.kind !== 'copy' || detail.end !== 'client' || detail.target === null || table === undefined || own.length > 1) return null
+  return { sharded, table }
 }
 
 function isDefinition(statement: Statement): boolean {
@@ -328,7 +344,7 @@ export function destination(context: Context, routed: Routed, values: Values, ho
   const { to } = routed
   if (to.kind === 'free') return { cluster: home ?? to.cluster, shard: null, provisional: false, why: to.why }
   if (to.kind === 'fixed') return { cluster: to.cluster, shard: null, provisional: false, why: to.why }
-  if (to.kind === 'broadcast') return to.refused
+  if (to.kind === 'broadcast' || to.kind === 'copy') return to.refused
   return placeFound(context, routed, to.need, evaluate(to.need, values), home)
 }
 

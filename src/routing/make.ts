@@ -84,6 +84,14 @@ export function cannotMerge(plan: ScatterPlan): PointsmanError {
   })
 }
 
+/** For the extended protocol, where nobody sends COPY. */
+export function copiesAlone(): PointsmanError {
+  return new PointsmanError('feature_not_supported', {
+    values: { what: 'COPY of a sharded table is only for the simple protocol' },
+    hint: 'Send it as a query without parameters, as drivers do for COPY.',
+  })
+}
+
 /** For a door that cannot write on several clusters. */
 export function cannotBroadcast({ of, parts }: BroadcastPlan): PointsmanError {
   const clusters = parts.map(({ cluster }) => cluster).join(', ')

@@ -3,6 +3,7 @@
 import type { ReadPolicy } from '../consistency/policy.js'
 import type { ErrorKey } from '../errors/catalogue.js'
 import type { MergeSpec, PartQuery } from '../merge/contract.js'
+import type { CopyForm } from '../protocol/copy-form.js'
 import type { Crossing } from '../observe/crossing.js'
 import type { Why } from '../observe/why.js'
 import type { Sharded } from '../sharding/sharded.js'
@@ -160,6 +161,8 @@ export interface ScatterPlan extends PlanBase {
   readonly taints: string | null
   /** Key values are not known yet: good for Describe only; Execute plans again, and may find one cluster. */
   readonly provisional: boolean
+  /** COPY … TO STDOUT: its rows go out in this form. */
+  readonly copy?: CopyForm
 }
 
 /**
@@ -174,6 +177,28 @@ export interface BroadcastPlan extends PlanBase {
   readonly combine: 'sum' | 'same'
   /** The sharded set or the table that it is for. */
   readonly of: string
+  /** COPY … FROM STDIN, whose rows are told apart as they come. */
+  readonly copy?: CopyRows
+}
+
+/** How the rows of a COPY find their cluster. */
+export interface CopyRows {
+  readonly sharded: Sharded
+  /** `schema.name` */
+  readonly table: string
+  readonly form: CopyForm
+  readonly key: readonly CopyKey[]
+  /** How many columns each row has. */
+  readonly columns: number
+  /** They may be for several clusters; false: all of them for one. */
+  readonly several: boolean
+}
+
+/** A column of the key; `trims`: blanks at the end of its value may be cut off. */
+export interface CopyKey {
+  readonly column: string
+  readonly position: number
+  readonly trims: boolean
 }
 
 /** What a BroadcastPlan is made for. */

@@ -4,6 +4,7 @@
 import type { Hints, Understood } from '../sql/statement.js'
 import { broadcast, broadcastRows } from './broadcast.js'
 import { planTogether, type Part } from './batch.js'
+import { copyPlan, copySelect } from './copy.js'
 import { createContext, suppliedCluster, suppliedKey, type Context } from './context.js'
 import { placeFound, route, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
@@ -129,6 +130,7 @@ function routedTemplate(context: Context, routed: Routed | Extract<Plan, { kind:
   const home = context.session.transaction.home?.cluster ?? null
   if (routed.to.kind === 'keyed') return keyedTemplate(context, routed, routed.to.need, home)
   const { to } = routed
+  if (to.kind === 'copy') return (input) => copyPlan(context, routed, to, input, plan)
   if (to.kind === 'broadcast') {
     if (routed.outer !== routed.statement) return () => to.refused
     return (input) => broadcast(context, routed, to.to, input.understood.text)
@@ -141,7 +143,10 @@ function routedTemplate(context: Context, routed: Routed | Extract<Plan, { kind:
 function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: string | null): Template {
   const finished: Readonly<Record<'shard-key' | 'shard-hint', Map<number, Plan>>> = { 'shard-key': new Map(), 'shard-hint': new Map() }
   let scatters: Scatters | null = null
-  const place = (found: Evaluated, text: string): Plan => {
+  const place = (found: Evaluated, input: PlanInput): Plan => {
+    const { text } = input.understood
+    if ((found.kind === 'missing' || found.kind === 'several') && routed.statement.detail.kind === 'copy')
+      return copySelect(context, routed, need.sharded, input, plan)
     if ((found.kind === 'missing' || found.kind === 'several') && suppliedCluster(context) === null) {
       const { sharded } = need
       const written = broadcastRows(context, routed, sharded.name, found.kind === 'several' ? found.clusters : sharded.clusters, text)
@@ -155,12 +160,11 @@ function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: 
   }
   return (input) => {
     const found = evaluate(need, valuesOf(input))
-    const { text } = input.understood
-    if (found.kind !== 'shard' || found.provisional) return place(found, text)
+    if (found.kind !== 'shard' || found.provisional) return place(found, input)
     const kept = finished[found.rule]
     const known = kept.get(found.shard)
     if (known !== undefined) return known
-    const made = place(found, text)
+    const made = place(found, input)
     if (kept.size < maxShardPlans) kept.set(found.shard, made)
     return made
   }

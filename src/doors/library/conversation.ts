@@ -10,7 +10,7 @@ import type { EventEmitter } from 'node:events'
 import type { SessionFloors } from '../../consistency/floors.js'
 import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
-import { cannotBroadcast, one } from '../../routing/make.js'
+import { cannotBroadcast, copiesAlone, one } from '../../routing/make.js'
 import type { ParameterSource } from '../../routing/input.js'
 import type { AnswerPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
@@ -289,6 +289,7 @@ export class Conversation {
         await this.#failTransaction()
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'scatter':
+        if (plan.copy !== undefined) throw copiesAlone()
         return this.#scatter(request, plan)
       case 'broadcast':
         throw cannotBroadcast(plan)

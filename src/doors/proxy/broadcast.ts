@@ -61,10 +61,7 @@ export async function runBroadcast(
 ): Promise<void> {
   const { session } = conversation
   const own = session.transaction.kind === 'idle'
-  if (own) {
-    session.transaction = deferBegin('BEGIN', plainBegin)
-    session.settings = settle(session.settings, { kind: 'begin' })
-  }
+  if (own) beginOwn(conversation)
   let reply: readonly Uint8Array[] = []
   try {
     reply = await everywhere(conversation, request, plan, make, own)
@@ -146,7 +143,7 @@ class Kept implements Diversion {
   }
 }
 
-function framesOf(chunks: readonly Uint8Array[]): readonly Uint8Array[] {
+export function framesOf(chunks: readonly Uint8Array[]): readonly Uint8Array[] {
   const frames: Uint8Array[] = []
   const reader = new FrameReader({
     collect: (_, length) => length,
@@ -219,13 +216,18 @@ function differ(of: string, what: string): PointsmanError {
 
 // ---- the transaction of our own
 
-async function control(conversation: Conversation, op: 'commit' | 'rollback'): Promise<void> {
+export function beginOwn({ session }: Conversation): void {
+  session.transaction = deferBegin('BEGIN', plainBegin)
+  session.settings = settle(session.settings, { kind: 'begin' })
+}
+
+export async function control(conversation: Conversation, op: 'commit' | 'rollback'): Promise<void> {
   await conversation.joint.run({ what: 'joint', op, name: '', tag: op.toUpperCase() })
   conversation.joint.result()
 }
 
 /** Never rejects. */
-async function takeBack(conversation: Conversation): Promise<void> {
+export async function takeBack(conversation: Conversation): Promise<void> {
   const { session } = conversation
   if (session.transaction.kind === 'open') await control(conversation, 'rollback').catch(() => undefined)
   if (session.transaction.kind !== 'deferred') return

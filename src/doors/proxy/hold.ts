@@ -305,7 +305,8 @@ export class Hold implements ReplySink {
   copyStarted(direction: 'in' | 'out' | 'both'): void {
     if (direction !== 'in') return
     this.copying = true
-    this.#owner.copyIn(this)
+    // Whoever has the replies also has the rows.
+    if (this.diversion === null) this.#owner.copyIn(this)
   }
 
   drain(): void {

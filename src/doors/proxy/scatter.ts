@@ -16,6 +16,9 @@ import type { MergeParameter } from '../../merge/parameters.js'
 import { encodeCommandComplete, encodeParameterDescription } from '../../protocol/backend-messages.js'
 import { encodeBind, encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
 import { Backend } from '../../protocol/message-types.js'
+import { copyHead, copyTail, copyWriter } from '../../protocol/copy-encode.js'
+import type { CopyForm } from '../../protocol/copy-form.js'
+import { encodeCopyDone, encodeCopyResponse } from '../../protocol/query.js'
 import { dataRows, described } from '../../protocol/row-form.js'
 import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
 import type { ScatterPlan } from '../../routing/plan.js'
@@ -76,6 +79,7 @@ class Scatter implements PartOwner {
   /** What goes to the client before the first row; null: it has gone. */
   #before: Uint8Array[] | null = null
   #rows = 0
+  #write: (rows: readonly (readonly (Uint8Array | null)[])[]) => Uint8Array = dataRows
   /** The client is behind. */
   #behind = false
   /** All that the client gets has been written, or the reason why it gets no more is known. */
@@ -172,7 +176,7 @@ class Scatter implements PartOwner {
     const columns = columnsOf(part)
     const description = merge.described === 'part' ? described(part, new Array<number>(columns.length - merge.hidden).fill(0)) : original
     const client = columnsOf(description)
-    const formats = formatsOf(this.#ask.bind?.results ?? [], client.length)
+    const formats = formatsOf(this.#plan.copy?.format === 'binary' ? [1] : (this.#ask.bind?.results ?? []), client.length)
     const asked = partFormats(
       merge,
       columns.length,
@@ -206,7 +210,9 @@ class Scatter implements PartOwner {
       parts: this.#parts.length,
       memory: this.#conversation.generation.config.limits.mergeMemoryBytes,
     })
-    this.#before = this.#ask.before.flatMap((each) => told(each, form))
+    const { copy } = this.#plan
+    this.#before = copy === undefined ? this.#ask.before.flatMap((each) => told(each, form)) : beforeCopy(copy, form)
+    if (copy !== undefined) this.#write = copyWriter(copy, namesOf(form))
     const text = encodeParse('', this.#plan.query.text, types)
     const results = form.part.map(({ format }) => format)
     const values = parameters.map(({ value }) => value)
@@ -263,7 +269,7 @@ class Scatter implements PartOwner {
     this.#tellBefore()
     this.#rows += rows.length
     const { output } = this.#conversation
-    if (output.write(dataRows(rows))) return true
+    if (output.write(this.#write(rows))) return true
     this.#behind = true
     output.onDrain = (): void => {
       output.onDrain = null
@@ -283,7 +289,12 @@ class Scatter implements PartOwner {
 
   #complete(): void {
     this.#tellBefore()
-    this.#conversation.output.write(encodeCommandComplete(`SELECT ${String(this.#rows)}`))
+    const { copy } = this.#plan
+    const { output } = this.#conversation
+    const tail = copy === undefined ? null : copyTail(copy)
+    if (tail !== null) output.write(tail)
+    if (copy !== undefined) output.write(encodeCopyDone())
+    output.write(encodeCommandComplete(`${copy === undefined ? 'SELECT' : 'COPY'} ${String(this.#rows)}`))
     this.#stop()
   }
 
@@ -360,6 +371,15 @@ class Scatter implements PartOwner {
     // What the client hears of its error is told for all parts together.
     this.#conversation.settlePart(hold, plan, this.#request, end.kind === 'lost' ? end : { ...end, error: null, withheld: false })
   }
+}
+
+function namesOf({ client }: Form): readonly string[] {
+  return client.map(({ name }) => name)
+}
+
+function beforeCopy(copy: CopyForm, form: Form): Uint8Array[] {
+  const head = copyHead(copy, namesOf(form))
+  return [encodeCopyResponse('out', copy.format === 'binary', form.client.length), ...(head === null ? [] : [head])]
 }
 
 const syncFrame = encodeSync()

@@ -19,6 +19,7 @@ import { ownQuery } from './own-calls.js'
 import type { Request, Running } from './request.js'
 import { reply } from './simple-reply.js'
 import { runBroadcast } from './broadcast.js'
+import { runCopyIn } from './copy-in.js'
 import { runScatter } from './scatter.js'
 import { takeTokens } from './tokens.js'
 
@@ -214,10 +215,12 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     const conversation = this.#conversation
     const request = this.#request
     try {
-      await runBroadcast(conversation, request, plan, () => {
-        const last: ExpectReply = { act: 'forward', reply: 'query' }
-        return { frames: [this.#frame], expects: [last], last }
-      })
+      if (plan.copy !== undefined) await runCopyIn(conversation, request, plan, plan.copy, this.#frame)
+      else
+        await runBroadcast(conversation, request, plan, () => {
+          const last: ExpectReply = { act: 'forward', reply: 'query' }
+          return { frames: [this.#frame], expects: [last], last }
+        })
       conversation.ready()
     } catch (error) {
       return refused(conversation, request, error)

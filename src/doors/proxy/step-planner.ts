@@ -2,7 +2,7 @@
 // described is described where it would run; what needs no server is answered here.
 import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages, encodeParameterDescription } from '../../protocol/backend-messages.js'
-import { one } from '../../routing/make.js'
+import { copiesAlone, one } from '../../routing/make.js'
 import type { AnswerPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { isJoint, readyByte } from '../../session/transaction.js'
@@ -87,6 +87,7 @@ export class StepPlanner {
     this.#carried = null
     request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+    if ((plan.kind === 'scatter' || plan.kind === 'broadcast') && plan.copy !== undefined) throw copiesAlone()
     if (plan.kind === 'scatter') return { messages, plan: null, replies: none, runs: true, scatter: plan }
     if (plan.kind === 'broadcast') return { messages, plan: null, replies: none, runs: true, broadcast: plan }
     if (plan.kind === 'one' && plan.settings.length > 0) for (const message of known) takeTokensOf(conversation, message)
@@ -140,6 +141,7 @@ export class StepPlanner {
         plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
       plans.set(message.statement, planned)
       if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
+      if (planned.kind !== 'answer' && 'copy' in planned) throw copiesAlone()
       if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
       else
         plan ??= describing(
