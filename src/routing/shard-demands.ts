@@ -3,7 +3,7 @@
 // the cached template. What can never run on one shard is refused here.
 import type { RelationInfo } from '../catalog/catalog.js'
 import type { Sharded } from '../sharding/sharded.js'
-import type { InsertFacts, MergeInsert, Operand, Output, RangeEntry, Statement } from '../sql/statement.js'
+import type { InsertFacts, MergeInsert, Name, Operand, Output, RangeEntry, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import type { Touched } from './homes.js'
 import { KeyFlows } from './key-flow.js'
@@ -26,6 +26,8 @@ export interface ShardNeed {
   readonly sharded: Sharded
   readonly demands: readonly Demand[]
   readonly writes: boolean
+  /** It assigns to a shard key: what is said where it is not all within one shard. */
+  readonly moves: RefusePlan | null
   /** Parameters that also stand where no key is: without a declared type, the server may take it from there. */
   readonly elsewhere: ReadonlySet<number>
 }
@@ -42,19 +44,20 @@ export function shardNeed(
   if (refused !== null) return refused
   const flows = equalsMayBeAnother(context, sharded) ? null : new KeyFlows(context, statement, sharded, all)
   const demands: Demand[] = []
-  const insert = statement.detail.kind === 'insert' ? statement.detail.insert : null
-  const target = insert === null ? null : lookup(touched, insert.target.schema, insert.target.name)
   const stored = storedDemands(context, statement, { sharded, touched, flows })
   if ('kind' in stored) return stored
   demands.push(...stored)
-  for (const entry of entriesWithoutInsertTarget(statement, target)) {
+  const assigned = assignedKey(context, statement, sharded, touched)
+  if (assigned !== null) demands.push(assigned)
+  for (const entry of entriesWithoutInsertTargets(statement)) {
     const relation = lookup(touched, entry.relation.schema, entry.relation.name)
     if (relation === null) continue
     const columns = keyColumns(relation)
     const alternatives = columns.map((column, i) => flows?.of(entry.place, column, sharded.keyTypes[i] ?? 'text') ?? [])
     demands.push({ table: relation.key, columns, alternatives })
   }
-  return { sharded, demands, writes: statement.writes, elsewhere: usedElsewhere(statement, demands) }
+  const moves = assigned === null ? null : movesRow(sharded, touched)
+  return { sharded, demands, writes: statement.writes, moves, elsewhere: usedElsewhere(statement, demands) }
 }
 
 function usedElsewhere(statement: Statement, demands: readonly Demand[]): ReadonlySet<number> {
@@ -84,15 +87,24 @@ function keyColumns(touched: Touched): readonly string[] {
   return touched.home.kind === 'sharded' ? touched.home.keyColumns : []
 }
 
+/** All that the statement inserts, WITH included. */
+function insertsOf({ detail, innerWrites }: Statement): readonly InsertFacts[] {
+  const inner = innerWrites?.flatMap(({ insert }) => insert ?? []) ?? []
+  return detail.kind === 'insert' ? [...inner, detail.insert] : inner
+}
+
 /** The target of INSERT is an entry too, but its rows decide, not a WHERE. */
-function entriesWithoutInsertTarget(statement: Statement, target: Touched | null): readonly RangeEntry[] {
-  if (target === null) return statement.entries
-  const at = statement.entries.findIndex((entry) => entry.access === 'write' && sameName(entry, target))
-  return at === -1 ? statement.entries : statement.entries.filter((_, index) => index !== at)
+function entriesWithoutInsertTargets(statement: Statement): readonly RangeEntry[] {
+  const inserts = insertsOf(statement)
+  return statement.entries.filter((entry) => entry.access !== 'write' || !inserts.some(({ target }) => isSame(entry.relation, target)))
+}
+
+function isSame(one: Name, other: Name): boolean {
+  return one.schema === other.schema && one.name === other.name
 }
 
 function sameName(entry: RangeEntry, touched: Touched): boolean {
-  return entry.relation.schema === touched.name.schema && entry.relation.name === touched.name.name
+  return isSame(entry.relation, touched.name)
 }
 
 /** What no key can put on one shard. */
@@ -113,16 +125,10 @@ function unsupported(statement: Statement, sharded: Sharded, touched: readonly T
         )
   }
   const assigned = assignedColumns(statement)
-  if (assigned === null || touched.some((one) => keyColumns(one).some((column) => assigned.includes(column)))) {
-    return say(
-      'shard-key-update',
-      `the statement may change the shard key of ${sharded.name}, which would move the row`,
-      'DELETE the row and INSERT it with its new key, in two statements.',
-    )
-  }
+  const assigns = assigned === null || touched.some((one) => keyColumns(one).some((column) => assigned.includes(column)))
+  if (assigns && keyValues(statement, touched) === null) return movesRow(sharded, touched)
   const writes = statement.entries.filter((entry) => entry.access === 'write' && touched.some((one) => sameName(entry, one)))
-  const top = detail.kind === 'insert' || detail.kind === 'update' || detail.kind === 'delete' || detail.kind === 'merge' ? 1 : 0
-  if (writes.length > top) {
+  if (writes.length > followedWrites(statement) || insertsTwice(statement, writes)) {
     return say(
       'sharded-unsupported',
       `a write to ${sharded.name}, which is sharded, inside WITH is not supported`,
@@ -138,14 +144,59 @@ function unsupported(statement: Statement, sharded: Sharded, touched: readonly T
   )
 }
 
+function movesRow(sharded: Sharded, touched: readonly Touched[]): RefusePlan {
+  return refuseSharded('shard-key-update', sharded, touched, {
+    message: `the statement may change the shard key of ${sharded.name}, which would move the row`,
+    hint: 'DELETE the row and INSERT it with its new key, in two statements.',
+  })
+}
+
+/** How many writes are known in all that matters. */
+function followedWrites({ detail, innerWrites }: Statement): number {
+  const { kind } = detail
+  const writes = kind === 'insert' || kind === 'update' || kind === 'delete' || kind === 'merge'
+  if ((!writes && kind !== 'select') || innerWrites?.some((one) => one.kind === null) === true) return 0
+  return (writes ? 1 : 0) + (innerWrites?.length ?? 0)
+}
+
+/** Which of two writes of one table is the INSERT is not told by the entries. */
+function insertsTwice(statement: Statement, writes: readonly RangeEntry[]): boolean {
+  return insertsOf(statement).some(({ target }) => writes.filter((entry) => isSame(entry.relation, target)).length > 1)
+}
+
+/** The values that UPDATE gives to the whole shard key of its table; null: others than values, of another statement, or to a part of it. */
+function keyValues({ detail, innerWrites }: Statement, touched: readonly Touched[]): readonly Operand[] | null {
+  if (detail.kind !== 'update' || innerWrites !== undefined) return null
+  const { target, columns, values } = detail.assigns
+  const written = lookup(touched, target.schema, target.name)
+  if (written === null || columns === null || values === undefined) return null
+  const found = keyColumns(written).map((column) => values[columns.indexOf(column)])
+  return found.every((value) => value?.kind === 'literal' || value?.kind === 'param') ? found : null
+}
+
+/** An UPDATE that gives the key a value may stay within its shard, as one does that writes all columns back. */
+function assignedKey(context: Context, statement: Statement, sharded: Sharded, touched: readonly Touched[]): Demand | null {
+  const { detail } = statement
+  if (detail.kind !== 'update') return null
+  const values = keyValues(statement, touched)
+  const target = lookup(touched, detail.assigns.target.schema, detail.assigns.target.name)
+  if (values === null || target === null) return null
+  const stored = { trims: trims(context, target, sharded) }
+  return { table: target.key, columns: keyColumns(target), alternatives: values.map((value) => [[value]]), stored }
+}
+
 function isInsertTarget(statement: Statement, touched: Touched): boolean {
-  if (statement.detail.kind !== 'insert') return false
-  const { target } = statement.detail.insert
-  return target.schema === touched.name.schema && target.name === touched.name.name
+  return insertsOf(statement).some(({ target }) => isSame(target, touched.name))
 }
 
 /** Columns of existing rows that are assigned to; null: cannot be told. */
 function assignedColumns(statement: Statement): readonly string[] | null {
+  const inner = (statement.innerWrites ?? []).filter(({ kind }) => kind !== null).map(({ assigns }) => assigns)
+  const own = ownAssigned(statement)
+  return own === null || inner.includes(null) ? null : [...own, ...inner.flatMap((columns) => columns ?? [])]
+}
+
+function ownAssigned(statement: Statement): readonly string[] | null {
   switch (statement.detail.kind) {
     case 'insert':
       return statement.detail.insert.conflictAssigns
@@ -167,12 +218,16 @@ interface Storing {
 /** One demand for each row, or kind of row, that INSERT or MERGE brings. */
 function storedDemands(context: Context, statement: Statement, given: Storing): readonly Demand[] | RefusePlan {
   const { detail } = statement
-  if (detail.kind === 'insert') return insertDemands(context, detail.insert, given)
-  if (detail.kind !== 'merge') return []
+  const demands: Demand[] = []
+  for (const insert of insertsOf(statement)) {
+    const made = insertDemands(context, insert, given)
+    if ('kind' in made) return made
+    demands.push(...made)
+  }
+  if (detail.kind !== 'merge') return demands
   const { schema, name } = detail.assigns.target
   const target = lookup(given.touched, schema, name)
-  if (target === null) return []
-  const demands: Demand[] = []
+  if (target === null) return demands
   for (const action of detail.inserts) {
     const made = mergeDemand(context, action, target, given)
     if ('kind' in made) return made

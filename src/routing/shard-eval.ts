@@ -62,6 +62,12 @@ type Found =
   | KeyProblem
 
 export function evaluate(need: ShardNeed, values: Values): Evaluated {
+  const found = evaluateDemands(need, values)
+  const within = need.moves === null || (found.kind !== 'missing' && found.kind !== 'several')
+  return within ? found : { kind: 'refused', plan: need.moves }
+}
+
+function evaluateDemands(need: ShardNeed, values: Values): Evaluated {
   const { sharded } = need
   let shard: number | null = null
   let provisional = false
@@ -99,6 +105,19 @@ export function evaluate(need: ShardNeed, values: Values): Evaluated {
   if (several !== null) return severalShards(sharded, several, provisional)
   if (shard === null) return { kind: 'any', provisional }
   return { kind: 'shard', shard, cluster: sharded.map[shard] ?? '', rule: 'shard-key', provisional }
+}
+
+/** The cluster of each of the first `count` demands; null: one of them is not on one shard. */
+export function clustersOfDemands(need: ShardNeed, values: Values, count: number): readonly string[] | null {
+  if (need.demands.length !== count) return null
+  const clusters: string[] = []
+  for (const demand of need.demands) {
+    const found = findShard(need, demand, values)
+    const cluster = found.kind === 'shard' ? need.sharded.map[found.shard] : undefined
+    if (cluster === undefined) return null
+    clusters.push(cluster)
+  }
+  return clusters
 }
 
 function together(before: Asked | null, demand: Demand, keys: Asked['keys']): Asked {

@@ -4,7 +4,7 @@ import { castType, operand } from './operands.js'
 import type { LiteralIndex } from './literal-index.js'
 import { ownCall } from './own-call.js'
 import { selectSettings, setChange, settingRead } from './settings.js'
-import type { AssignFacts, Detail, Execution, InsertFacts, MergeInsert, Name, Operand, Statement } from './statement.js'
+import type { AssignFacts, Detail, Execution, InnerWrite, InsertFacts, MergeInsert, Name, Operand, Statement } from './statement.js'
 import { setTransaction, transactionFacts } from './transactions.js'
 import { type Fields, type Node, as, fields, integer, list, rangeName, stringNode, strings, text, unwrap } from './tree.js'
 import { type Utility, isHeld, listedRelations, namedTemporary, utilities } from './utility.js'
@@ -35,8 +35,10 @@ export function statementFacts(node: Node, literals: LiteralIndex): Statement {
 
 function statement(tag: string, told: Told, walk: Walk): Statement {
   const facts = walk.facts.facts()
+  const innerWrites = walk.innerWrites.map((node) => innerWrite(node, walk))
   return Object.freeze({
     ...facts,
+    ...(innerWrites.length === 0 ? {} : { innerWrites: Object.freeze(innerWrites) }),
     detail: Object.freeze(told.detail),
     executes: told.executes ?? null,
     node: tag,
@@ -115,8 +117,10 @@ const tellers: Readonly<Record<string, Teller | undefined>> = {
   },
   UpdateStmt(update, walk) {
     walk.update(update, null)
-    const assigns = { target: target(update), columns: assigned(list(update['targetList'])) }
-    return { detail: { kind: 'update', assigns } }
+    const targets = list(update['targetList'])
+    const columns = assigned(targets)
+    const values = columns?.length === targets.length ? targets.map((item) => operand(as('ResTarget', item)?.['val'], walk.literals)) : null
+    return { detail: { kind: 'update', assigns: { target: target(update), columns, ...(values === null ? {} : { values }) } } }
   },
   DeleteStmt(statement, walk) {
     walk.delete(statement, null)
@@ -249,6 +253,16 @@ function insertFacts(insert: Fields, walk: Walk): InsertFacts {
     selected: rows === null ? walk.selected(insert['selectStmt']) : null,
     conflictAssigns: assigned(conflict) ?? [],
   })
+}
+
+function innerWrite({ tag, fields: inner }: Node, walk: Walk): InnerWrite {
+  if (tag === 'InsertStmt') {
+    const insert = insertFacts(inner, walk)
+    return Object.freeze({ kind: 'insert', insert, assigns: insert.conflictAssigns })
+  }
+  if (tag === 'UpdateStmt') return Object.freeze({ kind: 'update', insert: null, assigns: assigned(list(inner['targetList'])) })
+  if (tag === 'DeleteStmt') return Object.freeze({ kind: 'delete', insert: null, assigns: [] })
+  return Object.freeze({ kind: null, insert: null, assigns: null })
 }
 
 function insertRows(insert: Fields, literals: LiteralIndex): readonly (readonly Operand[])[] | null {

@@ -107,6 +107,17 @@ export interface InsertFacts {
 export interface AssignFacts {
   readonly target: Name
   readonly columns: readonly string[] | null
+  /** Of UPDATE: what each of `columns` becomes. */
+  readonly values?: readonly Operand[]
+}
+
+/** A write inside WITH. */
+export interface InnerWrite {
+  /** null: neither INSERT, UPDATE nor DELETE. */
+  readonly kind: 'insert' | 'update' | 'delete' | null
+  readonly insert: InsertFacts | null
+  /** Columns of existing rows that are assigned to; null: cannot be told. */
+  readonly assigns: readonly string[] | null
 }
 
 /** One INSERT action of MERGE. `columns` null: the table's own order. `values` null: they cannot be told. */
@@ -241,6 +252,8 @@ export interface Statement {
   /** Types named in casts, column definitions and function arguments, each once. */
   readonly types: readonly Name[]
   readonly entries: readonly RangeEntry[]
+  /** Absent: there are none. */
+  readonly innerWrites?: readonly InnerWrite[]
   readonly derived: readonly DerivedPlace[]
   readonly flows: readonly KeyFlow[]
   /** Literal arguments that name things: `nextval('s')` → s as a relation of access write. Kept in `relations` too. */

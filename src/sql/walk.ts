@@ -111,12 +111,16 @@ export class Walk {
       case 'SelectStmt':
         return this.select(inner, scope)
       case 'InsertStmt':
+        this.innerWrites.push(node)
         return this.insert(inner, scope)
       case 'UpdateStmt':
+        this.innerWrites.push(node)
         return this.update(inner, scope)
       case 'DeleteStmt':
+        this.innerWrites.push(node)
         return this.delete(inner, scope)
       case 'MergeStmt':
+        this.innerWrites.push(node)
         return this.merge(inner, scope)
       case 'RangeVar':
         if (inner['relpersistence'] === 't' || inner['schemaname'] === 'pg_temp') this.facts.temporary = true
@@ -227,6 +231,8 @@ export class Walk {
   }
 
   #mergeSource: Scope | null = null
+  /** Writes below the statement itself. */
+  readonly innerWrites: Node[] = []
 
   /** A value that an INSERT of MERGE gives, which only its source has a part in. */
   merged(value: unknown): Output {

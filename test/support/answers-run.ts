@@ -25,10 +25,10 @@ const written = ['comments', 'votes', 'notes', 'users', 'countries', 'orders', '
 export class AnswersRun {
   readonly #world: AnswersWorld
   readonly #clients: ReadonlyMap<Layout, pg.Client>
-  readonly counts = new Map<string, Counts>()
+  readonly counts: Map<string, Counts> = new Map()
   readonly unequal: Unequal[] = []
   /** Reason of a refusal → how often. */
-  readonly reasons = new Map<string, number>()
+  readonly reasons: Map<string, number> = new Map()
   readonly refused: { readonly layout: Layout; readonly question: Question; readonly why: string }[] = []
 
   constructor(world: AnswersWorld, clients: ReadonlyMap<Layout, pg.Client>) {
