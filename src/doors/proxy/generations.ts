@@ -81,3 +81,8 @@ export class Generations {
     return this.#state.runtime.current().topology().clusters.get(id)
   }
 }
+
+/** Nothing was sent: what it concerns may be planned again. */
+export function isRoutingChange(error: unknown): boolean {
+  return error instanceof PointsmanError && error.key === 'routing_changed'
+}

@@ -10,6 +10,7 @@ import type { Understood } from '../../sql/statement.js'
 import { answer, answerable } from './answer.js'
 import { fromCache } from './cached-read.js'
 import type { Conversation } from './conversation.js'
+import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
 import type { HoldWaiter } from './holds.js'
 import type { LaneWork } from './lane-seat.js'
@@ -272,8 +273,10 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     }
   }
 
+  /** What a PAUSE held back while tables moved elsewhere is planned again: nothing of it was sent. */
   notHeld(error: unknown): void {
-    this.#over(refused(this.#conversation, this.#request, error))
+    const over = this.#over
+    over(isRoutingChange(error) ? this.#afterDirectories() : refused(this.#conversation, this.#request, error))
   }
 
   /** Sends the frame as it came. */

@@ -64,6 +64,7 @@ export type Action =
   /** `name` null: nothing is drained any more. */
   | { readonly kind: 'drain'; readonly name: string | null }
   | { readonly kind: 'set'; readonly name: string; readonly value: string }
+  | { readonly kind: 'clear-audit' }
   | { readonly kind: 'virtual'; readonly name: string; readonly mode: VirtualMode; readonly rollout: number }
 
 export type ConsoleCommand =
@@ -137,6 +138,7 @@ export const commandForms: readonly (readonly [form: string, does: string])[] = 
   ['SET VIRTUAL partition OFF', 'a virtual partition or sharded set is as if it were not configured, until the next reload'],
   ['SET VIRTUAL partition LOG', 'what crosses it runs and is counted'],
   ['SET VIRTUAL partition REFUSE [25]', 'what crosses it is refused, of that percentage of the statement shapes'],
+  ['CLEAR AUDIT', 'what SHOW AUDIT and SHOW AUDIT_TABLES count begins anew'],
   ['SET log_level = debug', 'debug, info, warn, error or silent, until the next reload'],
   ['SUSPEND', 'refused: a restart takes its place'],
   ['RESTART', 'a new process takes over, and no client is refused'],

@@ -24,6 +24,7 @@ export type Deed =
   | { readonly do: 'lift'; readonly cluster: string; readonly node: string }
   | { readonly do: 'renew-node'; readonly node: string }
   | { readonly do: 'virtual'; readonly name: string; readonly mode: VirtualMode; readonly rollout: number }
+  | { readonly do: 'clear-audit' }
   | { readonly do: 'log-level'; readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent' }
 
 export interface DeedParts {
@@ -71,6 +72,9 @@ export function carryOut(deed: Deed, by: string, parts: DeedParts): number | Pro
       return 0
     case 'virtual':
       return setVirtual(parts, deed, by)
+    case 'clear-audit':
+      runtime.audit.clear()
+      return 1
     case 'log-level':
       parts.setLogLevel?.(deed.level)
       return 0

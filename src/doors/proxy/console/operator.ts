@@ -191,6 +191,9 @@ export class Operator {
         await this.#order({ do: 'virtual', name, mode, rollout })
         return tag('SET')
       }
+      case 'clear-audit':
+        await this.#order({ do: 'clear-audit' })
+        return tag('CLEAR AUDIT')
       case 'set':
         return this.#set(command.name, command.value)
     }

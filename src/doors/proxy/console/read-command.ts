@@ -48,6 +48,7 @@ const commands: ReadonlyMap<string, Read> = new Map<string, Read>([
   ['READ', readOnly],
   ['ALLOW', allowStale],
   ['SET', set],
+  ['CLEAR', clear],
   ['SUSPEND', () => ({ kind: 'suspend' })],
   ['RESTART', () => ({ kind: 'restart' })],
   ['SHUTDOWN', shutdown],
@@ -149,6 +150,11 @@ function set(reader: Reader): ConsoleCommand {
   const name = reader.name('a setting').toLowerCase()
   reader.keyword(['=', 'TO'])
   return { kind: 'set', name, value: reader.value() }
+}
+
+function clear(reader: Reader): ConsoleCommand {
+  reader.keyword(['AUDIT'])
+  return { kind: 'clear-audit' }
 }
 
 function shutdown(reader: Reader): ConsoleCommand {

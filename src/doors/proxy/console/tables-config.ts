@@ -143,7 +143,9 @@ function flat(value: unknown, path: readonly string[]): readonly (readonly [path
 
 /** Lists of names. */
 function openList(path: readonly string[]): boolean {
-  return ['admins', 'viewers', 'tables', 'clusters', 'databases', 'users', 'keyColumns', 'keyTypes', 'keys', 'map'].includes(path.at(-2) ?? '')
+  return ['admins', 'viewers', 'tables', 'clusters', 'databases', 'users', 'keyColumns', 'keyTypes', 'keys', 'map'].includes(
+    path.at(-2) ?? '',
+  )
 }
 
 function nameOf(item: unknown, index: number): string {
