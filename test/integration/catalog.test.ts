@@ -69,9 +69,9 @@ t.test('functions: built-in and user-defined, volatility, arguments', (t) => {
 t.test('relations: kinds, columns in order, partitions, triggers', (t) => {
   t.match(relation('public.users'), { kind: 'table', partitionRoot: null, behind: null })
   t.same(relation('public.users')?.columns, [
-    { name: 'id', type: 'bigint' },
-    { name: 'name', type: 'character varying(40)' },
-    { name: 'tags', type: 'text[]' },
+    { name: 'id', type: 'bigint', collation: 'bytes' },
+    { name: 'name', type: 'character varying(40)', collation: 'bytes' },
+    { name: 'tags', type: 'text[]', collation: 'bytes' },
   ])
   t.equal(relation('shop.tickets')?.kind, 'sequence')
   t.equal(relation('public.names')?.kind, 'materialized')
