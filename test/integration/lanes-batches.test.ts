@@ -219,6 +219,32 @@ t.test('columns that have changed: who was told the old ones, and does not ask a
   t.match(heard[1]?.join(), /DataRow 3/)
 })
 
+t.test('columns that a client was told on a lane: who does not ask again does not get others', async (t) => {
+  const first = 'SELECT * FROM altered WHERE id = $1 AND id > 0'
+  const then = 'SELECT * FROM altered WHERE id = $1 AND id > -1'
+  const told: readonly Played[] = [
+    // pgjdbc describes a statement with its first Execute, and never again.
+    [1, parse('first', first), ...again('first', '1')],
+    [null, parse('then', then), 'Sync'],
+    [1, ...again('then', '1')],
+    [1, ...blind('first', '1')],
+    [1, ...blind('then', '1')],
+  ]
+  await asWithout(t, [first, then], told)
+  const client = await WireClient.login(t, swift.port)
+  await play(t, client, told, true)
+  await primary.sql('ALTER TABLE altered ADD COLUMN late int DEFAULT 8')
+  // No connection is left that has prepared it before.
+  await primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'app'")
+  await until('no lane is left', () => Promise.resolve(proxy.lanes().lanes.length === 0))
+  for (const name of ['first', 'then']) {
+    client.send(...blind(name, '1'))
+    t.match((await client.until('ReadyForQuery')).join(), /cached plan must not change result type/)
+  }
+  client.send(...again('then', '1'))
+  t.match((await client.until('ReadyForQuery')).join(), /DataRow/)
+})
+
 t.test('what a lane cannot answer runs elsewhere, once, and defines what it would have defined', async (t) => {
   const harmless = 'SELECT n FROM harmless WHERE n > $1'
   const client = await WireClient.login(t, swift.port)

@@ -12,7 +12,7 @@ import type { ClientStatement } from '../../session/session.js'
 import type { LaneWork } from './lane-seat.js'
 import type { Message } from './messages.js'
 import { batchReply } from './named-errors.js'
-import { unsureOf } from './row-shapes.js'
+import { rememberReply, unsureOf } from './row-shapes.js'
 
 export interface BatchOnLane {
   readonly decoder: 'utf8' | 'latin1'
@@ -114,6 +114,12 @@ export class BatchLane implements LaneWork {
   renamed(reply: Uint8Array, names: PreparedNames): Uint8Array {
     const bound = this.#messages.find(({ kind }) => kind === 'bind')?.statement ?? null
     return bound === null ? reply : batchReply(reply, bound, names, this.#owner.decoder)
+  }
+
+  told(reply: Uint8Array, names: PreparedNames): boolean {
+    const bound = this.#messages.find(({ kind }) => kind === 'bind')?.statement ?? null
+    const described = bound !== null && bound.name !== '' && this.#messages.some(({ kind }) => kind === 'describe')
+    return !described || rememberReply(bound, names, reply)
   }
 
   end(): void {

@@ -44,6 +44,8 @@ export interface LaneWork {
   failed(parsed: boolean): void
   /** The whole reply, whose error speaks of a statement by a name of ours, as the client would have got it. */
   renamed(reply: Uint8Array, names: PreparedNames): Uint8Array
+  /** The client gets this reply, or the next part of it. False: what it says of columns, which later requests rely on, is still to come. */
+  told?(reply: Uint8Array, names: PreparedNames): boolean
   /** The client has its reply, ReadyForQuery included. */
   end(): void
   /** To be run on a connection of its own; `writes`: the server refused it as a write. null: it has ended. */
@@ -74,6 +76,8 @@ export class LaneSeat implements LaneRequest {
   /** The client has been told all that it gets. */
   #over = false
   #streaming = false
+  /** Of a reply that goes on as it comes: its columns are known. */
+  #told = false
   /** A server refused it as a write. */
   #writes = false
   #work: LaneWork | null = null
@@ -181,6 +185,7 @@ export class LaneSeat implements LaneRequest {
     const head = this.#work?.head ?? null
     this.#came(lane)
     this.#seen(lane)
+    this.#work?.told?.(reply, lane.connection.statements)
     if (head !== null) output.write(head)
     output.write(reply)
     this.#settled()
@@ -221,6 +226,7 @@ export class LaneSeat implements LaneRequest {
       this.#came(lane)
       if (head !== null) output.write(head)
     }
+    if (!this.#told) this.#told = this.#work?.told?.(part, lane.connection.statements) ?? true
     const keepsUp = output.write(part)
     if (last) {
       output.onDrain = null
@@ -379,6 +385,7 @@ export class LaneSeat implements LaneRequest {
     this.#onLane = false
     this.#over = false
     this.#streaming = false
+    this.#told = false
     this.#writes = false
   }
 }

@@ -6,8 +6,9 @@
 //                        ├── not known: Describe (unseen), and wait               once for each connection and statement
 //                        └── something else: prepared anew; if that is no better  0A000, as PostgreSQL has it
 // The unnamed statement is left out: it is described and used within two messages.
-import { sameColumns } from '../../protocol/same-columns.js'
+import { frameLength } from '../../protocol/frame-reader.js'
 import { Backend } from '../../protocol/message-types.js'
+import { sameColumns } from '../../protocol/same-columns.js'
 import type { PreparedNames } from '../../server/contract.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { Message } from './messages.js'
@@ -23,6 +24,21 @@ export function rememberRows(statement: ClientStatement, names: PreparedNames, f
   const rows = kept ?? Uint8Array.from(frame)
   if (known !== rows) names.rows(statement.key, rows)
   if (client && before !== rows) told.set(statement, rows)
+}
+
+/** As rememberRows(), of a reply as the client gets it, or the first part of one. False: nothing was said of columns yet. */
+export function rememberReply(statement: ClientStatement, names: PreparedNames, reply: Uint8Array): boolean {
+  const rows = told.get(statement)
+  // What a connection has prepared gives these columns or an error.
+  if (rows !== undefined && names.rowsOf(statement.key) === rows) return true
+  for (let at = 0; at < reply.length; at += frameLength(reply, at)) {
+    const type = reply[at]
+    if (type === Backend.ParseComplete || type === Backend.BindComplete) continue
+    const described = type === Backend.RowDescription || type === Backend.NoData
+    if (described) rememberRows(statement, names, reply.subarray(at, at + frameLength(reply, at)), true)
+    return true
+  }
+  return false
 }
 
 /** The first Bind of each statement that is run without being described, and whose columns here are not known to be those that the client knows. */

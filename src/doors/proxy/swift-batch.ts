@@ -23,7 +23,7 @@ import { fullWith } from './named.js'
 import { batchReply } from './named-errors.js'
 import { portalOf } from './messages.js'
 import type { Request } from './request.js'
-import { hasRowsAsTold } from './row-shapes.js'
+import { hasRowsAsTold, rememberReply } from './row-shapes.js'
 import { isSeen, type SeenParse, type SeenParses } from './seen-parses.js'
 import { SwiftFrames } from './swift-frames.js'
 
@@ -214,6 +214,11 @@ export class SwiftBatch implements LaneWork {
 
   renamed(reply: Uint8Array, names: PreparedNames): Uint8Array {
     return this.#statement === null ? reply : batchReply(reply, this.#statement, names, 'utf8')
+  }
+
+  told(reply: Uint8Array, names: PreparedNames): boolean {
+    const statement = this.#statement
+    return statement === null || statement.name === '' || !this.#frames.described || rememberReply(statement, names, reply)
   }
 
   end(): void {
