@@ -19,11 +19,11 @@ class Reads {
   /** What came while nobody listened. */
   early: Buffer | null = null
   #buffer = shared
-  readonly options: OnReadOpts = { buffer: () => this.#buffer, callback: (bytes) => this.#came(bytes) }
+  readonly options: OnReadOpts = { buffer: () => this.#buffer, callback: (bytes, buffer) => this.#came(bytes, buffer) }
 
   /** False: no more, until the socket is resumed. */
-  #came(bytes: number): boolean {
-    const chunk = this.#taken(bytes)
+  #came(bytes: number, buffer: Uint8Array): boolean {
+    const chunk = this.#taken(bytes, buffer)
     if (this.listener !== null) {
       this.listener(chunk)
       return true
@@ -32,14 +32,14 @@ class Reads {
     return false
   }
 
-  #taken(bytes: number): Buffer {
-    const buffer = this.#buffer
+  /** `buffer`: that which was read into. It is not asked for again before a listener has returned, so one that threw has kept it. */
+  #taken(bytes: number, buffer: Uint8Array): Buffer {
     const owned = buffer !== shared
     if (bytes >= large) this.#buffer = Buffer.allocUnsafeSlow(size)
     else if (owned) this.#buffer = shared
-    if (owned && bytes >= large) return buffer.subarray(0, bytes)
+    if (owned && bytes >= large) return Buffer.from(buffer.buffer, buffer.byteOffset, bytes)
     const chunk = Buffer.allocUnsafe(bytes)
-    buffer.copy(chunk, 0, 0, bytes)
+    chunk.set(bytes === buffer.length ? buffer : buffer.subarray(0, bytes))
     return chunk
   }
 }
