@@ -80,7 +80,7 @@ export function judge(question: Question, whole: Answer | Failure, ours: Answer 
   }
   if ('code' in whole) return unequal(`whole: ${short(whole)}\nours: ${short(ours)}`)
   if (whole.columns !== ours.columns) return unequal(`columns\nwhole: ${whole.columns}\nours: ${ours.columns}`)
-  if (whole.tag !== ours.tag) return unequal(`tags\nwhole: ${whole.tag}\nours: ${ours.tag}`)
+  if (whole.tag !== ours.tag) return unequal(`tags\nwhole: ${whole.tag} ${short(whole)}\nours: ${ours.tag} ${short(ours)}`)
   const difference = compareRows(question, whole, ours)
   return difference === null ? { verdict: 'answered' } : unequal(difference)
 }
@@ -90,7 +90,7 @@ function unequal(why: string): Verdict {
 }
 
 function short(answer: Answer | Failure): string {
-  return 'code' in answer ? `${answer.code} ${answer.message}` : JSON.stringify(answer).slice(0, 300)
+  return 'code' in answer ? `${answer.code} ${answer.message}` : JSON.stringify(answer).slice(0, 2000)
 }
 
 function compareRows({ sql, ties }: Question, whole: Answer, ours: Answer): string | null {

@@ -57,6 +57,7 @@ export class Analysis {
     const context = { world: this.world, ctes, query: this.query, nextId: () => ++this.#entries }
     const from = source(context, list(select['fromClause']), select['whereClause'], scope)
     scope.located = from.located
+    scope.present = from.keyed
     const known = new Equalities(this.world.plainEquals === true)
     learn(known, select['whereClause'], scope)
     learnJoins(known, select, scope)
@@ -125,7 +126,10 @@ export class Analysis {
     )
   }
 
-  /** `key IN (SELECT key …)`: whatever equals the outer key is on its cluster. */
+  /**
+   * `key IN (SELECT key …)`: whatever equals the outer key is on its cluster. Not so where an outer join leaves the key NULL: NULL is
+   * not in no rows, and nobody knows of some, so that NOT IN would depend on what is on one cluster.
+   */
   #comparesKeys(link: Fields, facts: QueryFacts, scope: Scope): boolean {
     if (this.world.plainEquals !== true) return false
     const operator = strings(link['operName'])
@@ -134,7 +138,7 @@ export class Analysis {
     const tests = row === null ? [link['testexpr']] : list(row['args'])
     const refs = tests.map((test) => resolve(test, scope))
     return facts.keys.some((places) =>
-      scope.located.some((entry) =>
+      (scope.present ?? []).some((entry) =>
         entry.keys.some(
           (columns) =>
             columns.length === places.length &&

@@ -34,6 +34,8 @@ export interface Scope {
   readonly outer: Scope | null
   /** Spread entries whose rows are all on the cluster of the row that they stand in (or are missing there: outer joins). */
   located: readonly Entry[]
+  /** Those of them whose key is there in every row: no outer join leaves it NULL. Absent: none. */
+  present?: readonly Entry[]
 }
 
 /** The parts of a column's name; null: anything else than a name (a star, an index). */
