@@ -9,6 +9,7 @@ import type { KeyType, Sharded } from '../sharding/sharded.js'
 import type { Arm, ColumnSource, DerivedPlace, KeyBinding, Operand, Output, RangeEntry, Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import type { Touched } from './homes.js'
+import { castType } from './key-values.js'
 
 type Lists = readonly (readonly Operand[])[]
 /** Whether a place has a column. */
@@ -35,6 +36,8 @@ export class KeyFlows {
 
   /** Lists of operands, each of which says all values that the column has in rows that count; its own bindings first. */
   of(place: number, column: string, keyType: KeyType): Lists {
+    const own = this.#entries.get(place)?.touched ?? null
+    if (own !== null && this.#comparesOtherwise(own, column)) return []
     const lists: (readonly Operand[])[] = []
     this.#collect(place, column, keyType, lists, new Set())
     return lists
@@ -135,7 +138,7 @@ export class KeyFlows {
     if (outputs.length === 0 || seen.has(node)) return false
     seen.add(node)
     return outputs.every((output) => {
-      if (output.kind !== 'column') return output.kind === 'values'
+      if (output.kind !== 'column') return output.kind === 'values' && output.values.every((value) => isOfKind(value, keyType))
       const from = this.#resolve(output, output.column)
       return from !== null && this.#fits(from, output.column, keyType, seen)
     })
@@ -146,10 +149,18 @@ export class KeyFlows {
     const { home } = touched
     if (home.kind === 'sharded') {
       const own = home.sharded.keyTypes[home.keyColumns.indexOf(column)]
-      if (own !== undefined) return comparable(keyType, own)
+      if (own !== undefined) return comparable(keyType, own) && !this.#comparesOtherwise(touched, column)
     }
     const tables = this.#tables(touched)
     return tables.length > 0 && tables.every((table) => hasKeys(table, column, keyType))
+  }
+
+  /** Its `=` calls more things equal than have one place, whatever the configuration says that it is. */
+  #comparesOtherwise(touched: Touched, column: string): boolean {
+    return this.#tables(touched).some((table) => {
+      const found = table.columns.find(({ name }) => name === column)
+      return found !== undefined && (found.collation === 'nondeterministic' || otherwise.test(found.type))
+    })
   }
 
   // ---- whether something else would be seen
@@ -179,6 +190,15 @@ function namesOf(arm: Arm, place: number, column: string): readonly string[] {
     ([, output]) => output.kind === 'column' && output.column === column && output.places.includes(place),
   )
   return [...named.map(([name]) => name), ...(arm.star.includes(place) ? [column] : [])]
+}
+
+/** Blanks at the end, upper case or the last digits do not count, or what is stored is cut off. */
+const otherwise = /^(?:character\b(?! varying)|bpchar\b|"char"|name$|real$|double precision$|(?:.*\.)?citext$)/
+
+/** The type that a set operation gives its column is then a key's still. */
+function isOfKind(value: Operand, keyType: KeyType): boolean {
+  if (value.kind === 'null' || !('cast' in value) || value.cast === null) return true
+  return castType(keyType, value.cast, false) !== null
 }
 
 const integers: ReadonlySet<string> = new Set(['smallint', 'integer', 'bigint'])

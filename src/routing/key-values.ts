@@ -50,7 +50,7 @@ const casts: Readonly<Record<string, KeyType>> = {
 }
 
 /** The type that a cast makes of a value; null: one that does not compare with the key as such. */
-function castType(keyType: KeyType, cast: string | null, array: boolean): KeyType | null {
+export function castType(keyType: KeyType, cast: string | null, array: boolean): KeyType | null {
   if (cast === null) return keyType
   const bare = cast.replace(/^pg_catalog\./, '')
   const element = array ? bare.replace(/\[\]$/, '').replace(/^_/, '') : bare

@@ -40,7 +40,7 @@ export function shardNeed(
   touched: readonly Touched[],
   all: readonly Touched[],
 ): ShardNeed | RefusePlan {
-  const refused = unsupported(statement, sharded, touched)
+  const refused = unsupported(context, statement, sharded, touched)
   if (refused !== null) return refused
   const flows = equalsMayBeAnother(context, sharded) ? null : new KeyFlows(context, statement, sharded, all)
   const demands: Demand[] = []
@@ -108,7 +108,7 @@ function sameName(entry: RangeEntry, touched: Touched): boolean {
 }
 
 /** What no key can put on one shard. */
-function unsupported(statement: Statement, sharded: Sharded, touched: readonly Touched[]): RefusePlan | null {
+function unsupported(context: Context, statement: Statement, sharded: Sharded, touched: readonly Touched[]): RefusePlan | null {
   const { detail } = statement
   const say = (rule: Rule, message: string, hint: string): RefusePlan => refuseSharded(rule, sharded, touched, { message, hint })
   if (detail.kind === 'copy' && detail.target !== null) {
@@ -125,7 +125,10 @@ function unsupported(statement: Statement, sharded: Sharded, touched: readonly T
         )
   }
   const assigned = assignedColumns(statement)
-  const assigns = assigned === null || touched.some((one) => keyColumns(one).some((column) => assigned.includes(column)))
+  const assigns =
+    assigned === null ||
+    touched.some((one) => keyColumns(one).some((column) => assigned.includes(column))) ||
+    (assigned.length > 0 && touched.some((one) => hasComputedKey(context, one, sharded)))
   if (assigns && keyValues(statement, touched) === null) return movesRow(sharded, touched)
   const writes = statement.entries.filter((entry) => entry.access === 'write' && touched.some((one) => sameName(entry, one)))
   if (writes.length > followedWrites(statement) || insertsTwice(statement, writes)) {
@@ -142,6 +145,12 @@ function unsupported(statement: Statement, sharded: Sharded, touched: readonly T
     `${statement.node} on ${seen.key}, which is sharded, concerns every shard`,
     'Give the hint /* pointsman: cluster=<cluster> */ and run it on each cluster of it in turn.',
   )
+}
+
+/** A generated column changes with those that it is made from. */
+function hasComputedKey(context: Context, table: Touched, sharded: Sharded): boolean {
+  const columns = keyColumns(table)
+  return columnsOf(context, table, sharded).some((all) => all.some(({ name, generated }) => generated === true && columns.includes(name)))
 }
 
 function movesRow(sharded: Sharded, touched: readonly Touched[]): RefusePlan {

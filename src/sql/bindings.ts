@@ -121,9 +121,16 @@ function bindIn(left: unknown, items: readonly unknown[], at: Condition): void {
   })
 }
 
+/** null: no row, or one in which a star stands for nobody knows how many. */
 function rowOf(node: unknown): readonly unknown[] | null {
   const row = as('RowExpr', node)
-  return row === null ? null : list(row['args'])
+  const items = row === null ? null : list(row['args'])
+  return items?.some(isStar) === true ? null : items
+}
+
+function isStar(item: unknown): boolean {
+  const reference = as('ColumnRef', item)
+  return reference !== null && strings(reference['fields']) === null
 }
 
 function bindColumn(node: unknown, values: readonly Operand[], entries: readonly OpenEntry[]): void {
