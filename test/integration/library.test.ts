@@ -131,7 +131,7 @@ t.test('shard keys of every JavaScript kind find the same shard', async (t) => {
     clusters.add(routed?.cluster ?? '')
   }
   t.same([...clusters].sort(), ['main', 'media'])
-  await t.rejects(pool.query('SELECT * FROM comments'), { code: '0A000' })
+  t.equal((await pool.query('SELECT * FROM comments')).rowCount, 12)
   await t.rejects(pool.query('SELECT * FROM comments WHERE image_id = $1', [{ no: 'key' }]))
 })
 

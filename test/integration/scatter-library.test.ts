@@ -162,6 +162,7 @@ t.test('what cannot be answered as pg would is refused', async (t) => {
   const cursor = client.query(new Cursor('SELECT id FROM comments'))
   await t.rejects(cursor.read(1), { code: '0A000' })
   await t.rejects(client.query({ text: 'SELECT id FROM comments', binary: true } as pg.QueryConfig), { code: '0A000' })
+  await t.rejects(client.query('COPY comments TO STDOUT'), { code: '0A000' })
   await client.query('BEGIN')
   await t.rejects(client.query('SELECT count(*) FROM comments'), { code: '0A000' })
   await client.query('ROLLBACK')

@@ -1,8 +1,9 @@
 // doors/cli/main.ts — the command `pointsman` (DESIGN §8): arguments → one command → an exit code. Commands are loaded
 // when they are called, so that `pointsman schema` does not wait for a database driver.
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError } from 'commander'
 import type { AuditOptions } from './audit.js'
 import type { CheckOptions } from './check.js'
+import type { CoordinatorOptions } from './coordinator.js'
 import type { ExplainOptions } from './explain.js'
 import { CommandError, exit, type ExitCode, type Io } from './io.js'
 import type { ServeOptions } from './serve.js'
@@ -50,6 +51,7 @@ function commands(io: Io, ended: Ended): Command {
   addExplain(program, io, ended)
   addShard(program, io, ended)
   addAudit(program, io, ended)
+  addCoordinator(program, io, ended)
   addVerify(program, io, ended)
   addSchema(program, io, ended)
   return program
@@ -160,6 +162,25 @@ function addAudit(program: Command, io: Io, ended: Ended): void {
       ),
     )
     .action(async (options: AuditOptions) => ended(await (await import('./audit.js')).audit(options, io)))
+}
+
+function addCoordinator(program: Command, io: Io, ended: Ended): void {
+  program
+    .command('coordinator')
+    .description('the SQL that makes a PostgreSQL see the rows of all shards, by postgres_fdw, for reads that cannot be merged')
+    .addArgument(new Argument('<what>', 'sql: print a script for psql').choices(['sql']))
+    .option('-c, --config <file>', configHelp)
+    .option('-d, --database <name>', 'database; default: the only one')
+    .option('--live', 'also tables that only the servers know: those of the default cluster, of patterns and schemas')
+    .option('--reader <role>', "role that may read there; default: the coordinator's user", collect)
+    .addHelpText(
+      'after',
+      examples(
+        'pointsman coordinator sql -c pointsman.yaml --live > coordinator.sql',
+        'psql -f coordinator.sql -v password_shard_0=… -v password_shard_1=… "dbname=whole"',
+      ),
+    )
+    .action(async (_what: string, options: CoordinatorOptions) => ended(await (await import('./coordinator.js')).coordinator(options, io)))
 }
 
 function addVerify(program: Command, io: Io, ended: Ended): void {

@@ -58,7 +58,7 @@ export function onlyAsText(): PointsmanError {
 /** Rows of several clusters are merged into one result. */
 export function notAsStream(): PointsmanError {
   return new PointsmanError('feature_not_supported', {
-    values: { what: 'a cursor or a stream over several clusters is not supported' },
+    values: { what: 'a cursor, a stream or COPY over several clusters is not supported in the library' },
     hint: 'Send it as text, with query(text), and LIMIT; or give the shard key.',
   })
 }

@@ -331,7 +331,7 @@ export class Conversation {
   /** On several clusters; nothing of it stays with the session. */
   async #scatter(request: Request, plan: ScatterPlan): Promise<PgResult> {
     const { query, ground, startedAt, avoid } = request
-    if (query.kind === 'submittable') throw notAsStream()
+    if (query.kind === 'submittable' || plan.copy !== undefined) throw notAsStream()
     try {
       return await readScattered({
         ...{ core: this.#core, ground, floors: this.#floors, plan, query, startedAt, avoid },

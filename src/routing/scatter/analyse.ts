@@ -20,8 +20,8 @@ import { collationsOf, worse, type World } from './world.js'
 
 export type Analysed =
   | { readonly kind: 'merged'; readonly query: PartQuery; readonly merge: MergeSpec }
-  /** `reason`: the end of `…, and <reason>`. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly hint: string }
+  /** `reason`: the end of `…, and <reason>`. `viewable`: views in place of its tables would give the same. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly hint: string; readonly viewable: boolean }
 
 export interface Given {
   readonly context: Context
@@ -36,9 +36,14 @@ export function analyse(given: Given): Analysed {
   try {
     return merged(given)
   } catch (error) {
-    if (error instanceof Unmergeable) return { kind: 'refused', reason: error.message, hint: error.hint }
+    if (error instanceof Unmergeable) return { kind: 'refused', reason: error.message, hint: error.hint, viewable: !saysOnly(given.text) }
     throw error
   }
+}
+
+/** ONLY means nothing for a view, and much for a table with partitions or children. */
+function saysOnly(text: string): boolean {
+  return parseStatements(text).some(({ node }) => nodesOf(node.fields, 'RangeVar').some(({ inh }) => inh !== true))
 }
 
 function merged(given: Given): Analysed {

@@ -43,7 +43,8 @@ export class Scatters {
     const before = this.#notHere()
     if (before !== null) return this.#refused(found, before.reason, before.hint)
     const analysed = this.#analyse(text)
-    if (analysed.kind === 'refused') return this.#coordinated() ?? this.#refused(found, analysed.reason, analysed.hint)
+    if (analysed.kind === 'refused')
+      return (analysed.viewable ? this.#coordinated() : null) ?? this.#refused(found, analysed.reason, analysed.hint)
     const plans = clusters.map((cluster) => this.#finish(cluster))
     const refused = plans.find((plan) => plan.kind === 'refuse')
     if (refused !== undefined) return refused
