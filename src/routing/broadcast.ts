@@ -172,7 +172,7 @@ function holdsDefault(value: unknown): boolean {
 }
 
 /** What a part may not do. */
-function partAgainst(plan: OnePlan, { combine }: BroadcastTo): string | null {
+export function partAgainst(plan: OnePlan, { combine }: Pick<BroadcastTo, 'combine'>): string | null {
   const state = plan.pins ?? plan.unpins ?? (plan.settings.length > 0 ? 'setting' : null)
   if (state !== null) return `it changes the session (${state})`
   if (plan.notifies || plan.listens || plan.asksListening || plan.readsSequences) return 'it concerns one connection'

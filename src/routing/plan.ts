@@ -177,8 +177,28 @@ export interface BroadcastPlan extends PlanBase {
   readonly combine: 'sum' | 'same'
   /** The sharded set or the table that it is for. */
   readonly of: string
+  /** INSERT … VALUES, each part with its own rows. */
+  readonly insert?: InsertRows
   /** COPY … FROM STDIN, whose rows are told apart as they come. */
   readonly copy?: CopyRows
+}
+
+/** How the rows of an INSERT are parted. */
+export interface InsertRows {
+  /** With all rows, as the client has sent it. */
+  readonly text: string
+  /** How many parameters it has. */
+  readonly parameters: number
+  readonly returning: boolean
+  /** For each of BroadcastPlan.parts. */
+  readonly parts: readonly InsertPart[]
+}
+
+export interface InsertPart {
+  /** With its parameters as they were numbered. */
+  readonly text: string
+  /** Which of the rows, ascending; from 0. */
+  readonly rows: readonly number[]
 }
 
 /** How the rows of a COPY find their cluster. */

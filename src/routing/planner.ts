@@ -9,6 +9,7 @@ import { createContext, suppliedCluster, suppliedKey, type Context } from './con
 import { placeFound, route, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
 import type { PlanInput } from './input.js'
+import { insertRows } from './insert-rows.js'
 import { notInJoint } from './joining.js'
 import { answer, inFailedTransaction, one, refuse } from './make.js'
 import type { Plan } from './plan.js'
@@ -149,6 +150,8 @@ function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: 
       return copySelect(context, routed, need.sharded, input, plan)
     if ((found.kind === 'missing' || found.kind === 'several') && suppliedCluster(context) === null) {
       const { sharded } = need
+      const inserted = found.kind === 'several' ? insertRows(context, routed, need, found, valuesOf(input)) : null
+      if (inserted !== null) return inserted
       const written = broadcastRows(context, routed, sharded.name, found.kind === 'several' ? found.clusters : sharded.clusters, text)
       if (written !== null) return written
       scatters ??= new Scatters(context, routed, need)

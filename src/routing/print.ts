@@ -105,7 +105,11 @@ function describeKind(plan: Plan): Readonly<Record<string, unknown>> {
     case 'scatter':
       return describeScatter(plan)
     case 'broadcast':
-      return { clusters: plan.parts.map(({ cluster }) => cluster), combine: plan.combine }
+      return {
+        clusters: plan.parts.map(({ cluster }) => cluster),
+        combine: plan.combine,
+        ...(plan.insert === undefined ? {} : { rows: plan.insert.parts.map(({ rows }) => rows.length) }),
+      }
   }
 }
 

@@ -19,7 +19,16 @@ export function deparse(node: Node): string | null {
 
 /** Whether two trees mean the same: all of them but where things stand in their texts. */
 export function sameTree(a: unknown, b: unknown): boolean {
-  return treeKey(a) === treeKey(b)
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, index) => sameTree(item, b[index]))
+  }
+  const [left, right] = [new Map(meaning(a)), meaning(b)]
+  return left.size === right.length && right.every(([name, value]) => left.has(name) && sameTree(left.get(name), value))
+}
+
+function meaning(node: object): readonly (readonly [string, unknown])[] {
+  return Object.entries(node).filter(([name, value]) => value !== undefined && !positions.has(name))
 }
 
 /** Equal for trees that mean the same. */

@@ -9,16 +9,18 @@ import { withTopology } from '../support/topology.js'
 
 const spread = `CREATE TABLE things (id bigint PRIMARY KEY, n int NOT NULL, at timestamptz DEFAULT now());
   CREATE TABLE countries (code text PRIMARY KEY, name text NOT NULL, added timestamptz DEFAULT now());`
+const noted = `(id bigint NOT NULL, word text, amount numeric(6, 2), serial bigserial, made timestamptz DEFAULT now(), UNIQUE (id, word));`
 const settings = { max_prepared_transactions: '20' }
 const running = await withTopology(t, {
   clusters: {
     main: {
-      seed: `${spread} CREATE TABLE users (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO users SELECT i FROM generate_series(1, 20) i`,
+      seed: `${spread} CREATE TABLE users (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO users SELECT i FROM generate_series(1, 20) i;
+        CREATE TABLE notes ${noted} CREATE TABLE plain ${noted}`,
       settings,
     },
     media: {
       seed: `${spread} CREATE TABLE images (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO images SELECT i FROM generate_series(1, 20) i;
-        CREATE TABLE checked (id int PRIMARY KEY, other int REFERENCES images DEFERRABLE INITIALLY DEFERRED)`,
+        CREATE TABLE checked (id int PRIMARY KEY, other int REFERENCES images DEFERRABLE INITIALLY DEFERRED); CREATE TABLE notes ${noted}`,
       settings,
     },
   },
@@ -37,7 +39,9 @@ const config: ConfigInput = {
       default: 'main',
       two_phase: { lock_timeout: '500ms' },
       reference: ['countries'],
-      sharded: { things: { clusters: ['main', 'media'], shards: 8, by: 'hash', key_type: 'bigint', tables: { things: 'id' } } },
+      sharded: {
+        things: { clusters: ['main', 'media'], shards: 8, by: 'hash', key_type: 'bigint', tables: { things: 'id', notes: 'id' } },
+      },
       partitions: { media: { cluster: 'media', owner: 'media-team', tables: ['images', 'checked'] } },
     },
   },
@@ -306,6 +310,131 @@ t.test('definitions are made on all of them, or on none', async (t) => {
   t.same(await everywhere("SELECT count(*) FROM pg_class WHERE relname = 'only_here'"), [0, 1])
   t.match(await refusal(client.query('CREATE INDEX CONCURRENTLY x ON things (n)')), /^0A000 .*cannot run in a transaction/)
   t.equal(await prepared(), 0)
+})
+
+t.test('rows of one INSERT go to their clusters, and it answers as one server would', async (t) => {
+  const client = await proxy.connect()
+  interface Said {
+    readonly tag: string
+    readonly rows: readonly unknown[]
+    readonly fields: readonly string[]
+  }
+  const said = async (work: Promise<pg.QueryResult>): Promise<Said | string> =>
+    work.then(
+      ({ command, rowCount, rows, fields }) => ({
+        tag: `${command} ${String(rowCount)}`,
+        rows,
+        fields: fields.map(({ name, dataTypeID }) => `${name} ${String(dataTypeID)}`),
+      }),
+      (error: unknown) => (error as { code: string }).code,
+    )
+  /** The same of the sharded table and of one that is not. */
+  const alike = async (what: string, text: string, values?: unknown[]): Promise<void> => {
+    const run = (table: string): Promise<pg.QueryResult> => {
+      const sql = text.replaceAll('@', table)
+      return values === undefined ? client.query(sql) : extended(client, sql, values)
+    }
+    t.same(await said(run('notes')), await said(run('plain')), what)
+  }
+  const eight = [1, 2, 3, 4, 5, 6, 7, 8]
+  await alike('without RETURNING', `INSERT INTO @ (id, word) VALUES ${eight.map((id) => `(${String(id)}, 'a')`).join(', ')}`)
+  t.ok(
+    (await everywhere('SELECT count(*) FROM notes')).every((count) => count > 0),
+    'rows are on both',
+  )
+  await alike(
+    'rows come back in the order in which they were given',
+    `INSERT INTO @ (word, id) VALUES ${eight.map((id) => `('b''\\' || ${String(id)}, ${String(9 - id)})`).join(', ')} RETURNING id, word AS "Word"`,
+  )
+  const pairs = eight.map((_, i) => `($${String(2 * i + 1)}, $${String(2 * i + 2)})`).join(', ')
+  const given = eight.flatMap((id) => [id, `c${String(id)}`])
+  await alike('parameters', `INSERT INTO @ (id, word) VALUES ${pairs} RETURNING *, 1 AS one`.replace('*', 'id, word, amount'), given)
+  await alike(
+    'the type of a parameter is that of its first place',
+    'INSERT INTO @ (id, word, amount) VALUES (1, $2, $1), (2, $2, 1), (5, $1::text, 2), (7, $1::text, 3) RETURNING word, amount',
+    ['1.50', 'd'],
+  )
+  await alike('a declared type', 'INSERT INTO @ (id, word) VALUES ($1::bigint, $3), ($2::bigint, $3), (3, $3), (5, $3) RETURNING id', [
+    21,
+    22,
+    'e',
+  ])
+  await alike('DO NOTHING', `INSERT INTO @ (id, word) VALUES (1, 'a'), (5, 'a'), (7, 'new'), (4, 'a') ON CONFLICT (id, word) DO NOTHING`)
+  await alike(
+    'DO UPDATE',
+    `INSERT INTO @ AS n (id, word, amount) VALUES ${eight.map((id) => `(${String(id)}, 'a', ${String(id)})`).join(', ')}
+     ON CONFLICT (id, word) DO UPDATE SET amount = coalesce(n.amount, 0) + excluded.amount RETURNING id, amount`,
+  )
+  await alike('a constraint that fails takes all of it back', `INSERT INTO @ (id, word) VALUES (1, 'y'), (2, 'y'), (7, 'y'), (5, 'a')`)
+  await alike('rows of unequal length', `INSERT INTO @ (id, word) VALUES (1, 'x'), (2, 'x'), (5), (7)`)
+  await alike('sets are not for VALUES', `INSERT INTO @ (id, word) VALUES (1, 's'), (5, generate_series(1, 3)::text)`)
+  await alike('a column that is none', `INSERT INTO @ (id, no) VALUES (1, 's'), (5, 't')`)
+  await alike(
+    'chance',
+    `INSERT INTO @ (id, word, made) VALUES (1, gen_random_uuid()::text, now()), (5, random()::text, DEFAULT), (7, 'f', clock_timestamp()) RETURNING id, made > '2020-01-01' AS recent`,
+  )
+  const contents = "SELECT count(*) || ' ' || sum(id) || ' ' || coalesce(sum(amount), 0) AS all"
+  const [one] = (await running.cluster('main').primary.sql(`${contents} FROM plain`)) as { all: string }[]
+  const counted = await client.query('SELECT count(*), sum(id) AS ids, coalesce(sum(amount), 0) AS amounts FROM notes')
+  t.equal(Object.values(counted.rows[0] as object).join(' '), one?.all)
+  t.equal(await prepared(), 0)
+})
+
+t.test('in a transaction the rows of an INSERT are a part of it, and it fails with them', async (t) => {
+  const client = await proxy.connect()
+  const count = async (): Promise<number> => Number((await client.query("SELECT count(*) FROM notes WHERE word = 't'")).rows[0].count)
+  const text = "INSERT INTO notes (id, word) VALUES (1, 't'), (5, 't'), (3, 't'), (7, 't')"
+  await client.query('BEGIN')
+  await client.query('UPDATE users SET n = 5 WHERE id = 12')
+  t.equal((await client.query(text)).rowCount, 4)
+  await client.query('SAVEPOINT s')
+  t.match(await refusal(client.query(text)), /^23505/)
+  await client.query('ROLLBACK TO s')
+  await client.query('COMMIT')
+  t.equal(await count(), 4)
+  await client.query('BEGIN')
+  await extended(client, "INSERT INTO notes (id, word) VALUES ($1, 't'), ($2, 't'), ($3, 't'), ($4, 't') RETURNING id", [11, 12, 13, 14])
+  await client.query('ROLLBACK')
+  t.equal(await count(), 4)
+})
+
+t.test('a statement that was prepared is parted anew with the rows of each Bind', async (t) => {
+  const client = await proxy.connect()
+  const run = (values: unknown[]): Promise<pg.QueryResult> =>
+    client.query({ name: 'two', text: 'INSERT INTO notes (id, word) VALUES ($1, $2), ($3, $4) RETURNING id, word', values })
+  for (let id = 100; id < 120; id++) {
+    const { rows } = await run([id, 'p', id + 1000, 'q'])
+    t.same(rows, [
+      { id: String(id), word: 'p' },
+      { id: String(id + 1000), word: 'q' },
+    ])
+  }
+  t.equal(Number((await client.query("SELECT count(*) FROM notes WHERE word IN ('p', 'q')")).rows[0].count), 40)
+})
+
+t.test('ten thousand rows', async (t) => {
+  const client = await proxy.connect()
+  const rows = Array.from({ length: 10_000 }, (_, i) => `(${String(i)}, 'bulk')`)
+  const { rowCount, rows: ids } = await client.query(`INSERT INTO notes (id, word) VALUES ${rows.join(', ')} RETURNING id`)
+  t.equal(rowCount, 10_000)
+  t.ok(ids.every(({ id }: { id: string }, i: number) => Number(id) === i))
+})
+
+t.test('what each row would make of other rows is refused', async (t) => {
+  const client = await proxy.connect()
+  const of = (row: string, rest = ''): Promise<string> =>
+    refusal(client.query(`INSERT INTO notes (id, word) VALUES (1, 'z'), (5, 'z'), (3, 'z'), (7, ${row})${rest}`))
+  t.match(await of('(SELECT max(word) FROM notes)'), /^0A000/)
+  t.match(await of('(SELECT max(name) FROM countries)'), /^0A000/)
+  t.match(await of('lastval()::text'), /^0A000 .*lastval/)
+  t.match(await of('current_user'), /^0A000 .*CURRENT_USER/)
+  t.match(await of("'z'", ' RETURNING ctid'), /^0A000 .*ctid/)
+  t.match(await of("'z'", ' LIMIT 1'), /^0A000 .*VALUES do not stand alone/)
+  t.match(await of("'z'", '; SELECT 1'), /^0A000/)
+  t.match(await refusal(client.query("INSERT INTO notes (id, word) VALUES (1, 'z'), (NULL, 'z')")), /^0A000 .*is NULL/)
+  t.match(await refusal(client.query("INSERT INTO notes (id, word) VALUES (1, 'z'), (1 + 1, 'z')")), /^0A000/)
+  t.match(await refusal(client.query("EXPLAIN INSERT INTO notes (id, word) VALUES (1, 'z'), (5, 'z'), (3, 'z')")), /^0A000/)
+  t.same(await everywhere("SELECT count(*) FROM notes WHERE word = 'z'"), [0, 0])
 })
 
 t.test('check --live asks for what two-phase commit needs', async (t) => {

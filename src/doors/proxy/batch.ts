@@ -25,7 +25,8 @@ import { parked, type Parked } from './parked.js'
 import type { Request, Running } from './request.js'
 import { runningNaming } from './naming-replies.js'
 import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
-import { runBroadcast, type BroadcastFrames } from './broadcast.js'
+import { runBroadcast, type BroadcastFrames, type BroadcastWork } from './broadcast.js'
+import { InsertWork } from './insert-work.js'
 import { runScatter } from './scatter.js'
 import { scatterAsk } from './scatter-batch.js'
 import { labelOf, Sending } from './sending.js'
@@ -371,12 +372,19 @@ export class Batch implements BatchOnLane {
   /** A write on several clusters: each is sent the messages as one batch, with a Sync of ours. */
   async #broadcast({ messages, broadcast }: Step, request: Request, last: boolean): Promise<void> {
     const conversation = this.#conversation
+    const plan = broadcast as BroadcastPlan
     requireAlone(messages)
+    const { ask, after } =
+      plan.insert === undefined
+        ? { ask: null, after: [] }
+        : scatterAsk(messages, conversation.session.decoder, { what: 'a write', limits: !plan.insert.returning })
     const hold = this.#at.hold
     if (hold !== null && !this.#planner.movable(hold)) throw elsewhere(hold, null)
     if (hold !== null) await this.#endUnseen(hold, request)
     if (!this.#failed) {
-      await runBroadcast(conversation, request, broadcast as BroadcastPlan, (on) => this.#everyTime(on, messages))
+      const same: BroadcastWork = { frames: (on) => this.#everyTime(on, messages) }
+      await runBroadcast(conversation, request, plan, plan.insert === undefined ? same : new InsertWork(plan.insert, ask))
+      for (const frame of after) conversation.output.write(frame)
       this.#handled += messages.length
     }
     if (last) this.#endLocal()

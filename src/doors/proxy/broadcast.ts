@@ -8,7 +8,7 @@ import { decodeCommandComplete, encodeCommandComplete } from '../../protocol/bac
 import { Backend } from '../../protocol/message-types.js'
 import { FrameReader } from '../../protocol/frame-reader.js'
 import { sameColumns } from '../../protocol/same-columns.js'
-import type { BroadcastPlan } from '../../routing/plan.js'
+import type { BroadcastPlan, OnePlan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
 import { settle } from '../../session/settings.js'
@@ -26,8 +26,22 @@ export interface BroadcastFrames {
   readonly last: ExpectReply
 }
 
+/** What the client asks for, as it goes to several. */
+export interface BroadcastWork {
+  /** For one connection. `part`: of which of the plan's parts. */
+  frames(hold: Hold, part: number): BroadcastFrames
+  /** What the first of them is asked beforehand; null: nothing. */
+  readonly question?: BroadcastFrames | null
+  /** What came before the rows of the first of them, for the question too. */
+  described?(descriptions: readonly Uint8Array[], parameters: readonly number[]): void
+  /** What the client is told before the rows. Absent: what the first of them has told. */
+  before?(first: Answered): readonly Uint8Array[]
+  /** The rows of all, in their order. Absent: one after the other. */
+  rows?(answers: readonly Answered[]): readonly Uint8Array[]
+}
+
 /** What one cluster has answered. */
-interface Answered {
+export interface Answered {
   readonly cluster: string
   /** ParseComplete, BindComplete, ParameterDescription, RowDescription or NoData, notices. */
   readonly before: readonly Uint8Array[]
@@ -51,20 +65,14 @@ const plainBegin: TransactionFacts = {
 
 /**
  * Runs it to its end and tells the client all but ReadyForQuery. Rejects with what it is to be told instead; nothing stands then.
- * `make`: its frames for a connection.
  */
-export async function runBroadcast(
-  conversation: Conversation,
-  request: Request,
-  plan: BroadcastPlan,
-  make: (hold: Hold) => BroadcastFrames,
-): Promise<void> {
+export async function runBroadcast(conversation: Conversation, request: Request, plan: BroadcastPlan, work: BroadcastWork): Promise<void> {
   const { session } = conversation
   const own = session.transaction.kind === 'idle'
   if (own) beginOwn(conversation)
   let reply: readonly Uint8Array[] = []
   try {
-    reply = await everywhere(conversation, request, plan, make, own)
+    reply = await everywhere(conversation, request, plan, work, own)
     if (own) await control(conversation, 'commit')
   } catch (error) {
     if (own) await takeBack(conversation)
@@ -77,41 +85,63 @@ async function everywhere(
   conversation: Conversation,
   request: Request,
   plan: BroadcastPlan,
-  make: (hold: Hold) => BroadcastFrames,
+  work: BroadcastWork,
   own: boolean,
 ): Promise<readonly Uint8Array[]> {
   const limit = conversation.generation.config.limits.mergeMemoryBytes
   const answers: Answered[] = []
   let bytes = 0
-  for (const part of plan.parts) {
+  for (const [index, part] of plan.parts.entries()) {
     const hold = await conversation.holdFor(part, request)
-    conversation.starting(hold, part, request)
-    request.repeatable = false
-    request.complete = false
-    hold.unnamed = null
-    const kept = new Kept(limit - bytes)
-    hold.diversion = kept
-    const { frames, expects, last } = make(hold)
-    const ended = hold.end(last)
-    hold.send(frames, expects)
-    const end = await ended
-    hold.diversion = null
+    const exchange = async (frames: BroadcastFrames): Promise<Kept> => {
+      conversation.starting(hold, part, request)
+      request.repeatable = false
+      request.complete = false
+      hold.unnamed = null
+      return exchanged(conversation, request, { hold, part, own, frames, kept: new Kept(limit - bytes) })
+    }
+    const question = index === 0 ? (work.question ?? null) : null
+    const asked = question === null ? null : await exchange(question)
+    if (asked !== null) work.described?.(asked.descriptions, asked.parameters)
+    const kept = await exchange(work.frames(hold, index))
+    if (index === 0 && asked === null) work.described?.(kept.descriptions, kept.parameters)
     bytes += kept.size
-    // An open transaction ends with its connection, and its client; ours is simply taken back.
-    if (end.kind === 'lost' && own) conversation.settlePart(hold, part, request, end)
-    else conversation.settle(hold, part, request, end)
-    if (end.kind === 'lost') throw new PointsmanError('connection_lost', { values: { node: hold.route.node, cluster: part.cluster } })
-    if (end.error !== null) throw new ServerError(end.error)
     if (kept.full) throw new PointsmanError('merge_memory', { values: { limit, what: 'what is returned' } })
     const { TimeZone, DateStyle, IntervalStyle } = Object.fromEntries(hold.connection.parameters) as Record<string, string>
     answers.push(read(part.cluster, kept.chunks, [TimeZone, DateStyle, IntervalStyle].join()))
   }
-  return together(plan, answers)
+  return together(plan, work, answers)
+}
+
+interface Group {
+  readonly hold: Hold
+  readonly part: OnePlan
+  readonly own: boolean
+  readonly frames: BroadcastFrames
+  readonly kept: Kept
+}
+
+/** One group of frames to its end. Rejects where it fails. */
+async function exchanged(conversation: Conversation, request: Request, { hold, part, own, frames, kept }: Group): Promise<Kept> {
+  hold.diversion = kept
+  const ended = hold.end(frames.last)
+  hold.send(frames.frames, frames.expects)
+  const end = await ended
+  hold.diversion = null
+  // An open transaction ends with its connection, and its client; ours is simply taken back.
+  if (end.kind === 'lost' && own) conversation.settlePart(hold, part, request, end)
+  else conversation.settle(hold, part, request, end)
+  if (end.kind === 'lost') throw new PointsmanError('connection_lost', { values: { node: hold.route.node, cluster: part.cluster } })
+  if (end.error !== null) throw new ServerError(end.error)
+  return kept
 }
 
 /** Holds the reply of one connection. */
 class Kept implements Diversion {
   readonly chunks: Uint8Array[] = []
+  /** In the order in which they were asked for. */
+  readonly descriptions: Uint8Array[] = []
+  parameters: readonly number[] = []
   readonly #limit: number
   size = 0
 
@@ -134,12 +164,12 @@ class Kept implements Diversion {
     return undefined
   }
 
-  rowsDescribed(): void {
-    return undefined
+  rowsDescribed(frame: Uint8Array): void {
+    this.descriptions.push(Uint8Array.from(frame))
   }
 
-  parametersDescribed(): void {
-    return undefined
+  parametersDescribed(oids: readonly number[]): void {
+    this.parameters = oids
   }
 }
 
@@ -175,7 +205,7 @@ function read(cluster: string, chunks: readonly Uint8Array[], forms: string): An
 
 // ---- one reply of several
 
-function together({ combine, of }: BroadcastPlan, answers: readonly Answered[]): readonly Uint8Array[] {
+function together({ combine, of }: BroadcastPlan, work: BroadcastWork, answers: readonly Answered[]): readonly Uint8Array[] {
   const [first, ...others] = answers
   if (first === undefined) throw new Error('a write on several clusters has no parts')
   for (const other of others) {
@@ -190,8 +220,8 @@ function together({ combine, of }: BroadcastPlan, answers: readonly Answered[]):
     if (combine === 'same' && (other.tag !== first.tag || !sameRows(first.rows, other.rows)))
       throw differ(of, `on cluster ${first.cluster} it was ${first.tag}, on cluster ${other.cluster} ${other.tag}`)
   }
-  const rows = combine === 'same' ? first.rows : answers.flatMap((answer) => answer.rows)
-  return [...first.before, ...rows, encodeCommandComplete(summed(answers, combine)), ...first.after]
+  const rows = combine === 'same' ? first.rows : (work.rows?.(answers) ?? answers.flatMap((answer) => answer.rows))
+  return [...(work.before?.(first) ?? first.before), ...rows, encodeCommandComplete(summed(answers, combine)), ...first.after]
 }
 
 function sameRows(left: readonly Uint8Array[], right: readonly Uint8Array[]): boolean {

@@ -6,10 +6,20 @@ import { decodeBind, decodeExecute } from '../../protocol/extended.js'
 import type { Message } from './messages.js'
 import type { Before, ScatterAsk } from './scatter.js'
 
+interface Asking {
+  /** What it is called. */
+  readonly what: string
+  /** Execute may ask for a number of rows. */
+  readonly limits: boolean
+}
+
+const read: Asking = { what: 'a read', limits: false }
+
 /** What the client hears before its rows, and after them. Throws 0A000 where other statements are among the messages. */
 export function scatterAsk(
   messages: readonly Message[],
   decoder: 'utf8' | 'latin1',
+  { what, limits }: Asking = read,
 ): { readonly ask: Omit<ScatterAsk, 'onBegun'>; readonly after: readonly Uint8Array[] } {
   const at = messages.findIndex(({ kind }) => kind === 'execute')
   const execute = messages[at]
@@ -17,20 +27,20 @@ export function scatterAsk(
   const { statement, name } = execute
   const others = messages.some((message) => message.kind !== 'close' && message.statement !== statement)
   if (others || messages.some(({ naming }) => naming !== null))
-    throw refused('together with other statements before one Sync', 'Send it by itself.')
-  if (decodeExecute(execute.frame, decoder).maxRows !== 0)
-    throw refused('with a limit of rows for each Execute', 'Use LIMIT, or read all rows.')
+    throw refused(what, 'together with other statements before one Sync', 'Send it by itself.')
+  if (!limits && decodeExecute(execute.frame, decoder).maxRows !== 0)
+    throw refused(what, 'with a limit of rows for each Execute', 'Use LIMIT, or read all rows.')
   const bind = messages.findLast((message, index) => message.kind === 'bind' && index < at)
   const bound = bind === undefined ? undefined : decodeBind(bind.frame, decoder)
-  if (bound?.portal !== name) throw refused('whose Bind was flushed before', 'Send Bind and Execute together.')
+  if (bound?.portal !== name) throw refused(what, 'whose Bind was flushed before', 'Send Bind and Execute together.')
   const after = messages.slice(at + 1).map((message) => {
-    if (message.kind !== 'close') throw refused('together with what comes behind it before one Sync', 'Send Sync first.')
+    if (message.kind !== 'close') throw refused(what, 'together with what comes behind it before one Sync', 'Send Sync first.')
     return emptyMessages.closeComplete
   })
-  return { ask: { types: statement.types, bind: bound, before: messages.slice(0, at).map(before) }, after }
+  return { ask: { types: statement.types, bind: bound, before: messages.slice(0, at).map((message) => before(what, message)) }, after }
 }
 
-function before(message: Message): Before {
+function before(what: string, message: Message): Before {
   switch (message.kind) {
     case 'parse':
       return emptyMessages.parseComplete
@@ -41,10 +51,10 @@ function before(message: Message): Before {
     case 'describe':
       return message.of
     case 'execute':
-      throw refused('twice before one Sync', 'Send it by itself.')
+      throw refused(what, 'twice before one Sync', 'Send it by itself.')
   }
 }
 
-function refused(how: string, hint: string): PointsmanError {
-  return new PointsmanError('feature_not_supported', { values: { what: `a read on several clusters ${how} is not supported` }, hint })
+function refused(what: string, how: string, hint: string): PointsmanError {
+  return new PointsmanError('feature_not_supported', { values: { what: `${what} on several clusters ${how} is not supported` }, hint })
 }

@@ -16,10 +16,11 @@ import type { HoldWaiter } from './holds.js'
 import type { LaneWork } from './lane-seat.js'
 import { parked, type Parked } from './parked.js'
 import { runNamedQuery } from './named-query.js'
+import { InsertWork } from './insert-work.js'
 import { ownQuery } from './own-calls.js'
 import type { Request, Running } from './request.js'
 import { reply } from './simple-reply.js'
-import { runBroadcast } from './broadcast.js'
+import { runBroadcast, type BroadcastWork } from './broadcast.js'
 import { runCopyIn } from './copy-in.js'
 import { runScatter } from './scatter.js'
 import { takeTokens } from './tokens.js'
@@ -212,16 +213,23 @@ class SimpleQuery implements LaneWork, HoldWaiter {
 
   // ---- on several servers
 
+  get #sameEverywhere(): BroadcastWork {
+    const last: ExpectReply = { act: 'forward', reply: 'query' }
+    return { frames: () => ({ frames: [this.#frame], expects: [last], last }) }
+  }
+
   async #everywhere(plan: BroadcastPlan): Promise<void> {
     const conversation = this.#conversation
     const request = this.#request
     try {
       if (plan.copy !== undefined) await runCopyIn(conversation, request, plan, plan.copy, this.#frame)
       else
-        await runBroadcast(conversation, request, plan, () => {
-          const last: ExpectReply = { act: 'forward', reply: 'query' }
-          return { frames: [this.#frame], expects: [last], last }
-        })
+        await runBroadcast(
+          conversation,
+          request,
+          plan,
+          plan.insert === undefined ? this.#sameEverywhere : new InsertWork(plan.insert, null),
+        )
       conversation.ready()
     } catch (error) {
       return refused(conversation, request, error)

@@ -7,13 +7,34 @@ import { as, fields, list, nameOf, stringNode, strings, text, unwrap, type Node 
 import { byKey, Unmergeable } from './unmergeable.js'
 import { candidatesOf, columnsOf, type World } from './world.js'
 
-export function checkFunctions(world: World, statement: Statement, tree: Node): void {
-  for (const use of statement.functions) checkUse(world, use)
+/** What an expression is for: to be shown or written by every part, to decide about rows, or to make rows that one part alone has. */
+type Purpose = 'shown' | 'filter' | 'stored'
+
+export function checkFunctions(world: World, statement: Statement, tree: Node, purpose: Purpose = 'shown'): void {
+  for (const use of statement.functions) if (purpose !== 'stored' || !makesValue(world, use)) checkUse(world, use)
   for (const name of statement.attributes) checkAttribute(world, name)
   for (const name of statement.operators) checkHidden(world, 'operators', name)
-  for (const name of statement.types) checkType(world, name)
-  checkNodes(tree, false)
+  // nextval('s'::regclass) is of the server where its row is.
+  for (const name of statement.types) if (purpose !== 'stored' || name.name !== 'regclass') checkType(world, name)
+  checkNodes(tree, purpose)
 }
+
+/** It reads no rows: run once for a row, it does what it would do on any server. */
+function makesValue(world: World, use: FunctionUse): boolean {
+  const found = candidatesOf(world, use.name, use.args)
+  return found.length > 0 && found.every((info) => (info.builtin ? chance.has(info.name) : info.kind === 'function' && readsNothing(info)))
+}
+
+function readsNothing({ language, body }: FunctionInfo): boolean {
+  if (language === 'c' || language === 'internal') return true
+  return body !== undefined && !body.unknown && body.reads.length + body.writes.length + body.calls.length === 0
+}
+
+const chance: ReadonlySet<string> = new Set(
+  'nextval random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday now transaction_timestamp statement_timestamp'.split(
+    ' ',
+  ),
+)
 
 function checkUse(world: World, use: FunctionUse): void {
   const found = candidatesOf(world, use.name, use.args)
@@ -58,40 +79,46 @@ function checkType(world: World, name: Name): void {
 /** Rows have other ones on each cluster. */
 const systemColumns: ReadonlySet<string> = new Set(['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid'])
 
-function checkNodes(value: unknown, filters: boolean): void {
+function checkNodes(value: unknown, purpose: Purpose): void {
   if (typeof value !== 'object' || value === null) return
   if (Array.isArray(value)) {
-    for (const item of value) checkNodes(item, filters)
+    for (const item of value) checkNodes(item, purpose)
     return
   }
   const node = unwrap(value)
-  if (node !== null) checkNode(node, filters)
+  if (node !== null) checkNode(node, purpose === 'shown')
   const inner = node === null ? (fields(value) ?? {}) : node.fields
-  for (const name in inner) checkNodes(inner[name], filtering.has(name) || (filters && !showing.has(name)))
+  for (const name in inner) checkNodes(inner[name], purposeIn(name, purpose))
+}
+
+function purposeIn(field: string, outer: Purpose): Purpose {
+  if (outer === 'stored') return outer
+  if (filtering.has(field)) return 'filter'
+  return showing.has(field) ? 'shown' : outer
 }
 
 /** What stands here decides about rows, and is not shown. */
 const filtering: ReadonlySet<string> = new Set(['whereClause', 'quals', 'agg_filter'])
 const showing: ReadonlySet<string> = new Set(['targetList'])
 
-function checkNode({ tag, fields: inner }: Node, filters: boolean): void {
+function checkNode({ tag, fields: inner }: Node, shown: boolean): void {
   switch (tag) {
     case 'FuncCall': {
       const name = nameOf(inner['funcname'])?.name ?? ''
-      if (!filters && (moments.has(name) || (name === 'age' && list(inner['args']).length === 1))) throw present(name)
+      if (shown && (moments.has(name) || (name === 'age' && list(inner['args']).length === 1))) throw present(name)
       return
     }
     case 'SQLValueFunction': {
       const op = text(inner['op']) ?? ''
       if (/CURRENT_(DATE|TIME|TIMESTAMP)|LOCALTIME/.test(op)) {
-        if (!filters) throw present('the present time')
+        if (shown) throw present('the present time')
       } else throw new Unmergeable(`${op.replace('SVFOP_', '')} may be another one on each of them`, 'Give it as a parameter.')
       return
     }
     case 'TypeCast': {
       const constant = fields(as('A_Const', inner['arg'])?.['sval'])
       const type = strings(fields(inner['typeName'])?.['names'])?.at(-1) ?? ''
-      if (!filters && constant !== null && times.has(type) && /now|today|tomorrow|yesterday/i.test(text(constant['sval']) ?? ''))
+      if (shown && constant !== null && times.has(type) && /now|today|tomorrow|yesterday/i.test(text(constant['sval']) ?? ''))
         throw present('the present time')
       return
     }
