@@ -8,6 +8,8 @@ import { BodyReader } from '../protocol/body-reader.js'
 import { connectServer } from '../server/connect-server.js'
 import type { ReplySink, ServerConnection } from '../server/contract.js'
 import type { Directories } from '../sharding/directories.js'
+import { keyText } from '../sharding/key.js'
+import { readKeys } from '../sharding/read-keys.js'
 import type { DirectoryTable, Sharded } from '../sharding/sharded.js'
 import type { Topology } from '../topology/topology.js'
 
@@ -32,6 +34,13 @@ interface Entry {
   readonly until: number
 }
 
+/** What one set's directory said. */
+interface Known {
+  /** The node that was asked. After a failover nobody listens any more to what is told of these. */
+  readonly primary: string
+  readonly entries: Map<string, Entry>
+}
+
 /** How long a key is taken not to be there. */
 const absentMs = 1_000
 const connectMs = 10_000
@@ -39,7 +48,7 @@ const connectMs = 10_000
 export class DirectoryCache implements Directories {
   readonly #parts: DirectoryCacheParts
   /** By the set, which is another one in another configuration. In the order of last asking. */
-  readonly #known = new Map<Sharded, Map<string, Entry>>()
+  readonly #known = new Map<Sharded, Known>()
   readonly #connections = new Map<string, Promise<ServerConnection>>()
   readonly #closing = new AbortController()
   /** How often something was forgotten. */
@@ -50,7 +59,11 @@ export class DirectoryCache implements Directories {
   }
 
   find(sharded: Sharded, key: readonly string[]): number | null | undefined {
-    const entry = this.#known.get(sharded)?.get(nameOf(key))
+    const known = this.#known.get(sharded)
+    if (known === undefined || sharded.function.by !== 'directory') return undefined
+    const primary = this.#primary(sharded.function.directory)
+    if (primary !== null && primary !== known.primary) return undefined
+    const entry = known.entries.get(nameOf(key))
     return entry === undefined || entry.until <= this.#parts.now() ? undefined : entry.shard
   }
 
@@ -62,9 +75,10 @@ export class DirectoryCache implements Directories {
     // What is forgotten while the question is on its way must not come back with its answer.
     const forgotten = this.#forgotten
     const askedAt = this.#parts.now()
+    const primary = this.#primary(directory)
     const rows = await this.#read(directory, keys, database)
-    if (this.#forgotten !== forgotten) return
-    const known = this.#of(sharded)
+    if (this.#forgotten !== forgotten || primary === null || this.#primary(directory) !== primary) return
+    const known = this.#of(sharded, primary)
     const found = new Map<string, string | null>()
     for (const row of rows) {
       const name = nameOf(row.slice(0, -1).map((text) => text ?? ''))
@@ -82,14 +96,15 @@ export class DirectoryCache implements Directories {
     }
   }
 
-  /** Forgets all, or what came from one directory, or one key of it as its columns' texts. */
+  /** Forgets all, or what came from one directory, or one key of it as its columns' texts, however they are written. */
   forget(table: Pick<DirectoryTable, 'cluster' | 'table'> | null = null, key: readonly string[] | null = null): void {
     this.#forgotten++
     for (const [sharded, known] of this.#known) {
       const directory = sharded.function.by === 'directory' ? sharded.function.directory : null
       if (table !== null && (directory?.cluster !== table.cluster || directory.table !== table.table)) continue
-      if (key === null) this.#known.delete(sharded)
-      else known.delete(nameOf(key))
+      const name = key === null ? null : asKept(sharded, key)
+      if (name === null) this.#known.delete(sharded)
+      else known.entries.delete(name)
     }
   }
 
@@ -98,15 +113,20 @@ export class DirectoryCache implements Directories {
     for (const connection of this.#connections.values()) connection.then((one) => one.close()).catch(() => undefined)
   }
 
-  #of(sharded: Sharded): Map<string, Entry> {
-    const known = this.#known.get(sharded) ?? new Map<string, Entry>()
+  #primary({ cluster }: DirectoryTable): string | null {
+    return this.#parts.topology().clusters.get(cluster)?.primary?.id ?? null
+  }
+
+  #of(sharded: Sharded, primary: string): Map<string, Entry> {
+    const before = this.#known.get(sharded)
+    const known = before?.primary === primary ? before : { primary, entries: new Map<string, Entry>() }
     this.#known.set(sharded, known)
     // Sets of configurations that are gone are the oldest.
     for (const other of this.#known.keys()) {
       if (this.#known.size <= maxSets) break
       this.#known.delete(other)
     }
-    return known
+    return known.entries
   }
 
   async #read(directory: DirectoryTable, keys: readonly (readonly string[])[], database: string): Promise<Rows> {
@@ -131,40 +151,43 @@ export class DirectoryCache implements Directories {
   }
 
   async #connection(directory: DirectoryTable, database: string): Promise<ServerConnection> {
-    const primary = this.#parts.topology().clusters.get(directory.cluster)?.primary
-    const name = `${directory.cluster} ${primary?.id ?? ''} ${database} ${directory.channel ?? ''}`
-    const made = this.#connections.get(name) ?? this.#connect(directory, database, name)
+    const name = `${directory.cluster} ${this.#primary(directory) ?? ''} ${database} ${directory.channel ?? ''}`
+    const known = this.#connections.get(name)
+    if (known !== undefined) return known
+    const made = this.#connect(directory, database, name)
     this.#connections.set(name, made)
+    // Where it failed before it waited for anything, it was not there yet to be taken out.
+    const failed = (): boolean => this.#connections.get(name) === made && this.#connections.delete(name)
+    made.catch(failed)
     return made
   }
 
   async #connect(directory: DirectoryTable, database: string, name: string): Promise<ServerConnection> {
+    const { config, now, background } = this.#parts
+    const { cluster, channel } = directory
+    const found = config().clusters.get(cluster)
+    const primary = this.#primary(directory)
+    const node = found?.nodes.find(({ id }) => id === primary)
+    if (found === undefined || node === undefined) {
+      throw new PointsmanError('cluster_unreachable', { values: { cluster, why: 'it has no proved primary' } })
+    }
+    const identity = { cluster, dbname: found.dbname ?? database, user: found.user ?? '', password: found.password, key: 'directory' }
+    const startup = { application_name: 'pointsman directory' }
+    const options = { now, startup, maxStatements: 0, background, positions: found }
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(connectMs)])
+    const connection = await connectServer(node, found.tls, identity, options, signal)
+    connection.onClosed(() => {
+      this.#connections.delete(name)
+      // What was told meanwhile has not been heard.
+      this.forget(directory)
+    })
+    if (channel === null) return connection
+    connection.exchange(this.#sink(directory))
     try {
-      const { config, topology, now, background } = this.#parts
-      const { cluster, channel } = directory
-      const found = config().clusters.get(cluster)
-      const primary = topology().clusters.get(cluster)?.primary
-      const node = found?.nodes.find(({ id }) => id === primary?.id)
-      if (found === undefined || node === undefined) {
-        throw new PointsmanError('cluster_unreachable', { values: { cluster, why: 'it has no proved primary' } })
-      }
-      const identity = { cluster, dbname: found.dbname ?? database, user: found.user ?? '', password: found.password, key: 'directory' }
-      const startup = { application_name: 'pointsman directory' }
-      const options = { now, startup, maxStatements: 0, background, positions: found }
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(connectMs)])
-      const connection = await connectServer(node, found.tls, identity, options, signal)
-      connection.onClosed(() => {
-        this.#connections.delete(name)
-        // What was told meanwhile has not been heard.
-        this.forget(directory)
-      })
-      if (channel !== null) {
-        connection.exchange(this.#sink(directory))
-        await connection.query(`LISTEN ${quoted(channel)}`)
-      }
+      await connection.query(`LISTEN ${quoted(channel)}`)
       return connection
     } catch (error) {
-      this.#connections.delete(name)
+      connection.close()
       throw error
     }
   }
@@ -205,6 +228,12 @@ function keep(known: Map<string, Entry>, name: string, entry: Entry, { maxEntrie
 
 function nameOf(key: readonly string[]): string {
   return key.length === 1 ? (key[0] ?? '') : JSON.stringify(key)
+}
+
+/** A key's name as find() makes it of the same key; null: it is none. */
+function asKept(sharded: Sharded, texts: readonly string[]): string | null {
+  const keys = readKeys(sharded, texts)
+  return 'kind' in keys ? null : nameOf(keys.map(keyText))
 }
 
 function shardFrom(text: string | null, { shards }: Sharded): number | null {
