@@ -1,6 +1,7 @@
 // Whole batches that go to a lane as they came (doors/proxy/swift-batch.ts): whatever they are, and wherever they end, a client hears
 // what it hears without lanes, to the byte.
 import t, { type Test } from 'tap'
+import { withVirtual } from '../../src/config/with-virtual.js'
 import { until } from '../../src/embedded/until.js'
 import { untilOnLane } from '../support/lanes.js'
 import { withProxy } from '../support/proxy.js'
@@ -15,7 +16,7 @@ const running = await withTopology(t, {
         INSERT INTO items SELECT g, g * 2, 'grün ' || g FROM generate_series(1, 100) g;
         CREATE TABLE altered (id int PRIMARY KEY, n int, extra int); INSERT INTO altered VALUES (1, 2, 3);
         CREATE TABLE locked (id int); INSERT INTO locked VALUES (1);
-        CREATE SEQUENCE numbers; CREATE VIEW harmless AS SELECT 1 AS n`,
+        CREATE SEQUENCE numbers; CREATE SEQUENCE counts; CREATE VIEW harmless AS SELECT 1 AS n; CREATE VIEW counted AS SELECT 1 AS n`,
     },
   },
 })
@@ -33,7 +34,12 @@ const config = {
       pool: { max: 8 },
     },
   },
-  databases: { app: { default: 'main' } },
+  databases: {
+    app: {
+      default: 'main',
+      partitions: { locks: { cluster: 'main', owner: 'locks', tables: ['locked'], virtual: true, mode: 'off' as const } },
+    },
+  },
 }
 const swift = await withProxy(t, { ...config, lanes: { connections: 1, depth: 32, stall: '2s' } })
 const plain = await withProxy(t, { ...config, lanes: { enabled: false } })
@@ -243,6 +249,40 @@ t.test('columns that a client was told on a lane: who does not ask again does no
   }
   client.send(...again('then', '1'))
   t.match((await client.until('ReadyForQuery')).join(), /DataRow/)
+})
+
+t.test('a plan is made anew when what it was made from has changed: the session, the configuration, the catalog', async (t) => {
+  const joins = 'SELECT count(*) FROM items JOIN locked USING (id) WHERE items.id = $1'
+  const counted = 'SELECT n FROM counted WHERE n > $1'
+  const client = await WireClient.login(t, swift.port)
+  const answer = async (sql: string): Promise<string> => {
+    client.send(...batch(sql, '1'))
+    return (await client.until('ReadyForQuery')).join()
+  }
+  const simply = async (sql: string): Promise<void> => {
+    client.query(sql)
+    await client.until('ReadyForQuery')
+  }
+  for (const sql of [byId, joins, counted]) {
+    await untilOnLane(proxy, client, () => client.send(...batch(sql, '1')))
+    await untilOnLane(proxy, client, () => client.send(...batch(sql, '1')))
+  }
+  const onLanes = served()
+  await simply('SET standard_conforming_strings = off')
+  t.match(await answer(byId), /DataRow/)
+  t.equal(served(), onLanes, 'what a text says is not known')
+  await simply('RESET standard_conforming_strings')
+  t.match(await answer(byId), /DataRow/)
+  t.equal(served(), onLanes + 1)
+  const refuse = { mode: 'refuse', rollout: 100, by: null } as const
+  await swift.runtime.alter((current) => withVirtual(current, 'locks', refuse).changed)
+  t.match(await answer(joins), /ErrorResponse/)
+  const before = swift.runtime.current().catalogs()
+  const { misrouted } = proxy.lanes().counts
+  await simply("CREATE OR REPLACE VIEW counted AS SELECT nextval('counts')::int AS n")
+  await until('the catalog is read', () => Promise.resolve(swift.runtime.current().catalogs() !== before))
+  await answer(counted)
+  t.equal(proxy.lanes().counts.misrouted, misrouted)
 })
 
 t.test('what a lane cannot answer runs elsewhere, once, and defines what it would have defined', async (t) => {

@@ -1,6 +1,6 @@
 // Sockets that are read into one buffer: what was given stays as it was, whoever reads next.
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer, Socket, type AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { listenTo, newReads, sharingReads, stopListening } from '../../src/server/shared-reads.js'
@@ -99,10 +99,38 @@ t.test('what comes while nobody listens is kept for the next who does', async (t
   stopListening(own, listener)
   peer.write('b')
   for (let turn = 0; turn < 20; turn++) await setImmediate()
-  const { bytes } = gathered(own)
+  own.resume()
   peer.write('c')
-  await until(() => bytes().length === 2)
-  t.same([first, bytes().toString()], [['a'], 'bc'])
+  for (let turn = 0; turn < 20; turn++) await setImmediate()
+  const { bytes } = gathered(own)
+  peer.write('d')
+  await until(() => bytes().length === 3)
+  t.same([first, bytes().toString()], [['a'], 'bcd'])
+})
+
+t.test('after a listener has thrown, what is read next is what came', async (t) => {
+  const { onread, known } = newReads()
+  const socket = new Socket()
+  known(socket)
+  const heard: string[] = []
+  listenTo(socket, (chunk) => {
+    heard.push(chunk.toString('latin1', 0, 5))
+    if (heard.length < 3) throw new Error('on purpose')
+  })
+  const { buffer, callback } = onread
+  if (typeof buffer !== 'function') return t.fail('no buffer')
+  // As Node does it: the next buffer is asked for when the callback has returned.
+  const mine = buffer()
+  for (const [word, bytes] of [
+    ['first', 20_000],
+    ['again', 20_000],
+    ['third', 5],
+  ] as const) {
+    Buffer.from(mine.buffer, mine.byteOffset, mine.length).fill(word, 0, bytes)
+    if (word === 'third') callback(bytes, mine)
+    else t.throws(() => callback(bytes, mine), /on purpose/)
+  }
+  t.same(heard, ['first', 'again', 'third'])
 })
 
 t.test('a socket of our own shares the buffer as well', async (t) => {
