@@ -125,6 +125,12 @@ t.test('pointsman coordinator sql', { skip }, async (t) => {
     t.equal((await there.query('SELECT count(*)::int AS n FROM comments')).rows[0].n, 160, 'what was there stays')
   })
 
+  await t.test('a database that compares text in another way is refused', async (t) => {
+    await psql(whole.port, "CREATE DATABASE other TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'", ['-d', dbname])
+    const differs = await runProgram('psql', whole.port, asOwner.with(asOwner.indexOf('-d') + 1, 'other'), script)
+    t.match([differs.code, differs.err], [3, /sorted and compared in another way/])
+  })
+
   await t.test('what cannot be merged goes there, and only that', async (t) => {
     const { connect: open } = await withProxy(t, config)
     const pool = router(t, config)
