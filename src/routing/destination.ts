@@ -8,7 +8,7 @@ import { suppliedCluster, type Context } from './context.js'
 import { touchedByCode } from './code.js'
 import { meeting } from './crossing.js'
 import { commonHome, describe, homeLabel, touch, touchedEnd, type CommonHome, type Home, type Touched } from './homes.js'
-import { rowsOnOne } from './insert-rows.js'
+import { rowsOnOne } from './insert-on-one.js'
 import { refuse } from './make.js'
 import type { BroadcastTo, RefusePlan, Why } from './plan.js'
 import { why } from './rules.js'
@@ -367,7 +367,7 @@ export function placeFound(
         return { cluster: supplied, shard: null, provisional: false, why: [why('cluster-hint', `cluster ${supplied}`)] }
       return keyMissing(routed, need, found.demand)
     case 'several':
-      return rowsOnOne(context, routed, need, found) ?? refuseSeveral(sharded, found.demand)
+      return rowsOnOne(context, routed.statement, need, found) ?? refuseSeveral(sharded, found.demand)
     case 'lookup':
       return unasked(sharded, found.demand, found.keys)
     case 'any': {

@@ -5,10 +5,11 @@ import { deparse } from '../sql/deparse.js'
 import { parseStatements } from '../sql/parser.js'
 import { list, unwrap, type Fields } from '../sql/tree.js'
 import { partAgainst, refusedBroadcast, sessionAgainst } from './broadcast.js'
-import { suppliedKey, type Context } from './context.js'
-import type { Destination, Routed } from './destination.js'
+import type { Context } from './context.js'
+import type { Routed } from './destination.js'
 import { finish } from './finish.js'
 import { refuse } from './make.js'
+import { insertsRows } from './insert-on-one.js'
 import type { BroadcastPlan, InsertPart, OnePlan, RefusePlan } from './plan.js'
 import { why } from './rules.js'
 import { checkFunctions } from './scatter/functions.js'
@@ -16,24 +17,6 @@ import { Unmergeable } from './scatter/unmergeable.js'
 import type { World } from './scatter/world.js'
 import type { ShardNeed } from './shard-demands.js'
 import { clustersOfDemands, type SeveralShards, type Values } from './shard-eval.js'
-
-/** It is INSERT … VALUES, with rows of several shards. */
-function insertsRows({ statement }: Routed): boolean {
-  const { detail } = statement
-  return detail.kind === 'insert' && detail.insert.rows !== null && statement.entries.length === 1
-}
-
-/** All on one cluster, where nothing is to be told apart; null: it is another statement, or is to be placed in another way. */
-export function rowsOnOne(context: Context, routed: Routed, need: ShardNeed, found: SeveralShards): Destination | null {
-  const [cluster, another] = found.clusters
-  const { database, hints, session } = context
-  if (cluster === undefined || another !== undefined || !insertsRows(routed) || suppliedKey(hints, session) !== null) return null
-  const { sharded } = need
-  // Where the shards are not apart yet, what will need two_phase then needs it now.
-  if (database.virtual.has(`sharded ${sharded.name}`) && database.twoPhase === null) return null
-  const entry = why('shard-key', `${sharded.name} shards ${found.shards.join(', ')} on cluster ${cluster}`)
-  return { cluster, shard: null, provisional: found.provisional, why: [entry] }
-}
 
 /** null: it is another statement, or all on one cluster. */
 export function insertRows(
@@ -44,7 +27,7 @@ export function insertRows(
   values: Values,
 ): OnePlan | BroadcastPlan | RefusePlan | null {
   const { clusters } = found
-  if (clusters.length < 2 || !insertsRows(routed) || values.supplied !== null) return null
+  if (clusters.length < 2 || !insertsRows(routed.statement) || values.supplied !== null) return null
   const { sharded } = need
   if (context.database.twoPhase === null) return withoutTwoPhase(routed, found)
   const against = sessionAgainst(context, { clusters })
