@@ -155,6 +155,7 @@ t.test('an error of a part is the error of the statement, and the client goes on
   await t.rejects(client.query('SELECT 1 / (image_id - 17) FROM comments'), { code: '22012' })
   await t.rejects(client.query('SELECT nothing FROM comments'), { code: '42703' })
   await t.rejects(client.query('SELECT id FROM comments ORDER BY id LIMIT $1', [-1]), { code: '2201W' })
+  await t.rejects(client.query('SELECT id FROM comments ORDER BY id LIMIT 0', ['one too many']), { code: '08P01' })
   t.equal((await client.query('SELECT count(*) AS n FROM comments')).rows[0].n, String(comments.length))
   await idle()
 })

@@ -144,7 +144,7 @@ function source(world: World): Source {
     () => notesAs('n'),
     () => together(c, v, `comments c JOIN votes v ON v.image_id = c.image_id AND v.id ${pick('=', '<', '>')} c.id`),
     () => together(c, v, `comments c ${pick('LEFT', 'RIGHT', 'FULL', '')} JOIN votes v ON v.image_id = c.image_id AND v.id = c.id`),
-    () => together(c, { ...v, unique: ['v.id'] }, `comments c, votes v`),
+    () => together(c, v, `comments c, votes v`),
     () => ({ ...c, text: `comments c JOIN countries k ON k.code = c.kind` }),
     () => ({ ...c, text: `comments c LEFT JOIN countries k ON k.code = c.kind AND k.area > 100000` }),
     () => ({ ...c, text: `(SELECT * FROM comments WHERE ${condition(world, commentsAs(''))}) c` }),
@@ -363,14 +363,14 @@ function keyed(world: World): Made {
     () =>
       made(
         'key-bound',
-        `SELECT body, count(*), sum(weight) FROM comments WHERE image_id = ${k} GROUP BY body ORDER BY body${limits(world)}`,
+        `SELECT body, count(*), max(weight) FROM comments WHERE image_id = ${k} GROUP BY body ORDER BY body${limits(world)}`,
       ),
     () => made('key-bound', `SELECT c.id, v.id FROM comments c JOIN votes v USING (image_id) WHERE image_id = ${k} ORDER BY c.id, v.id`),
     () => made('key-bound', `WITH x AS (SELECT * FROM comments WHERE image_id = ${k}) SELECT max(body), stddev(price) FROM x`),
     () =>
       made(
         'key-bound',
-        `SELECT id, rank() OVER (ORDER BY body, id) FROM comments WHERE image_id = ${k} AND ${condition(world, commentsAs(''))} ORDER BY id`,
+        `SELECT id, rank() OVER (ORDER BY body, id) FROM comments WHERE image_id = ${k} AND ${pick('seen', 'id > 2', 'true')} ORDER BY id`,
       ),
     () =>
       made(

@@ -20,6 +20,7 @@ import { copyHead, copyTail, copyWriter } from '../../protocol/copy-encode.js'
 import type { CopyForm } from '../../protocol/copy-form.js'
 import { encodeCopyDone, encodeCopyResponse } from '../../protocol/query.js'
 import { dataRows, described } from '../../protocol/row-form.js'
+import { violation } from '../../protocol/violation.js'
 import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
 import type { ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
@@ -200,6 +201,7 @@ class Scatter implements PartOwner {
 
   async #run(form: Form): Promise<void> {
     const { types, bind } = this.#ask
+    requireCount(bind, form.parameters)
     const parameters = parametersOf(bind, form.parameters)
     this.#merger = new Merger({
       spec: this.#plan.merge,
@@ -411,6 +413,13 @@ function columnsOf(frame: Uint8Array): readonly DescribedColumn[] {
 /** One for each column, as Bind may say it. */
 function formatsOf(results: readonly number[], count: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => (results.length === 1 ? results[0] : results[index]) ?? 0)
+}
+
+/** As a server would say, which is not asked where LIMIT 0 leaves nothing to ask for. */
+function requireCount(bind: Bind | null, oids: readonly number[]): void {
+  const given = bind?.parameters ?? oids.length
+  if (given !== oids.length)
+    throw violation(`bind message supplies ${String(given)} parameters, but the statement requires ${String(oids.length)}`)
 }
 
 function parametersOf(bind: Bind | null, oids: readonly number[]): readonly MergeParameter[] {

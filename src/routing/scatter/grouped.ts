@@ -30,6 +30,8 @@ class Grouping {
   readonly #groupKeys: readonly string[]
   /** GROUP BY of the part besides the client's: arguments of count(DISTINCT …). */
   readonly #finer: unknown[] = []
+  /** The parts write zero where there is nothing to add. */
+  #zeros = false
 
   constructor(level: Level) {
     this.#level = level
@@ -159,6 +161,7 @@ class Grouping {
       this.#part[at] = value
       return at
     }
+    this.#zeros ||= zero
     if (zero && ((name !== 'sum' && name !== 'count') || call['agg_distinct'] === true))
       throw new Unmergeable('an expression computes with aggregates over several of them', wayOut)
     if (name === null) throw notMerged(nameOf(call['funcname'])?.name ?? 'an aggregate')
@@ -239,6 +242,11 @@ class Grouping {
   /** Where count(DISTINCT …) makes finer groups, a part without rows sends none. */
   #checkFiner(targets: number): void {
     if (this.#finer.length === 0 || this.#groupKeys.length > 0) return
+    if (this.#zeros)
+      throw new Unmergeable(
+        'coalesce(sum(…), 0) beside count(DISTINCT …) is not merged',
+        'Select sum(…) as it is, or count the distinct values apart.',
+      )
     if (this.#combined.slice(0, targets).some((column) => column.kind === 'key'))
       throw new Unmergeable('a constant beside count(DISTINCT …) is not merged', 'Select count(DISTINCT …) without it.')
   }
