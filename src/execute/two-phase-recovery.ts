@@ -38,6 +38,9 @@ interface Found {
   readonly mayEnd: boolean
 }
 
+/** Key and, as JSON, participants. */
+type OldDecision = readonly (string | null)[]
+
 export class TwoPhaseRecovery {
   readonly #parts: RecoveryParts
   #inDoubt: readonly InDoubt[] = []
@@ -81,6 +84,8 @@ class DatabasePass {
   readonly #database: DatabaseConfig
   readonly #clusters: readonly string[]
   readonly #open = new Map<string, OwnConnection>()
+  /** Of each decider, the decisions that were old before anybody was looked at. */
+  readonly #old = new Map<OwnConnection, readonly OldDecision[]>()
   readonly #found: Found[] = []
   readonly #left: InDoubt[] = []
 
@@ -92,7 +97,9 @@ class DatabasePass {
 
   async run(): Promise<readonly InDoubt[]> {
     try {
-      await Promise.all(this.#clusters.map((cluster) => this.#look(cluster)))
+      // First the decisions: what is prepared under one was prepared before it, so that whoever looks afterwards sees it.
+      await Promise.all(this.#clusters.map((cluster) => this.#reach(cluster)))
+      await Promise.all([...this.#open].map(([cluster, connection]) => this.#look(cluster, connection)))
       await this.#endAll()
       await this.#forget()
     } finally {
@@ -102,10 +109,21 @@ class DatabasePass {
   }
 
   /** A cluster that cannot be asked is left out. */
-  async #look(cluster: string): Promise<void> {
+  async #reach(cluster: string): Promise<void> {
     try {
       const connection = await this.#parts.open(cluster, this.#database.name)
       this.#open.set(cluster, connection)
+      const text = oldDecisions(this.#database.name, (this.#database.twoPhase?.retentionMs ?? 0) / 1000)
+      // Mostly the table is not there.
+      const { rows } = await connection.query(text).catch(() => ({ rows: [] }))
+      this.#old.set(connection, rows)
+    } catch {
+      this.#open.delete(cluster)
+    }
+  }
+
+  async #look(cluster: string, connection: OwnConnection): Promise<void> {
+    try {
       const { rows } = await connection.query(preparedSql)
       for (const [gid = null, seconds, owner, mayEnd] of rows) {
         const name = gid === null ? null : readPartName(gid)
@@ -115,7 +133,7 @@ class DatabasePass {
         this.#found.push({ on: connection, name, gid, seconds: Number(seconds), owner: owner ?? '', mayEnd: mayEnd === 't' })
       }
     } catch {
-      this.#open.get(cluster)?.close()
+      connection.close()
       this.#open.delete(cluster)
     }
   }
@@ -187,8 +205,7 @@ class DatabasePass {
   }
 
   async #forgetOn(connection: OwnConnection, kept: ReadonlySet<string>): Promise<void> {
-    const { rows } = await connection.query(oldDecisions(this.#database.name, (this.#database.twoPhase?.retentionMs ?? 0) / 1000))
-    const done = rows.flatMap(([key = null, participants = null]) => {
+    const done = (this.#old.get(connection) ?? []).flatMap(([key = null, participants = null]) => {
       if (key === null || participants === null || kept.has(key)) return []
       const asked = (JSON.parse(participants) as readonly string[]).every((cluster) => this.#open.has(cluster))
       return asked ? [key] : []

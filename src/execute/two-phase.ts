@@ -93,6 +93,11 @@ class TwoPhaseCommit {
   }
 
   async run(): Promise<Ending> {
+    try {
+      for (const { cluster } of this.#participants) this.#part(cluster)
+    } catch (error) {
+      return { kind: 'aborted', error }
+    }
     const failed = await this.#prepareAll()
     if (failed !== null) return this.#abort(failed.error)
     const decided = await this.#decide()

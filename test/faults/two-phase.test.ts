@@ -7,10 +7,12 @@ import { once } from 'node:events'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { ConfigInput } from '../../src/config/input.js'
+import { validateConfig } from '../../src/config/validate.js'
 import { until } from '../../src/embedded/until.js'
+import { TwoPhaseRecovery } from '../../src/execute/two-phase-recovery.js'
 import { commitTogether, decided, type Participant, type Said } from '../../src/execute/two-phase.js'
 import { createObserver } from '../../src/observe/observer.js'
-import { decisionKey, forgetDecisions, partName } from '../../src/session/decision.js'
+import { decisionKey, forgetDecisions, partName, preparedSql } from '../../src/session/decision.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
 
@@ -210,7 +212,10 @@ async function connected(name: string): Promise<pg.Client> {
 }
 
 async function said(client: pg.Client, text: string): Promise<Said> {
-  const result = (await client.query({ text, rowMode: 'array' })) as unknown as pg.QueryArrayResult | pg.QueryArrayResult[]
+  // As the server writes it: a boolean is t or f.
+  const types = { getTypeParser: () => (value: unknown) => value }
+  const result = (await client.query({ text, rowMode: 'array', types } as unknown as pg.QueryArrayConfig)) as unknown as
+    pg.QueryArrayResult | pg.QueryArrayResult[]
   const last = Array.isArray(result) ? result.at(-1) : result
   return { rows: (last?.rows ?? []) as (string | null)[][], tag: last?.command ?? '' }
 }
@@ -291,4 +296,53 @@ t.test('what recovery cannot end is listed with the reason, and ended as soon as
     return runtime.twoPhase.inDoubt().length === 0
   })
   t.notOk((await keysOn('media')).has(found), 'nobody had decided, so it was rolled back')
+})
+
+t.test('a decision that comes while recovery looks is not forgotten, however old the clock calls it', async (t) => {
+  const valid = validateConfig({ ...config, auth: { method: 'trust', users: [{ name: 'app' }] } }, { env: {}, readFile: () => '' })
+  if (!valid.ok) throw new Error(JSON.stringify(valid.problems))
+  const [main, media] = [await connected('main'), await connected('media')]
+  const name = { database: 'app', decider: 'main', unique: 'jumped' }
+  const part = partName({ ...name, cluster: 'media' })
+  let looking = 2
+  const meanwhile = async (): Promise<void> => {
+    await media.query(`BEGIN; INSERT INTO media_keys VALUES ('jumped'); PREPARE TRANSACTION '${part}'`)
+    await main.query(`INSERT INTO pointsman.decisions VALUES ('${decisionKey(name)}', 'commit', '{main,media}', now() - interval '1 day')`)
+  }
+  const recovery = new TwoPhaseRecovery({
+    config: () => valid.config,
+    observer: createObserver(),
+    open: async (cluster) => {
+      const client = await connected(cluster)
+      const query = async (text: string): Promise<Said> => {
+        const answer = await said(client, text)
+        if (text === preparedSql && --looking === 0) await meanwhile()
+        return answer
+      }
+      return { query, close: () => void client.end() }
+    },
+  })
+  await recovery.pass()
+  await until('it is ended', async () => {
+    await recovery.pass()
+    return (await preparedOn('media')) === 0
+  })
+  t.ok((await keysOn('media')).has('jumped'), 'as it was decided')
+})
+
+t.test('names too long for a prepared transaction are told before anything is prepared', async (t) => {
+  const asked: string[] = []
+  const one = (cluster: string): Participant => ({
+    cluster,
+    run: (text) => {
+      asked.push(text)
+      return Promise.reject(new Error('nobody is asked'))
+    },
+  })
+  const ending = await commitTogether([one('short'), one('c'.repeat(180))], {
+    ...{ database: 'app', unique: 'long', observer: createObserver(), now: () => 0, limitMs: 1000, waitMs: 0 },
+    open: () => Promise.reject(new Error('nobody is asked')),
+  })
+  t.match(ending, { kind: 'aborted', error: RangeError })
+  t.same(asked, [])
 })
