@@ -138,13 +138,22 @@ function unsupported(context: Context, statement: Statement, sharded: Sharded, t
       'Send the write as a statement of its own.',
     )
   }
-  const seen = touched.find((one) => !statement.entries.some((entry) => sameName(entry, one)) && !isInsertTarget(statement, one))
+  const seen = touched.find(
+    (one) => !statement.entries.some((entry) => sameName(entry, one)) && !isInsertTarget(statement, one) && !isDrawn(statement, one),
+  )
   if (seen === undefined) return null
   return say(
     'sharded-unsupported',
     `${statement.node} on ${seen.key}, which is sharded, concerns every shard`,
     'Give the hint /* pointsman: cluster=<cluster> */ and run it on each cluster of it in turn.',
   )
+}
+
+/** A sequence of which INSERT takes numbers, as a default would: that of the cluster where its row is. */
+function isDrawn({ detail, sequences, functions, attributes }: Statement, touched: Touched): boolean {
+  const asks = (name: string): boolean => name === 'currval' || name === 'setval' || name === 'lastval'
+  if (detail.kind !== 'insert' || functions.some(({ name }) => asks(name.name)) || attributes.some(asks)) return false
+  return sequences.some((name) => isSame(name, touched.name))
 }
 
 /** A generated column changes with those that it is made from. */

@@ -370,6 +370,10 @@ t.test('rows of one INSERT go to their clusters, and it answers as one server wo
   await alike('sets are not for VALUES', `INSERT INTO @ (id, word) VALUES (1, 's'), (5, generate_series(1, 3)::text)`)
   await alike('a column that is none', `INSERT INTO @ (id, no) VALUES (1, 's'), (5, 't')`)
   await alike(
+    'a sequence',
+    `INSERT INTO @ (id, word, serial) VALUES (1, 'g', nextval('@_serial_seq')), (5, 'g', nextval('@_serial_seq'::regclass)) RETURNING id`,
+  )
+  await alike(
     'chance',
     `INSERT INTO @ (id, word, made) VALUES (1, gen_random_uuid()::text, now()), (5, random()::text, DEFAULT), (7, 'f', clock_timestamp()) RETURNING id, made > '2020-01-01' AS recent`,
   )
@@ -427,6 +431,7 @@ t.test('what each row would make of other rows is refused', async (t) => {
   t.match(await of('(SELECT max(word) FROM notes)'), /^0A000/)
   t.match(await of('(SELECT max(name) FROM countries)'), /^0A000/)
   t.match(await of('lastval()::text'), /^0A000 .*lastval/)
+  t.match(await of("currval('notes_serial_seq')::text"), /^0A000/)
   t.match(await of('current_user'), /^0A000 .*CURRENT_USER/)
   t.match(await of("'z'", ' RETURNING ctid'), /^0A000 .*ctid/)
   t.match(await of("'z'", ' LIMIT 1'), /^0A000 .*VALUES do not stand alone/)
