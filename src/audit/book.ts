@@ -33,7 +33,7 @@ export class AuditBook {
 
   /** A statement that touches these tables has come `times` times. */
   statement(database: string, tables: readonly string[], routed: boolean, times = 1): void {
-    for (const table of tables) this.#count(database, table, times, routed ? times : 0)
+    for (const table of new Set(tables)) this.#count(database, table, times, routed ? times : 0)
   }
 
   /** Adds what another book knows. */

@@ -1,6 +1,6 @@
 // audit/catalog-findings.ts — what stands in the catalog and reaches from one home into another: foreign keys, views, functions,
 // triggers, sequences. One finding for each thing and each other home that it reaches.
-import type { Body, Catalog, FunctionInfo, RelationInfo } from '../catalog/catalog.js'
+import type { Body, Catalog, ForeignKeyInfo, FunctionInfo, RelationInfo, UniqueInfo } from '../catalog/catalog.js'
 import type { Config, DatabaseConfig } from '../config/config.js'
 import type { CrossingKind } from '../observe/crossing.js'
 import { createContext, type Context } from '../routing/context.js'
@@ -52,9 +52,8 @@ class CatalogWalk {
   }
 
   catalog(catalog: Catalog): void {
-    for (const { name, from, to } of catalog.foreignKeys ?? []) {
-      this.#between('foreign_key', `${name} of ${from} to ${to}`, this.#table(from), [this.#table(to)])
-    }
+    for (const key of catalog.foreignKeys ?? []) this.#foreignKey(key)
+    for (const unique of catalog.uniques ?? []) this.#unique(unique)
     for (const info of catalog.relations.values()) this.#view(info)
     for (const { sequence, table } of catalog.sequenceUses ?? []) {
       this.#between('sequence', `default of ${table}`, this.#table(table), [this.#table(sequence)])
@@ -63,8 +62,39 @@ class CatalogWalk {
     this.#functions(catalog)
   }
 
+  /** Within a sharded set it stays on its shard only if it holds the shard keys of both. */
+  #foreignKey({ name, from, to, columns }: ForeignKeyInfo): void {
+    const example = `${name} of ${from} to ${to}`
+    const [a, b] = [this.#table(from), this.#table(to)]
+    this.#between('foreign_key', example, a, [b])
+    if (a.home.kind !== 'sharded' || b.home.kind !== 'sharded' || !sameHome(a.home, b.home) || columns === undefined) return
+    const targets = b.home.keyColumns
+    const together = a.home.keyColumns.every((key, at) => columns.some(([own, other]) => own === key && other === targets[at]))
+    if (!together)
+      this.#within('foreign_key', example, a, b, `${example} does not hold the shard key of both: rows on other shards are not seen`)
+  }
+
+  /** No shard knows the rows of the others. */
+  #unique({ name, table, columns }: UniqueInfo): void {
+    const touched = this.#table(table)
+    if (touched.home.kind !== 'sharded') return
+    const missing = touched.home.keyColumns.filter((key) => !columns.includes(key))
+    if (missing.length === 0) return
+    const example = `${name} of ${table}`
+    const reason = `${example} is unique within a shard alone: it does not hold ${missing.join(', ')}`
+    this.#within(
+      'shard_key',
+      example,
+      touched,
+      touched,
+      reason,
+      'Put the shard key into the index, or make values that are unique by themselves: pointsman.unique_id().',
+    )
+  }
+
+  /** Of a table: what its policies name. */
   #view(info: RelationInfo): void {
-    const behind = info.kind === 'view' ? info.behind : (info.made ?? null)
+    const behind = info.made ?? info.behind
     if (behind === null) return
     const key = `${info.schema}.${info.name}`
     const reached = behind.relations
@@ -118,6 +148,12 @@ class CatalogWalk {
     const dot = key.indexOf('.')
     const name = { schema: key.slice(0, dot), name: key.slice(dot + 1) }
     return { name, access: 'read', key, ...homeOf(this.#context, key), known: true }
+  }
+
+  /** From one shard to another of the same set. */
+  #within(kind: CrossingKind, example: string, from: Touched, to: Touched, reason: string, way: string = waysOut[kind]): void {
+    const crossing = { kind, from: touchedEnd(from), to: touchedEnd(to), reason, way, cause: example }
+    this.#book.crossing(this.#context.database.name, crossing, example, 'catalog', 0)
   }
 
   #between(kind: CrossingKind, example: string, from: Touched, reached: readonly Touched[]): void {

@@ -48,8 +48,9 @@ const csvDatabase = 2
 const csvSession = 5
 const csvMessage = 13
 
+/** Nothing but a time before the first comma, then user and database in quotes and the process: statements have commas, too. */
 function isCsv(start: string): boolean {
-  return /^\d{4}-\d\d-\d\d [^,\n]*,[^\n]*,/.test(start)
+  return /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)? [^\s,]+,(?:"(?:[^"]|"")*")?,(?:"(?:[^"]|"")*")?,\d+,/.test(start)
 }
 
 function fromCsv(log: string): readonly LoggedStatement[] {

@@ -14,6 +14,7 @@ import type {
   HiddenCall,
   RelationInfo,
   TriggerInfo,
+  UniqueInfo,
   Volatility,
 } from './catalog.js'
 
@@ -68,6 +69,7 @@ export interface CatalogRows {
   readonly bodies?: readonly BodyRow[]
   readonly triggers?: readonly TriggerInfo[]
   readonly foreignKeys?: readonly ForeignKeyInfo[]
+  readonly uniques?: readonly UniqueInfo[]
   readonly sequenceUses?: readonly { readonly sequence: string; readonly table: string }[]
   readonly sequenceOwners?: readonly { readonly sequence: string; readonly table: string }[]
   readonly casts: readonly { readonly implicit: boolean; readonly volatility: string; readonly schema: string; readonly type: string }[]
@@ -132,11 +134,12 @@ export function buildCatalog(
   const relations = new Map(buildRelations(rows, read, types).map((info) => [`${info.schema}.${info.name}`, info]))
   const volatileImplicitCast = rows.casts.some((cast) => cast.implicit && cast.volatility === 'v')
   const { serverVersion, eventTriggers, keyEquals } = rows
-  const { foreignKeys, triggers, sequenceUses } = rows
+  const { foreignKeys, triggers, sequenceUses, uniques } = rows
   return {
     ...{ cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers, keyEquals },
     ...(foreignKeys === undefined ? {} : { foreignKeys }),
     ...(triggers === undefined ? {} : { triggers }),
+    ...(uniques === undefined ? {} : { uniques }),
     ...(sequenceUses === undefined ? {} : { sequenceUses }),
     ...(rows.collation === undefined ? {} : { collation: rows.collation }),
   }

@@ -45,6 +45,15 @@ export interface ForeignKeyInfo {
   readonly name: string
   readonly from: string
   readonly to: string
+  /** Pairs of a column of `from` and the one of `to` that it equals. Absent: not loaded. */
+  readonly columns?: readonly (readonly [from: string, to: string])[]
+}
+
+/** A unique index or an exclusion constraint of `table` (`schema.name`, a root); `columns` without expressions. */
+export interface UniqueInfo {
+  readonly name: string
+  readonly table: string
+  readonly columns: readonly string[]
 }
 
 export interface ColumnInfo {
@@ -122,6 +131,7 @@ export interface Catalog {
   /** Absent: not loaded. */
   readonly foreignKeys?: readonly ForeignKeyInfo[]
   readonly triggers?: readonly TriggerInfo[]
+  readonly uniques?: readonly UniqueInfo[]
   /** Defaults of columns that draw from a sequence which is not their own. */
   readonly sequenceUses?: readonly { readonly sequence: string; readonly table: string }[]
 }

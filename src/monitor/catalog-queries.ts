@@ -67,8 +67,16 @@ FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.
  JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace fn ON fn.oid = p.pronamespace
 WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' AND n.nspname !~ '^pg_(toast_)?temp_'`
 
-const foreignKeysQuery = `SELECT k.conname, ${rootName('k.conrelid')}, ${rootName('k.confrelid')}
+const foreignKeysQuery = `SELECT k.conname, ${rootName('k.conrelid')}, ${rootName('k.confrelid')},
+ (SELECT json_agg(json_build_array(f.attname, t.attname) ORDER BY u.n) FROM unnest(k.conkey, k.confkey) WITH ORDINALITY u(f, t, n)
+  JOIN pg_attribute f ON f.attrelid = k.conrelid AND f.attnum = u.f JOIN pg_attribute t ON t.attrelid = k.confrelid AND t.attnum = u.t)::text
 FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0`
+
+const uniquesQuery = `SELECT x.relname, ${rootName('i.indrelid')},
+ (SELECT coalesce(json_agg(a.attname ORDER BY k.n), '[]') FROM unnest(i.indkey) WITH ORDINALITY k(att, n)
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.att WHERE k.n <= i.indnkeyatts)::text
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE (i.indisunique OR i.indisexclusion) AND NOT x.relispartition AND ${userRelation}`
 
 // Serial and identity own their sequence; a default that calls nextval() of another one makes it the table's as well.
 const sequenceOwnersQuery = `SELECT d.objid::text, min(${rootName('d.refobjid')})
@@ -204,7 +212,14 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
       events: eventsIn(Number(text(row, 4))),
       function: { schema: text(row, 2), name: text(row, 3) },
     })),
-    foreignKeys: (await query(foreignKeysQuery)).map((row) => ({ name: text(row, 0), from: text(row, 1), to: text(row, 2) })),
+    foreignKeys: (await query(foreignKeysQuery)).map((row) => ({
+      ...{ name: text(row, 0), from: text(row, 1), to: text(row, 2) },
+      columns: JSON.parse(text(row, 3)) as [string, string][],
+    })),
+    uniques: (await query(uniquesQuery)).map((row) => ({
+      ...{ name: text(row, 0), table: text(row, 1) },
+      columns: JSON.parse(text(row, 2)) as string[],
+    })),
     sequenceUses: (await query(sequenceUsesQuery)).map((row) => ({ sequence: text(row, 0), table: text(row, 1) })),
     sequenceOwners: (await query(sequenceOwnersQuery)).map((row) => ({ sequence: text(row, 0), table: text(row, 1) })),
     functions: (await query(functionsQuery)).map(functionRow),

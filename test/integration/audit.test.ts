@@ -156,3 +156,43 @@ t.test('the library', async (t) => {
   client.release()
   t.equal(router.audit()?.findings.length, 10)
 })
+
+t.test('what stands in the catalog besides: policies, keys that do not hold the shard key', async (t) => {
+  const client = new pg.Client({ host: '127.0.0.1', port: primary.port, user: 'app', password: 'app', database: 'app' })
+  await client.connect()
+  t.teardown(() => client.end())
+  await client.query(`
+    ALTER TABLE image_tags ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY of_users ON image_tags USING (EXISTS (SELECT FROM users));
+    ALTER TABLE comments ADD COLUMN parent_image bigint, ADD COLUMN parent bigint;
+    ALTER TABLE comments ADD CONSTRAINT parent FOREIGN KEY (parent_image, parent) REFERENCES comments (image_id, id);
+    ALTER TABLE comment_votes ADD CONSTRAINT voted FOREIGN KEY (comment_id, image_id) REFERENCES comments (id, image_id);
+    CREATE UNIQUE INDEX by_user ON comments (user_id, id, lower(body)) INCLUDE (image_id);
+    CREATE UNIQUE INDEX "by <key>" ON comments (user_id, image_id)`)
+  writeFileSync(join(directory, 'p.yaml'), JSON.stringify(base))
+  const { out } = await command(['audit', '-c', 'p.yaml', '--json'])
+  const { findings } = JSON.parse(out) as AuditReport
+  const before = new Set(['foreign_key', 'view', 'function', 'trigger'].flatMap((kind) => expected.filter((one) => one.startsWith(kind))))
+  t.same(
+    pairs(findings).filter((one) => !before.has(one)),
+    [
+      'foreign_key: public.comments → public.comments',
+      'shard_key: public.comments → public.comments',
+      'view: public.image_tags → public.users',
+    ],
+  )
+  t.match(findings.find(({ kind }) => kind === 'shard_key')?.example, 'by_user of public.comments')
+})
+
+t.test('what cannot be done is said', async (t) => {
+  writeFileSync(join(directory, 'p.yaml'), JSON.stringify(base))
+  writeFileSync(join(directory, 'empty.log'), 'nothing of a log\n')
+  const said = async (...args: readonly string[]): Promise<string> => {
+    const { code, err } = await command(['audit', '-c', 'p.yaml', ...args])
+    return `${String(code)} ${err}`
+  }
+  t.match(await said('--no-catalog'), /^2 .*nothing to look at/)
+  t.match(await said('--log', 'empty.log'), /^1 .*no statement was found in empty\.log/)
+  t.match(await said('--html', 'no/such/audit.html'), /^2 .*cannot be written/)
+  t.match(await said('--expires', '2027-02-30'), /^2 .*write a day/)
+})

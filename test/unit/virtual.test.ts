@@ -131,6 +131,8 @@ t.test('the book counts what it knows, adds up others, and is bounded', (t) => {
   const book = new AuditBook()
   t.equal(book.crossing('app', crossing, 'select 1', 'traffic'), true)
   t.equal(book.crossing('app', crossing, 'select 1', 'log', 4), false)
+  book.statement('app', ['public.t', 'public.t'], true, 3)
+  t.match(book.data().tables, [{ statements: 3, routed: 3 }], 'a table that is named twice is touched once')
   const sum = new AuditBook()
   sum.add(book.data())
   sum.add(book.data())
@@ -158,6 +160,8 @@ t.test('logs', (t) => {
     '\n',
   )
   t.same(loggedStatements(plain), [{ text: 'SELECT\n4', session: '42', database: null }])
+  const commas = '2026-01-01 00:00:00.000 UTC [42] LOG:  statement: SELECT a, b FROM t WHERE c IN (1, 2)\n'
+  t.same(loggedStatements(commas).length, 1, 'commas make no CSV')
   t.end()
 })
 

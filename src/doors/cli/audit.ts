@@ -44,15 +44,16 @@ export async function audit(options: AuditOptions, io: Io, now: () => Date = () 
   const { name, database } = databaseOf(config, options.database)
   const baseline = options.baseline === undefined ? null : baselineFrom(options.baseline, io)
   checkDay(options.expires)
-  const report = await withProgress(io, 'asking the servers', () => makeReport(config, name, { ...database, name }, options, io))
   const looked = sourcesOf(options)
+  if (looked.size === 0) throw new CommandError(exit.usage, 'nothing to look at: --no-catalog needs --live, --statements or --log')
+  const report = await withProgress(io, 'asking the servers', () => makeReport(config, name, { ...database, name }, options, io))
   const today = now().toISOString().slice(0, 10)
   const comparison = baseline === null ? null : compare(report.findings, baseline, today, looked)
   const whole = { ...report, baseline: comparison }
   if (options.writeBaseline !== undefined) {
     writeBaseline(options.writeBaseline, whole, looked, { issue: options.issue ?? '', expires: options.expires ?? '' }, io)
   }
-  if (options.html !== undefined) writeFileSync(resolve(io.cwd, options.html), htmlReport(whole, now().toISOString()))
+  if (options.html !== undefined) write(options.html, htmlReport(whole, now().toISOString()), io)
   io.out(options.json === true ? JSON.stringify(whole, null, 2) : printReport(whole))
   return comparison === null || holds(comparison) ? exit.done : exit.no
 }
@@ -146,13 +147,20 @@ function addLog(file: string, name: string, dbname: string, audited: StatementAu
   } catch (error) {
     throw new CommandError(exit.usage, `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
   }
-  for (const { text: statement, session, database } of loggedStatements(text)) {
+  const found = loggedStatements(text)
+  if (found.length === 0) {
+    const form = 'csvlog, jsonlog, or text with the process in log_line_prefix, all with log_statement = all'
+    throw new CommandError(exit.no, `no statement was found in ${file}: it is to be ${form}`)
+  }
+  for (const { text: statement, session, database } of found) {
     if (database === null || database === dbname || database === name) audited.add(statement, 1, 'log', session)
   }
 }
 
 function checkDay(day: string | undefined): void {
-  if (day !== undefined && !/^\d{4}-\d\d-\d\d$/.test(day))
+  if (day === undefined) return
+  const date = new Date(`${day}T00:00:00Z`)
+  if (!/^\d{4}-\d\d-\d\d$/.test(day) || Number.isNaN(date.getTime()) || !date.toISOString().startsWith(day))
     throw new CommandError(exit.usage, `--expires ${day}: write a day such as 2027-01-31`)
 }
 
@@ -184,6 +192,14 @@ function writeBaseline(
   const whole = { version: 1, accepted }
   const head =
     '# Crossings that are accepted for now (pointsman audit --baseline). Each needs its issue and its last day; the list only shrinks.\n'
-  writeFileSync(path, file.endsWith('.json') ? `${JSON.stringify(whole, null, 2)}\n` : head + stringify(whole, { lineWidth: 0 }))
+  write(file, file.endsWith('.json') ? `${JSON.stringify(whole, null, 2)}\n` : head + stringify(whole, { lineWidth: 0 }), io)
   if (lacking > 0) io.err(`pointsman: ${String(lacking)} of ${String(accepted.length)} entries in ${file} lack their issue or their day`)
+}
+
+function write(file: string, text: string, io: Io): void {
+  try {
+    writeFileSync(resolve(io.cwd, file), text)
+  } catch (error) {
+    throw new CommandError(exit.usage, `${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }
