@@ -105,8 +105,9 @@ function serveClients(link: Link, inside: Inside): Promise<ExitCode> {
       return null
     })
     const take = (socket: Socket, local: boolean): void => {
-      socket.once('close', () => link.tell('client.left', 1))
-      proxy.accept(socket, local)
+      // Of the one given nothing is heard any more.
+      const served = proxy.accept(socket, local)
+      served.once('close', () => link.tell('client.left', 1))
     }
     link.answer('cancel', (call) => proxy.cancel(cancelFrom(call)))
     link.answer('end', (graceMs) => {

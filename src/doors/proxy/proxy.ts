@@ -79,7 +79,7 @@ export interface ClientSnapshot {
 export interface Proxy {
   readonly addresses: readonly ListenerAddress[]
   /** A client that has connected, of whom nothing has been read. `local`: over a Unix socket. */
-  accept(socket: Socket, local: boolean): void
+  accept(socket: Socket, local: boolean): Socket
   /** Cancels what the client of that key runs; false: there is none. */
   cancel(call: CancelCall): boolean
   clients(): readonly ClientSnapshot[]
@@ -345,7 +345,7 @@ class RunningProxy implements Proxy {
 
   // ---- one connection
 
-  accept(accepted: Socket, local: boolean): void {
+  accept(accepted: Socket, local: boolean): Socket {
     const socket = sharingReads(accepted, highWaterMark)
     socket.on('error', () => undefined)
     this.#sockets.add(socket)
@@ -354,6 +354,7 @@ class RunningProxy implements Proxy {
       this.#left()
     })
     void this.#accept(socket, local)
+    return socket
   }
 
   async #accept(socket: Socket, local: boolean): Promise<void> {
