@@ -28,6 +28,7 @@ export function build(context: Context, input: Partly<ConfigInput>, clusterNames
     cache: buildCache(context, input.cache),
     chaos: buildChaos(context, input.chaos),
     lanes: buildLanes(context, input.lanes),
+    identity: { node: input.identity?.node ?? null },
     limits: buildLimits(context, input.limits),
     log: buildLog(input.log),
   }

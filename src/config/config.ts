@@ -17,6 +17,7 @@ export interface Config {
   /** null: nothing is broken on purpose. */
   readonly chaos: ChaosConfig | null
   readonly lanes: LanesConfig
+  readonly identity: IdentityConfig
   readonly limits: LimitsConfig
   readonly log: LogConfig
 }
@@ -49,6 +50,11 @@ export interface ListenTls {
 }
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3'
+
+export interface IdentityConfig {
+  /** Number of this host, 0 to 1023; null: it has none. */
+  readonly node: number | null
+}
 
 export interface TokensConfig {
   /** Signs consistency tokens, and only signed ones are read; null: not signed. */

@@ -24,7 +24,7 @@ export interface ConfigDiff {
   readonly cluster: ReadonlyMap<string, ClusterChange>
   readonly databases: NamedChanges
   readonly users: NamedChanges
-  /** Differ otherwise: `auth`, `admin`, `tokens`, `cache`, `chaos`, `lanes`, `limits`, `log`, `listen.max_clients`, `listen.tls`. */
+  /** Differ otherwise: `auth`, `admin`, `tokens`, `cache`, `chaos`, `lanes`, `identity`, `limits`, `log`, `listen.max_clients`, `listen.tls`. */
   readonly others: readonly string[]
   /** Changes that only a restart can make: `listen.host`, `listen.port`, `listen.unix`, `admin.host`, … They are not applied. */
   readonly notLive: readonly string[]
@@ -113,6 +113,7 @@ const wholeKeys: Readonly<Record<Exclude<keyof Config, Told>, string>> = {
   cache: 'cache',
   chaos: 'chaos',
   lanes: 'lanes',
+  identity: 'identity',
   limits: 'limits',
   log: 'log',
 }

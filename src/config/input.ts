@@ -240,6 +240,10 @@ export interface LogInput {
   parameters?: boolean | undefined
 }
 
+export interface IdentityInput {
+  node?: number | undefined
+}
+
 export interface ConfigInput {
   version: 1
   listen?: ListenInput | undefined
@@ -251,6 +255,7 @@ export interface ConfigInput {
   cache?: CacheInput | undefined
   chaos?: ChaosInput | undefined
   lanes?: LanesInput | undefined
+  identity?: IdentityInput | undefined
   limits?: LimitsInput | undefined
   log?: LogInput | undefined
 }

@@ -488,6 +488,17 @@ const lanes = object(
   'Pipelining of several clients over one server connection.',
 )
 
+const identity = object(
+  {
+    node: whole(
+      0,
+      1023,
+      'Number of this host, of which each has its own: part of what pointsman.unique_id() gives. Default: none.',
+    ).optional(),
+  },
+  'Who this is among others.',
+)
+
 const limits = object(
   {
     max_message_bytes: size('Largest message a client may send. Default: 1GB.', 65_536).optional(),
@@ -555,6 +566,7 @@ const shape = {
   cache: cache.optional(),
   chaos: chaos.optional(),
   lanes: lanes.optional(),
+  identity: identity.optional(),
   limits: limits.optional(),
   log: log.optional(),
 }

@@ -135,6 +135,12 @@ export const catalogue = {
     text: 'this client has prepared {limit} statements, which is all that it may have at once',
     help: 'Close (DEALLOCATE) those that are not needed any more. Texts with values in them want parameters instead.',
   },
+  unique_id_exhausted: {
+    sqlstate: '54000',
+    retry: 'safe',
+    text: 'pointsman.unique_id() is more than one second ahead of the clock',
+    help: 'Too many ids were asked for at once, or the clock was set back: ask again in a moment.',
+  },
   console_too_long: { sqlstate: '54000', retry: 'never', text: '{what}', help: '' },
   merge_memory: {
     sqlstate: '54000',
@@ -155,6 +161,12 @@ export const catalogue = {
     help: 'An operator has disabled it for new clients.',
   },
   console_state: { sqlstate: '55000', retry: 'never', text: '{what}', help: '' },
+  unique_id_unready: {
+    sqlstate: '55000',
+    retry: 'never',
+    text: 'pointsman.unique_id() gives nothing: {why}',
+    help: 'Set identity.node of the configuration to a number that no other host has.',
+  },
   two_phase_unprepared: {
     sqlstate: '55000',
     retry: 'never',

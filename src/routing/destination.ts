@@ -4,6 +4,7 @@
 import { createsTemporary } from '../catalog/resolve.js'
 import type { Sharded } from '../sharding/sharded.js'
 import type { Statement } from '../sql/statement.js'
+import { callsUniqueId } from '../sql/unique-ids.js'
 import { suppliedCluster, type Context } from './context.js'
 import { touchedByCode } from './code.js'
 import { meeting } from './crossing.js'
@@ -57,6 +58,7 @@ export interface Destination {
 
 export function route(context: Context, outer: Statement): Routed | RefusePlan {
   const statement = innermost(outer)
+  if (callsUniqueId(outer) || callsUniqueId(statement)) return asksForIds()
   const hidden = hiddenTemporary(context, statement)
   if (hidden !== null) return hidden
   const resolved = touch(context, statement)
@@ -76,6 +78,15 @@ export function route(context: Context, outer: Statement): Routed | RefusePlan {
   if (to.kind === 'refuse') return to
   const place = context.database.virtual.size === 0 ? null : placeOf(common)
   return { kind: 'routed', outer, statement, touched, owner: ownerOf(common), createsTemporary: created !== null, to, place }
+}
+
+/** No server knows the function. */
+function asksForIds(): RefusePlan {
+  const refused = refuse('unique-id', {
+    message: 'pointsman.unique_id() cannot be called there',
+    hint: 'Call it in the VALUES of an INSERT or in a SELECT without FROM, in a query without parameters; in the library, await pool.uniqueId().',
+  })
+  return Object.freeze({ ...refused, uniqueIds: true })
 }
 
 /** Partitions may be for some users only. */

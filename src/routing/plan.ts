@@ -125,6 +125,8 @@ export interface RefusePlan extends PlanBase {
   readonly hint: string
   /** It would run if the homes of its tables were one; absent: not known here (see crossingOf()). */
   readonly crossing?: Crossing
+  /** It calls pointsman.unique_id(), which is replaced by what it gives where that can be done. */
+  readonly uniqueIds?: true
   /** Nothing is wrong but that a directory must be asked for these keys first; then plan again (runtime/directory-cache.ts). */
   readonly lookup?: { readonly sharded: Sharded; readonly keys: readonly (readonly string[])[] }
 }

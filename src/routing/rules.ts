@@ -74,6 +74,7 @@ export const rules = {
   'several-shards': 'The keys live on several shards.',
   'not-merged': 'Rows of several shards are needed, and what the clusters would answer cannot be provably merged.',
   'shard-key-update': 'It would change a shard key, which would move the row.',
+  'unique-id': 'It calls pointsman.unique_id(), which Pointsman itself replaces by an id.',
   'sharded-unsupported': 'This kind of statement is not supported on a sharded table.',
 } as const
 

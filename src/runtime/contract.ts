@@ -15,6 +15,7 @@ import type { Topology } from '../topology/topology.js'
 import type { TwoPhaseKeeper } from './two-phase.js'
 import type { LiveAudit } from './audit.js'
 import type { DirectoryCache } from './directory-cache.js'
+import type { UniqueIds } from './unique-ids.js'
 
 export interface Generation<C extends PooledConnection> {
   /** Counts from 1. */
@@ -111,6 +112,8 @@ export interface Runtime<C extends PooledConnection> {
   readonly bans: Bans
   /** Transactions over several clusters: their commit, and what a crash has left of them. */
   readonly twoPhase: Pick<TwoPhaseKeeper, 'commit' | 'inDoubt' | 'recover'>
+  /** Ids of this process. */
+  readonly uniqueIds: Pick<UniqueIds, 'take'>
   /** What is known of directories: it may be forgotten, so that they are asked again. */
   readonly directories: Pick<DirectoryCache, 'forget'>
   /** What crosses homes, as traffic has shown it since the start. */

@@ -22,6 +22,7 @@ import type { Generation, ReloadResult, Runtime } from './contract.js'
 import { LiveAudit } from './audit.js'
 import { Chaos } from './chaos.js'
 import { DirectoryCache } from './directory-cache.js'
+import { UniqueIds } from './unique-ids.js'
 import { createIdentities } from './identity.js'
 import { Parties } from './parties.js'
 import { TwoPhaseKeeper } from './two-phase.js'
@@ -77,6 +78,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
   readonly audit: LiveAudit
   readonly twoPhase: TwoPhaseKeeper
   readonly directories: DirectoryCache
+  readonly uniqueIds: UniqueIds
   readonly #old = new Set<HeldGeneration<C>>()
   readonly #deaf: () => void
   #current: HeldGeneration<C>
@@ -102,6 +104,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
       now,
       background: parts.background ?? false,
     })
+    this.uniqueIds = new UniqueIds({ node: () => this.#current.config.identity.node, wall: Date.now })
     this.#deaf = this.#heed(observer)
     this.#current = this.#generation(parts.config, parts.generation ?? 1)
     this.twoPhase = new TwoPhaseKeeper({
@@ -189,6 +192,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
     await this.#pools.close(graceMs)
     this.twoPhase.close()
     this.directories.close()
+    this.uniqueIds.close()
     await this.#monitor.close()
     this.switches.close()
     this.audit.close()

@@ -5,6 +5,7 @@ import { printPath } from '../../config/findings.js'
 import type { Locator, Path } from '../../config/locator.js'
 import { readFacts, readHeartbeat, readTables, withServer, type Login, type ServerFacts, type TableFacts } from './ask-server.js'
 import { checkAuthQuery } from './check-auth.js'
+import { checkSchemas } from './check-schemas.js'
 import { checkTables, type UnownedTable } from './check-tables.js'
 import { checkTwoPhaseLive } from './check-two-phase.js'
 import type { Tables, Told } from './told.js'
@@ -33,6 +34,7 @@ export async function checkServers(config: Config, locate: Locator): Promise<Liv
   tellSameServers(clusters.flat(), warnings)
   await checkAuthQuery(config, problems)
   await checkTwoPhaseLive(config, clusters.flat(), problems, warnings)
+  await checkSchemas(config, clusters.flat(), (cluster) => monitorLogin(config, cluster), warnings)
   const tables = await readAllTables(config, clusters.flat(), warnings)
   const unowned = checkTables(config, tables, problems, warnings)
   const placed = (told: readonly Told[]): readonly Problem[] =>

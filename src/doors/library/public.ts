@@ -81,6 +81,12 @@ export interface RoutedPool extends Pool, RequestApi<RoutedClient> {
   snapshot(): RuntimeSnapshot | null
   /** Connections that fast reads share, and what they have done since the start. */
   lanes(): LanesReport
+  /**
+   * An id that nobody else is given, in the order of time; `identity.node` of the configuration must be set. 64 bits as a bigint, or
+   * with 53 a number that JavaScript holds exactly.
+   */
+  uniqueId(): Promise<bigint>
+  uniqueId(bits: 53): Promise<number>
   /** What crosses partitions and shards, as statements have shown it since the start; null before the first one. */
   audit(): AuditBookData | null
   /** Typed events of the router itself. */

@@ -2,6 +2,7 @@
 // pg.Pool (Prisma asks `instanceof`), whose class name contains "Pool" (Drizzle asks that). pg-pool's own machinery is
 // never used: its constructor opens nothing, and everything that would is replaced here.
 import type { AuditBookData } from '../../audit/contract.js'
+import { PointsmanError } from '../../errors/error.js'
 import type { EventEmitter } from 'node:events'
 import type { ConfigInput } from '../../config/input.js'
 import type { Observer } from '../../observe/events.js'
@@ -114,6 +115,15 @@ export function createRoutedPool(pg: PgModule, parts: PoolParts): RoutedPool {
 
     snapshot(): RuntimeSnapshot | null {
       return this.#parts.core.runtime?.snapshot() ?? null
+    }
+
+    uniqueId(): Promise<bigint>
+    uniqueId(bits: 53): Promise<number>
+    async uniqueId(bits: 64 | 53 = 64): Promise<bigint | number> {
+      const { runtime } = this.#parts.core
+      if (runtime === null) throw new PointsmanError('unique_id_unready', { values: { why: 'the pool is not ready, or has ended' } })
+      const [id = 0n] = await runtime.uniqueIds.take(1, bits)
+      return bits === 64 ? id : Number(id)
     }
 
     audit(): AuditBookData | null {

@@ -23,6 +23,7 @@ import { boundSeconds, policyName } from '../../execute/measured.js'
 import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Generation } from '../../runtime/contract.js'
+import type { UniqueIds } from '../../runtime/unique-ids.js'
 import type { DirectoryLookup } from '../../runtime/directory-cache.js'
 import { directoryTries, hasDirectories } from '../../sharding/directories.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
@@ -245,6 +246,11 @@ export class Conversation implements HoldOwner {
     if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.session.database } })
     const { directories } = this.generation
     return { understood, parameters, session, config, database, catalogs: this.generation.catalogs(), directories }
+  }
+
+  /** Ids of this process. */
+  get uniqueIds(): Pick<UniqueIds, 'take'> {
+    return this.#state.runtime.uniqueIds
   }
 
   get hasDirectories(): boolean {

@@ -1,8 +1,8 @@
 // doors/proxy/simple-query.ts — one Query message: answered here, refused, or sent as it came to one server.
 import { PointsmanError } from '../../errors/error.js'
-import { decodeQuery } from '../../protocol/query.js'
+import { decodeQuery, encodeQuery } from '../../protocol/query.js'
 import { asWrite } from '../../execute/again.js'
-import type { AnswerPlan, OnePlan, Plan, ScatterPlan, BroadcastPlan } from '../../routing/plan.js'
+import type { AnswerPlan, OnePlan, Plan, RefusePlan, ScatterPlan, BroadcastPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import type { ParameterText } from '../../session/settings.js'
@@ -24,6 +24,7 @@ import { runBroadcast, type BroadcastWork } from './broadcast.js'
 import { runCopyIn } from './copy-in.js'
 import { runScatter } from './scatter.js'
 import { takeTokens } from './tokens.js'
+import { giveUniqueIds } from './unique-ids.js'
 
 const noParameter: ParameterText = () => undefined
 
@@ -63,8 +64,8 @@ async function refused(conversation: Conversation, request: Request, error: unkn
 class SimpleQuery implements LaneWork, HoldWaiter {
   readonly #conversation: Conversation
   readonly #request: Request
-  readonly #understood: Understood
-  readonly #frame: Uint8Array
+  #understood: Understood
+  #frame: Uint8Array
   #plan: OnePlan | null = null
   /** Told when nothing is waited for any more, or what still is. */
   #over: (pending: Promise<void> | null) => void = (pending) => this.#conversation.onUnparked?.(pending)
@@ -80,6 +81,7 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     const conversation = this.#conversation
     const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood: this.#understood, parameters: null }])
     if (plan.kind === 'refuse' && plan.lookup !== undefined) return this.#afterDirectories()
+    if (plan.kind === 'refuse' && plan.uniqueIds === true && conversation.session.view.understood) return this.#withUniqueIds(plan)
     return this.#runAs(plan)
   }
 
@@ -101,6 +103,20 @@ class SimpleQuery implements LaneWork, HoldWaiter {
         if (plan.lane && conversation.lane?.take(this, plan, request) === true) return parked
         return plan.keptOn === null ? this.#runOn(plan) : this.#cached(plan)
     }
+  }
+
+  /** What it calls is put in its place first. */
+  async #withUniqueIds(plan: RefusePlan): Promise<void> {
+    const conversation = this.#conversation
+    try {
+      const given = await giveUniqueIds(conversation, this.#understood.text)
+      if (given === null) throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
+      this.#understood = conversation.core.understand(given)
+      this.#frame = encodeQuery(given)
+    } catch (error) {
+      return refused(conversation, this.#request, error)
+    }
+    return this.#afterDirectories()
   }
 
   /** The directory says where the key lives; what follows is as if it had always been known, but on no lane. */
