@@ -1,13 +1,15 @@
 // server/shared-reads.ts — all sockets of a process are read into one buffer. Node reads a socket within one call and tells of it
 // within the same, so by the time the next one is read the bytes are where they belong: copied out, small as they are. Without
 // this each read takes 64 KB of its own, gives most of it back, and goes through the machinery of a stream.
-// A socket that gives much at a time has a buffer of its own while it does, which is handed on as it is: nothing large is copied.
+// A socket that gives much at a time has a buffer of its own while it does, which is handed on as it is where it is nearly full.
 import { Socket, type OnReadOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 const size = 64 * 1024
-/** Reads of so much are not copied. */
+/** A socket that gives so much at a time has a buffer of its own. */
 const large = 16 * 1024
+/** Reads of so much are not copied. Less would keep a buffer that is mostly empty for as long as its bytes are needed. */
+const nearlyFull = 48 * 1024
 
 const shared = Buffer.allocUnsafeSlow(size)
 
@@ -35,9 +37,10 @@ class Reads {
   /** `buffer`: that which was read into. It is not asked for again before a listener has returned, so one that threw has kept it. */
   #taken(bytes: number, buffer: Uint8Array): Buffer {
     const owned = buffer !== shared
-    if (bytes >= large) this.#buffer = Buffer.allocUnsafeSlow(size)
-    else if (owned) this.#buffer = shared
-    if (owned && bytes >= large) return Buffer.from(buffer.buffer, buffer.byteOffset, bytes)
+    const given = owned && bytes >= nearlyFull
+    if (bytes < large) this.#buffer = shared
+    else if (given || !owned) this.#buffer = Buffer.allocUnsafeSlow(size)
+    if (given) return Buffer.from(buffer.buffer, buffer.byteOffset, bytes)
     const chunk = Buffer.allocUnsafe(bytes)
     chunk.set(bytes === buffer.length ? buffer : buffer.subarray(0, bytes))
     return chunk

@@ -27,7 +27,9 @@ export class SocketWriter {
     if (bytes.length === 0) return !this.#full
     this.#pieces.push(bytes)
     this.#bytes += bytes.length
-    if (!this.#scheduled) {
+    // There is nothing to be gained by waiting with so much, and until it has left it is kept.
+    if (this.#bytes > JOIN_UP_TO) this.flush()
+    else if (!this.#scheduled) {
       this.#scheduled = true
       atTurnEnd(this)
     }
