@@ -7,7 +7,6 @@ import type { KeyType } from '../sharding/sharded.js'
 import { literalText } from '../sql/literal-text.js'
 import type { Operand, Understood } from '../sql/statement.js'
 import type { ParameterSource, ParameterValue } from './input.js'
-import type { ShardNeed } from './shard-demands.js'
 
 /** The values of one execution. */
 interface Given {
@@ -18,7 +17,12 @@ interface Given {
 /** `missing`: it says no value; `unknown`: it is not known yet. */
 export type Read = readonly Key[] | KeyProblem | 'missing' | 'unknown' | 'null'
 
-export function readOperand(need: ShardNeed, keyType: KeyType, operand: Operand, values: Given): Read {
+/** Of a ShardNeed: parameters that also stand where no key is. */
+interface Elsewhere {
+  readonly elsewhere: ReadonlySet<number>
+}
+
+export function readOperand(need: Elsewhere, keyType: KeyType, operand: Operand, values: Given): Read {
   switch (operand.kind) {
     case 'null':
       return 'null'
@@ -85,7 +89,7 @@ function readArrayLiteral(keyType: KeyType, operand: Extract<Operand, { kind: 'a
 }
 
 function readParameter(
-  need: ShardNeed,
+  need: Elsewhere,
   keyType: KeyType,
   operand: Extract<Operand, { kind: 'param' }>,
   value: ParameterValue | null | undefined,

@@ -104,6 +104,7 @@ class RunningRuntime<C extends PooledConnection> implements Runtime<C> {
       now,
       background: parts.background ?? false,
     })
+    // eslint-disable-next-line no-restricted-properties -- ids are ordered by the time of day over all processes and restarts
     this.uniqueIds = new UniqueIds({ node: () => this.#current.config.identity.node, wall: Date.now })
     this.#deaf = this.#heed(observer)
     this.#current = this.#generation(parts.config, parts.generation ?? 1)
