@@ -103,7 +103,15 @@ export class ClientState {
     const { config } = parts.runtime.current()
     const database = databaseOf(config, login.database)
     const pooling = poolModeOf(config, login.database, login.user)
-    this.session = new Session({ database: login.database, user: login.user, settings: login.settings, greeting, pooling, bus: true, joins: true })
+    this.session = new Session({
+      database: login.database,
+      user: login.user,
+      settings: login.settings,
+      greeting,
+      pooling,
+      bus: true,
+      joins: true,
+    })
     this.sequences = new Sequences({ database: login.database, user: login.user, runtime: parts.runtime })
     const kept = pooling === 'session' && database !== undefined ? clustersOf(database) : []
     this.kept = new Map(kept.map((cluster) => [cluster, sessionMode]))
