@@ -35,6 +35,14 @@ export function requireSameForm(parts: readonly { readonly cluster: string; read
   }
 }
 
+/** `values`: the client's settings. Throws 0A000 where they have floats written rounded: different ones would look alike. */
+export function requireWholeFloats(values: StatusParameters): void {
+  const digits = values.get('extra_float_digits')
+  if (digits === undefined || Number(digits) >= 1) return
+  const what = `extra_float_digits is ${digits}, so that different floats look alike and the rows of several clusters cannot be merged`
+  throw new PointsmanError('feature_not_supported', { values: { what }, hint: 'SET extra_float_digits = 1, which is the default.' })
+}
+
 /** What the parts' sessions, which agree, say of the form of values. */
 export function sessionForm(parameters: StatusParameters): SessionForm {
   const utf8 = parameters.get('client_encoding') === 'UTF8' && parameters.get('server_encoding') === 'UTF8'

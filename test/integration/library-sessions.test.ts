@@ -311,7 +311,8 @@ t.test('jobs: always, sticky, delayed', async (t) => {
 t.test('throttle: bulk writers wait for the replicas', async (t) => {
   const resume = await paused(t)
   await write(9)
-  await until('they are behind', async () => ((await pool.lag('main')).worstMs ?? 0) > 200)
+  // More than what a sample that is late may show for a moment.
+  await until('they are behind', async () => ((await pool.lag('main')).worstMs ?? 0) > 2_000)
   await t.rejects(pool.throttle({ maxLag: '200ms', timeout: '20ms' }), { key: 'replicas_behind', code: '55P03', retry: 'safe' })
   const reason = new Error('enough')
   await t.rejects(pool.throttle({ maxLag: 0, signal: AbortSignal.abort(reason) }), reason)

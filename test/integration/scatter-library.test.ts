@@ -142,6 +142,15 @@ t.test('a setting of the client holds on every server', async (t) => {
   t.same(again, (await whole.query(sql)).rows)
 })
 
+t.test('floats that are written rounded are not compared', async (t) => {
+  const client = await pool.connect()
+  await client.query('SET extra_float_digits = 0')
+  await t.rejects(client.query('SELECT score::float8 AS f FROM comments ORDER BY f'), { code: '0A000', message: /extra_float_digits is 0/ })
+  await client.query('RESET extra_float_digits')
+  t.ok((await client.query('SELECT score::float8 AS f FROM comments ORDER BY f')).rows.length > 0)
+  client.release()
+})
+
 t.test('an error of a part is the error of the query, and the client goes on', async (t) => {
   const client = await pool.connect()
   await t.rejects(client.query('SELECT 1 / (image_id - 17) FROM comments'), { code: '22012' })

@@ -164,6 +164,15 @@ async function idle(): Promise<void> {
   await until('every connection has been given back', () => Promise.resolve(runtime.snapshot().pools.every(({ busy }) => busy === 0)))
 }
 
+t.test('floats that are written rounded are not compared', async (t) => {
+  const other = await connect()
+  await other.query('SET extra_float_digits = 0')
+  await t.rejects(other.query('SELECT score::float8 AS f FROM comments ORDER BY f'), { code: '0A000', message: /extra_float_digits is 0/ })
+  await other.query('SET extra_float_digits = 3')
+  t.equal((await other.query('SELECT score::float8 AS f FROM comments ORDER BY f')).rows.length, comments.length)
+  await other.end()
+})
+
 t.test('LIMIT stops the parts; a client that reads slowly holds them back', async (t) => {
   t.equal((await client.query('SELECT image_id, filler FROM wide ORDER BY image_id LIMIT 3')).rows.length, 3)
   t.equal((await client.query('SELECT image_id, filler FROM wide')).rows.length, 3_000)

@@ -11,7 +11,7 @@ import { PointsmanError } from '../../errors/error.js'
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { readEnd } from '../../execute/read-end.js'
-import { otherColumns, partPlan, requireSameForm, scatterRoute, sessionForm } from '../../execute/scatter.js'
+import { otherColumns, partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
 import type { MergeColumn, Row } from '../../merge/columns.js'
 import { Merger } from '../../merge/merger.js'
 import type { MergeParameter } from '../../merge/parameters.js'
@@ -178,6 +178,7 @@ class Attempt {
     }
     requireSameForm(holds.map(({ cluster, connection }) => ({ cluster, parameters: connection.parameters })))
     requireUnicode(holds)
+    for (const { values } of holds) if (values !== null) requireWholeFloats(values)
   }
 
   // ---- what it looks like

@@ -9,7 +9,7 @@
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { lossError } from '../../execute/loss-error.js'
 import type { RouteTaken } from '../../execute/contract.js'
-import { partPlan, requireSameForm, scatterRoute, sessionForm } from '../../execute/scatter.js'
+import { partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
 import { Merger } from '../../merge/merger.js'
 import { partFormats } from '../../merge/formats.js'
 import type { MergeParameter } from '../../merge/parameters.js'
@@ -101,6 +101,7 @@ class Scatter implements PartOwner {
   async attempt(): Promise<boolean> {
     this.#reset()
     try {
+      requireWholeFloats(this.#conversation.session.settings.values)
       await this.#take()
       requireSameForm(this.#parts.map(({ hold }) => ({ cluster: hold.cluster, parameters: hold.connection.parameters })))
       const form = await this.#describe()
