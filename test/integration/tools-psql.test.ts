@@ -106,7 +106,7 @@ SHOW pointsman.last_route;`,
     const refused = async (sql: string) => psql(port, `\\set VERBOSITY verbose\n${sql};\nSELECT 'goes on'`.concat(';'), ['-At'])
     const join = await refused('SELECT * FROM users JOIN images ON images.user_id = users.id')
     t.match(join, /ERROR:  0A000: public\.users \(cluster main.*and public\.images \(partition media.*\n.*HINT:  \S.*\ngoes on\n$/)
-    t.match(await refused('SELECT * FROM comments'), /ERROR:  0A000: .*image_id.*\n.*HINT:  .*\ngoes on\n$/)
+    t.match(await refused('SELECT max(image_id) - min(image_id) FROM comments'), /ERROR:  0A000: .*comments.*\n.*HINT:  .*\ngoes on\n$/)
     t.match(
       await refused('BEGIN; SELECT 1 FROM users LIMIT 0; SELECT 1 FROM images; SELECT 2; ROLLBACK'),
       /ERROR:  0A000: .*HINT.*ERROR:  25P02.*ROLLBACK\ngoes on\n$/s,
