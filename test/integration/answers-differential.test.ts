@@ -49,7 +49,7 @@ t.test('statements written by hand', async (t) => {
 t.test('generated statements', async (t) => {
   const asked = await run()
   t.comment(`seed ${String(seed)}`)
-  for (const [i, question] of generated(seed, 800).entries()) {
+  for (const [i, question] of generated(seed, 300).entries()) {
     const { layout, way } = turn(i)
     await asked.run(question, layout, way)
   }
