@@ -133,12 +133,18 @@ function unicodeMark(raw: string): string {
   return uescape.exec(raw.slice(close + 1))?.[1] ?? '\\'
 }
 
-const badEscape = /\\(?:\\|u(?:[0-9A-Fa-f]{4})|U(?:[0-9A-Fa-f]{8})|([uU])|[^uU])/g
+const escapes = /\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([uU])|[^])/g
 
-/** Whether the scanner refuses an E'…' literal: `\u` without its digits. Halves of surrogate pairs are left to the parser. */
+/** Whether the scanner refuses an E'…' literal: `\u` without its digits, a NUL. Halves of surrogate pairs are left to the parser. */
 export function escapeProblem(text: string, start: number, end: number): string | null {
   const raw = text.slice(start, end)
-  if (!raw.includes('\\u') && !raw.includes('\\U')) return null
-  for (const match of raw.matchAll(badEscape)) if (match[1] !== undefined) return 'invalid Unicode escape'
+  if (!/\\[0-7xuU]/.test(raw)) return null
+  for (const [, octal, hex, short, long, bad] of raw.matchAll(escapes)) {
+    if (bad !== undefined) return 'invalid Unicode escape'
+    // A byte of three octal digits keeps its lower eight bits.
+    const byte = octal === undefined ? hex : (parseInt(octal, 8) & 255).toString(16)
+    const code = byte ?? short ?? long
+    if (code !== undefined && parseInt(code, 16) === 0) return 'a NUL in a literal'
+  }
   return null
 }

@@ -95,6 +95,10 @@ t.test('not SQL', (t) => {
     'select $a$ $b$',
     "select E'a\\'",
     "select E'\\u12'",
+    "select E'\\0x1F'",
+    "select E'a\\x00'",
+    "select E'\\400'",
+    "select E'\\u0000'",
     "select b'0",
     'select 1a',
     'select 1_',
@@ -118,6 +122,7 @@ t.test('not SQL', (t) => {
     t.type(normalise(sql).problem, 'string', JSON.stringify(sql))
     t.equal(key(sql), '')
   }
+  t.equal(normalise("select E'\\\\0 \\101\\x41'").problem, null, 'no NUL')
   t.equal(normalise(`select ${'('.repeat(250)}1${')'.repeat(250)}`).problem, null)
   t.end()
 })
