@@ -373,6 +373,8 @@ export class Pool<C extends PooledConnection> {
   #hear(signal: AbortSignal): void {
     if (this.#heard.has(signal)) return
     this.#heard.add(signal)
+    // One of each pool that its client has waited for.
+    setMaxListeners(0, signal)
     signal.addEventListener('abort', () => this.#queue.cancelOf(signal), { once: true, signal: this.#stop.signal })
   }
 

@@ -1,6 +1,7 @@
 // runtime/two-phase.ts — transactions over several clusters as the doors use them: their commit, and the recovery that every
 // process runs from its start on. Its connections are its own: a pool that is full must not keep a lock from being let go.
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import type { Config } from '../config/config.js'
 import { PointsmanError } from '../errors/error.js'
 import { TwoPhaseRecovery, type InDoubt } from '../execute/two-phase-recovery.js'
@@ -36,6 +37,8 @@ export class TwoPhaseKeeper {
   constructor(parts: TwoPhaseKeeperParts) {
     this.#parts = parts
     const { config, observer } = parts
+    // Recovery opens a connection to every cluster at once.
+    setMaxListeners(0, this.#closing.signal)
     this.#recovery = new TwoPhaseRecovery({ config, observer, open: (cluster, database) => this.#connect(cluster, database) })
   }
 
