@@ -43,8 +43,7 @@ function accepted(item: unknown): Accepted | string {
   const { id, kind, between, example, sources: seen, issue, expires } = item as Readonly<Record<string, unknown>>
   if (typeof id !== 'string' || id === '') return 'lacks its id'
   const day = expires instanceof Date ? expires.toISOString().slice(0, 10) : expires
-  if (day !== undefined && day !== '' && (typeof day !== 'string' || !/^\d{4}-\d\d-\d\d$/.test(day)))
-    return 'expires is not a day such as 2027-01-31'
+  if (day !== undefined && day !== '' && (typeof day !== 'string' || !isDay(day))) return 'expires is not a day such as 2027-01-31'
   return {
     id,
     kind: words(kind),
@@ -54,6 +53,12 @@ function accepted(item: unknown): Accepted | string {
     issue: words(issue).trim(),
     expires: typeof day === 'string' ? day : '',
   }
+}
+
+/** Days are compared as texts: what is none would never be over. */
+export function isDay(text: string): boolean {
+  const date = new Date(`${text}T00:00:00Z`)
+  return /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text)
 }
 
 function words(value: unknown): string {

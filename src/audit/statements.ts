@@ -7,7 +7,7 @@ import { crossingOf } from '../routing/crossing.js'
 import type { ParameterSource } from '../routing/input.js'
 import type { Plan } from '../routing/plan.js'
 import { plan } from '../routing/planner.js'
-import { Session } from '../session/session.js'
+import { ofProxy, Session } from '../session/session.js'
 import type { SessionView, TransactionView } from '../session/view.js'
 import type { Statement, Understood } from '../sql/statement.js'
 import type { AuditBook } from './book.js'
@@ -52,7 +52,7 @@ export class StatementAudit {
     this.#book = book
     this.#database = asSplit(database)
     const greeting = { parameters: new Map<string, string>(), searchPath, role: user, isolation: 'read committed', readOnly: false }
-    this.#idle = new Session({ database: database.name, user, settings: new Map(), greeting }).view
+    this.#idle = new Session({ database: database.name, user, settings: new Map(), greeting, ...ofProxy }).view
   }
 
   /** `session` null: one of no session, or of one that nobody knows, which ran by itself. */
@@ -74,7 +74,8 @@ export class StatementAudit {
 
   #count(understood: Understood, planned: Plan, crossing: Crossing | null, times: number, source: AuditSource): void {
     const { name } = this.#database
-    this.#book.statement(name, planned.tables, crossing === null, times)
+    // What a directory would have been asked for runs once it has answered.
+    this.#book.statement(name, planned.tables, planned.kind !== 'refuse' || planned.lookup !== undefined, times)
     if (crossing !== null) this.#book.crossing(name, crossing, understood.shape.key, source, times)
   }
 

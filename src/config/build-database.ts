@@ -46,7 +46,8 @@ export function buildDatabase(context: Context, name: string, input: Partly<Data
   if (input.default !== undefined) clusterFrom(context, [...path, 'default'], input.default, known)
   if (input.coordinator !== undefined) clusterFrom(context, [...path, 'coordinator'], input.coordinator, known)
   const homes = new Homes(context)
-  const { partitions, patterns, virtual } = buildPartitions(context, path, input, known, homes.add.bind(homes))
+  const reads = buildReads(context, [...path, 'reads'], input.reads)
+  const { partitions, patterns, virtual } = buildPartitions(context, path, input, known, reads.default, homes.add.bind(homes))
   return {
     name,
     default: input.default ?? '',
@@ -64,7 +65,7 @@ export function buildDatabase(context: Context, name: string, input: Partly<Data
     maxConnections: input.max_connections ?? null,
     bus: input.bus ?? 'own',
     functions: buildFunctions(context, path, input.functions),
-    reads: buildReads(context, [...path, 'reads'], input.reads),
+    reads,
   }
 }
 

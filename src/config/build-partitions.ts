@@ -2,7 +2,8 @@
 // A name goes before a pattern, and a pattern before a whole schema; two patterns that may mean the same table must be of
 // one partition.
 import type { PartitionConfig, TableHome, TablePattern, Virtual } from './config.js'
-import { buildPolicy } from './build-reads.js'
+import type { PolicyOverride } from '../consistency/policy.js'
+import { buildTablePolicy } from './build-reads.js'
 import { buildVirtual } from './build-virtual.js'
 import { clusterFrom } from './cluster-from.js'
 import type { Context } from './context.js'
@@ -28,11 +29,13 @@ interface Placed extends TablePattern {
   readonly text: string
 }
 
+/** `below`: what the database's default says of reads. */
 export function buildPartitions(
   context: Context,
   above: Path,
   input: Partly<DatabaseInput>,
   known: ReadonlySet<string>,
+  below: PolicyOverride,
   add: AddHome,
 ): BuiltPartitions {
   const partitions = new Map<string, PartitionConfig>()
@@ -53,7 +56,7 @@ export function buildPartitions(
     const tried = buildVirtual(context, path, partition)
     if (tried !== null) virtual.set(`partition ${name}`, tried)
     const users = partition.users?.filter((user) => user !== undefined) ?? null
-    const reads = buildPolicy(context, [...path, 'reads'], partition.reads ?? {}, {})
+    const reads = buildTablePolicy(context, [...path, 'reads'], partition.reads ?? {}, below)
     partitions.set(name, { name, cluster, owner, tables: named.tables, users, reads })
   }
   tellOverlaps(context, tables)

@@ -29,15 +29,20 @@ export function buildReads(context: Context, path: Path, input: Partly<ReadsInpu
         allowed: 'each table once',
         message: `table ${table} is listed twice`,
       })
-    const built = buildPolicy(context, place, policy, base)
-    warnUnusedCache(context, place, built, base)
-    tables.set(table, { ...built, enforce: policy.enforce ?? false })
+    tables.set(table, { ...buildTablePolicy(context, place, policy, base), enforce: policy.enforce ?? false })
   }
   return { default: base, users, tables }
 }
 
+/** Of tables that are named, or of a partition's. */
+export function buildTablePolicy(context: Context, path: Path, input: Partly<PolicyInput>, below: PolicyOverride): PolicyOverride {
+  const built = buildPolicy(context, path, input, below)
+  warnUnusedCache(context, path, built, below)
+  return built
+}
+
 // `below`: what the database's default says, which fills what this level leaves out.
-export function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, below: PolicyOverride): PolicyOverride {
+function buildPolicy(context: Context, path: Path, input: Partly<PolicyInput>, below: PolicyOverride): PolicyOverride {
   const staleness = input.max_staleness === undefined ? null : parseDuration(String(input.max_staleness))
   const ladder = buildLadder(context, [...path, 'on_unmet'], input.on_unmet)
   if (input.consistency === 'bounded' && input.max_staleness === undefined && below.maxStalenessMs === undefined) {

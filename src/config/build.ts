@@ -103,6 +103,10 @@ function checkRuleDatabases(context: Context, config: Config, input: Partly<Conf
 
 function warnUnused(context: Context, config: Config, clusterNames: ReadonlySet<string>): void {
   const used = new Set([...config.databases.values()].flatMap(clustersOf))
+  for (const { coordinator, sharded } of config.databases.values()) {
+    if (coordinator !== undefined) used.add(coordinator)
+    for (const { function: placing } of sharded.values()) if (placing.by === 'directory') used.add(placing.directory.cluster)
+  }
   if (config.auth.authQuery !== null) used.add(config.auth.authQuery.cluster)
   for (const id of clusterNames) {
     if (used.has(id)) continue

@@ -15,6 +15,8 @@ const byRule: Partial<Readonly<Record<Rule, CrossingKind>>> = {
   'partition-user': 'user',
   'many-clusters': 'command',
   'reference-write': 'command',
+  broadcast: 'shard_key',
+  'two-phase': 'transaction',
   'shard-key-missing': 'shard_key',
   'shard-key-unreadable': 'shard_key',
   'several-shards': 'shard_key',

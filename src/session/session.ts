@@ -61,6 +61,9 @@ export interface SessionStart {
   readonly joins?: boolean
 }
 
+/** What clients of the proxy are: whoever explains or audits plans as for these. */
+export const ofProxy: Required<Pick<SessionStart, 'bus' | 'joins'>> = { bus: true, joins: true }
+
 /** A view, and what of the settings it was made from. `start`: as they stood when the transaction began. */
 interface Seen {
   readonly state: { readonly values: Settings; readonly locals: Settings; readonly start: Settings }

@@ -97,6 +97,11 @@ t.test('traffic through the proxy, the catalog, and the report', async (t) => {
     code: '0A000',
   })
   await t.resolves(client.query('SELECT title FROM images WHERE id = 4'), 'what stays on its side runs')
+  await ops.query('SET VIRTUAL media REFUSE 0')
+  await t.resolves(
+    client.query('SELECT u.name, i.title FROM users u JOIN images i ON i.user_id = u.id WHERE u.id = $1', [3]),
+    'of no share of the shapes',
+  )
   await ops.query('SET VIRTUAL media OFF')
   await t.resolves(
     client.query('SELECT u.name, i.title FROM users u JOIN images i ON i.user_id = u.id WHERE u.id = $1', [3]),
@@ -104,6 +109,8 @@ t.test('traffic through the proxy, the catalog, and the report', async (t) => {
   )
   await t.rejects(ops.query('SET VIRTUAL nothing OFF'), /does not exist/)
   await ops.query('SET VIRTUAL media LOG')
+  await ops.query('CLEAR AUDIT')
+  t.same((await ops.query('SHOW AUDIT')).rows, [])
 })
 
 t.test('the page in a browser', { skip: findCommand('chromium') === null ? 'chromium is not installed' : false }, async (t) => {

@@ -142,6 +142,17 @@ t.test('explain agrees with shard, and says that it had no catalog', async (t) =
   t.match(refused.out, /0A000/)
 })
 
+t.test('explain plans for clients of the proxy', async (t) => {
+  const run = inDirectory(t, {
+    'p.yaml': good.replace(/^( +)default: main$/m, '$1default: main\n$1two_phase: true\n$1pool_mode: statement'),
+  })
+  const explained = (sql: string): ReturnType<typeof run> => run('explain', '-c', 'p.yaml', '--no-catalog', '--json', sql)
+  const listen = await explained('LISTEN news')
+  t.equal(listen.code, 0, listen.err)
+  t.notMatch(listen.out, /pins|keeps/)
+  t.match((await explained('BEGIN')).out, /statement pooling mode/)
+})
+
 t.test('explain asks nobody for long: servers that are down are said to be', async (t) => {
   const run = inDirectory(t, { 'p.yaml': good })
   const { code, out } = await run('explain', '-c', 'p.yaml', 'SELECT 1')

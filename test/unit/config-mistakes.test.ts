@@ -593,6 +593,9 @@ t.test('warnings do not refuse', async (t) => {
     ],
   )
   t.match(parse(base).warnings, [{ path: 'clusters.two', message: /no database uses/ }])
+  const asked =
+    '{ clusters: [main], shards: 2, by: directory, key_type: text, tables: { t: k }, directory: { cluster: two, table: d, key: k, shard: s } }'
+  for (const use of ['coordinator: two', `sharded: { s: ${asked} }`]) t.same(parse(database(`    ${use}\n`)).warnings, [], use)
   const unused = parse(database('    reads: { tables: { t: { cache: 60s }, u: { cache: 60s, consistency: any }, v: { cache: 0 } } }\n'))
   t.match(unused.warnings[1], { path: 'databases.app.reads.tables.t.cache', message: /never kept/ })
   t.equal(unused.warnings.length, 2, 'the other is that of an unused cluster')

@@ -5,6 +5,7 @@ import { compare, holds, nextBaseline, readBaseline } from '../../src/audit/base
 import { AuditBook } from '../../src/audit/book.js'
 import { htmlReport } from '../../src/audit/html.js'
 import { loggedStatements } from '../../src/audit/log-lines.js'
+import { StatementAudit } from '../../src/audit/statements.js'
 import type { DatabaseConfig } from '../../src/config/config.js'
 import { fits, overlap } from '../../src/config/glob.js'
 import { homeFor } from '../../src/config/home-for.js'
@@ -12,6 +13,8 @@ import { validateConfig } from '../../src/config/validate.js'
 import { withVirtual } from '../../src/config/with-virtual.js'
 import type { Crossing } from '../../src/observe/crossing.js'
 import { standing } from '../../src/routing/virtual.js'
+import { givenCatalogs, givenConfig } from '../support/plan-given.js'
+import { understanding } from '../support/understanding.js'
 
 const clusters = { main: { user: 'app', nodes: ['h:1'] } }
 
@@ -62,6 +65,16 @@ t.test('modes and the way back', (t) => {
   const off = changed.databases.get('app')
   t.same([...(off === undefined ? [] : standing(off, 'x').off)], ['partition media'])
   t.equal(withVirtual(config, 'other', { mode: 'off', rollout: 100, by: 'ops' }).found, 0)
+  t.end()
+})
+
+t.test('reads of a partition begin with what the database says', (t) => {
+  const reads = { default: { max_staleness: '5s' } }
+  const bounded = { media: { cluster: 'main', owner: 'm', tables: ['images'], reads: { consistency: 'bounded' } } }
+  t.ok(read({ reads, partitions: bounded }).ok, 'the bound is there')
+  t.notOk(read({ partitions: bounded }).ok, 'there is none')
+  const kept = { media: { ...bounded.media, reads: { cache: '60s' } } }
+  t.match(read({ partitions: kept }).warnings, [{ path: 'databases.app.partitions.media.reads.cache', message: /never kept/ }])
   t.end()
 })
 
@@ -123,8 +136,28 @@ t.test('the baseline', (t) => {
   t.equal(nextBaseline([], accepted, looked, { issue: '', expires: '' }).length, 0, 'what is gone is taken off')
   t.same(readBaseline({ version: 1, accepted }), accepted)
   t.match(readBaseline({ accepted: [{ id: 'x', expires: 'soon' }] }), /accepted\[0\]: expires is not a day/)
+  t.match(readBaseline({ accepted: [{ id: 'x', expires: '2027-02-30' }] }), /accepted\[0\]: expires is not a day/, 'it would never be over')
   t.match(readBaseline([]), /no list/)
   t.end()
+})
+
+t.test('statements of a database with two_phase are planned as the proxy plans them', async (t) => {
+  const { config, database } = givenConfig('two-phase')
+  const book = new AuditBook()
+  const understand = await understanding()
+  const ground = { config, database: { ...database, name: 'app' }, catalogs: givenCatalogs('demo', 'two-phase'), understand }
+  const audited = new StatementAudit({ ...ground, user: 'app', searchPath: 'public' }, book)
+  for (const text of ['BEGIN', 'UPDATE users SET name = $1 WHERE id = 1', 'UPDATE images SET title = $1 WHERE id = 2', 'COMMIT'])
+    audited.add(text, 1, 'log', 's')
+  audited.add('UPDATE comments SET body = $1', 1, 'log', null)
+  t.same(book.data().findings, [], 'a transaction of two clusters runs, and so does a write of all shards')
+  audited.add('UPDATE comments SET body = random()::text', 1, 'log', null)
+  t.match(book.data().findings, [{ kind: 'shard_key', reason: /for several clusters .*comments_0, comments_1/ }])
+  t.same(book.data().findings.length, 1)
+  audited.add('/* pointsman: cluster=media */ SELECT name FROM users', 1, 'log', null)
+  const share = (name: string) => book.data().tables.find(({ table }) => table === name)
+  t.match(share('public.comments'), { statements: 2, routed: 1 })
+  t.match(share('public.users'), { statements: 2, routed: 1 }, 'what is refused for another reason does not run either')
 })
 
 t.test('the book counts what it knows, adds up others, and is bounded', (t) => {

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parse, stringify } from 'yaml'
-import { compare, holds, nextBaseline, readBaseline, type Accepted } from '../../audit/baseline.js'
+import { compare, holds, isDay, nextBaseline, readBaseline, type Accepted } from '../../audit/baseline.js'
 import { AuditBook } from '../../audit/book.js'
 import { auditCatalog } from '../../audit/catalog-findings.js'
 import type { AuditSource } from '../../audit/contract.js'
@@ -107,7 +107,7 @@ async function makeReport(
     looked.push('pg_stat_statements')
   }
   for (const file of options.log ?? []) {
-    addLog(file, name, config.clusters.get(database.default)?.dbname ?? name, statements, io)
+    addLog(file, new Set([name, ...clustersOf(database).flatMap((id) => config.clusters.get(id)?.dbname ?? [])]), statements, io)
     looked.push(`log ${file}`)
   }
   return { ...book.data(), database: name, looked, unread, statements: { seen: statements.seen, notUnderstood: statements.unread } }
@@ -140,7 +140,8 @@ async function addStatistics(config: Config, name: string, database: DatabaseCon
   if (!found) throw new CommandError(exit.no, 'no server has the extension pg_stat_statements in this database')
 }
 
-function addLog(file: string, name: string, dbname: string, audited: StatementAudit, io: Io): void {
+/** `names`: of the database, for clients and on its servers. */
+function addLog(file: string, names: ReadonlySet<string>, audited: StatementAudit, io: Io): void {
   let text: string
   try {
     text = readFileSync(resolve(io.cwd, file), 'utf8')
@@ -152,16 +153,16 @@ function addLog(file: string, name: string, dbname: string, audited: StatementAu
     const form = 'csvlog, jsonlog, or text with the process in log_line_prefix, all with log_statement = all'
     throw new CommandError(exit.no, `no statement was found in ${file}: it is to be ${form}`)
   }
-  for (const { text: statement, session, database } of found) {
-    if (database === null || database === dbname || database === name) audited.add(statement, 1, 'log', session)
+  const own = found.filter(({ database }) => database === null || names.has(database))
+  if (own.length === 0) {
+    const others = [...new Set(found.map(({ database }) => database))].join(', ')
+    throw new CommandError(exit.no, `no statement in ${file} is of database ${[...names].join(' or ')}: they are of ${others}`)
   }
+  for (const { text: statement, session } of own) audited.add(statement, 1, 'log', session)
 }
 
 function checkDay(day: string | undefined): void {
-  if (day === undefined) return
-  const date = new Date(`${day}T00:00:00Z`)
-  if (!/^\d{4}-\d\d-\d\d$/.test(day) || Number.isNaN(date.getTime()) || !date.toISOString().startsWith(day))
-    throw new CommandError(exit.usage, `--expires ${day}: write a day such as 2027-01-31`)
+  if (day !== undefined && !isDay(day)) throw new CommandError(exit.usage, `--expires ${day}: write a day such as 2027-01-31`)
 }
 
 function baselineFrom(file: string, io: Io): readonly Accepted[] {

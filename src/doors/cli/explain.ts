@@ -7,9 +7,10 @@ import type { Plan } from '../../routing/plan.js'
 import { plan } from '../../routing/planner.js'
 import { describePlan, printPlan } from '../../routing/print.js'
 import { routeSettingProblem } from '../../session/route-settings.js'
-import { Session } from '../../session/session.js'
+import { ofProxy, Session } from '../../session/session.js'
 import { loadSql } from '../../sql/parser.js'
 import { createUnderstanding } from '../../sql/understand.js'
+import { poolModeOf } from '../proxy/login.js'
 import { anyConfig, goodConfig } from './config-file.js'
 import { CommandError, exit, type ExitCode, type Io } from './io.js'
 import { databaseOf, look, nothingSeen, type Seen } from './look.js'
@@ -45,7 +46,7 @@ export async function explain(sql: string, options: ExplainOptions, io: Io): Pro
     isolation: 'read committed',
     readOnly: false,
   }
-  const session = new Session({ database: name, user, settings, greeting })
+  const session = new Session({ database: name, user, settings, greeting, pooling: poolModeOf(config, name, user), ...ofProxy })
   const understood = understanding.understand(sql)
   const planned = plan({
     understood,
@@ -83,7 +84,8 @@ function parametersFrom(texts: readonly string[] = []): ParameterSource {
 }
 
 function missingCatalogs(config: Config, planned: Plan, database: DatabaseConfig, seen: Seen): readonly string[] {
-  const needed = new Set([database.default, ...(planned.kind === 'one' ? [planned.cluster] : [])])
+  const parts = 'parts' in planned ? planned.parts : planned.kind === 'one' ? [planned] : []
+  const needed = new Set([database.default, ...parts.map(({ cluster }) => cluster)])
   return [...config.clusters.keys()].filter((id) => needed.has(id) && !seen.catalogs.has(id))
 }
 

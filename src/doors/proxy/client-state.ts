@@ -11,7 +11,7 @@ import { encodeErrorResponse, type ErrorFields } from '../../protocol/error-fiel
 import type { ClientLogin, Runtime } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
 import { sessionMode } from '../../session/pin-reasons.js'
-import { Session, type Greeting } from '../../session/session.js'
+import { ofProxy, Session, type Greeting } from '../../session/session.js'
 import type { TransactionMode } from '../../session/transaction.js'
 import { ClientBus } from './client-bus.js'
 import type { ClientInput } from './client-input.js'
@@ -109,8 +109,7 @@ export class ClientState {
       settings: login.settings,
       greeting,
       pooling,
-      bus: true,
-      joins: true,
+      ...ofProxy,
     })
     this.sequences = new Sequences({ database: login.database, user: login.user, runtime: parts.runtime })
     const kept = pooling === 'session' && database !== undefined ? clustersOf(database) : []

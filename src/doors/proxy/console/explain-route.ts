@@ -4,10 +4,10 @@ import { PointsmanError } from '../../../errors/error.js'
 import type { ParameterSource } from '../../../routing/input.js'
 import type { Generation, Runtime } from '../../../runtime/contract.js'
 import type { ServerConnection } from '../../../server/contract.js'
-import { Session, type Greeting } from '../../../session/session.js'
+import { ofProxy, Session, type Greeting } from '../../../session/session.js'
 import type { Core } from '../core-contract.js'
 import type { Greetings } from '../greetings.js'
-import { databaseOf } from '../login.js'
+import { databaseOf, poolModeOf } from '../login.js'
 import { columns, type Table } from './cells.js'
 
 export interface ExplainParts {
@@ -43,7 +43,14 @@ export async function explainRoute(
     }
     const user = question.user ?? [...config.auth.users.keys()].find((one) => one !== asker) ?? asker
     const greeting = await greetingOf(generation, greetings, name, user, now, runtime.gate.open)
-    const session = new Session({ database: name, user, settings: new Map(), greeting })
+    const session = new Session({
+      database: name,
+      user,
+      settings: new Map(),
+      greeting,
+      pooling: poolModeOf(config, name, user),
+      ...ofProxy,
+    })
     const understood = core.understand(question.sql)
     const catalogs = generation.catalogs()
     const plan = core.plan({ understood, parameters: noParameters, session: session.view, config, database, catalogs })

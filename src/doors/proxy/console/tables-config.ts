@@ -116,7 +116,7 @@ function bouncerKeys({ listen, auth, limits, clusters }: Config): readonly (read
 /** Texts under these keys hold no secret. A key that is not here is shown as what it is: set. */
 const openKeys: ReadonlySet<string> = new Set(
   `host unix mode method level dbname user id zone reset lsnSource kind schema table readOnly name default owner cluster partition
-  unparsed consistency cutOff step address tls poolMode bus by shard channel path`.split(/\s+/),
+  unparsed consistency cutOff step address tls poolMode bus by shard channel path coordinator scatter`.split(/\s+/),
 )
 /** Values below these keys are never looked into. */
 const closedKeys: ReadonlySet<string> = new Set(['token', 'tokens', 'password', 'verifier', 'key', 'cert', 'ca', 'monitor', 'authQuery'])
