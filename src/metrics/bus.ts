@@ -1,7 +1,8 @@
 // metrics/bus.ts — notifications to clients that share server connections: what was passed on, what may be missing, and who
 // listens now.
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Gauge, type Registry } from 'prom-client'
 import type { Observer } from '../observe/events.js'
+import { countersOf } from './counters.js'
 
 /** One listening connection. */
 export interface LineCounts {
@@ -15,17 +16,12 @@ type Stop = () => void
 
 /** Listens until every one of what it gives is called. */
 export function countBus(registry: Registry, observer: Observer, lines: () => readonly LineCounts[]): readonly Stop[] {
-  const counter = (name: string, help: string): Counter<'cluster'> =>
-    new Counter({ name, help, labelNames: ['cluster'], registers: [registry] })
-  const read = counter('pointsman_bus_notifications_total', 'Notifications read.')
-  const told = counter('pointsman_bus_delivered_total', 'Notifications given to clients.')
-  const lost = counter('pointsman_bus_lost_total', 'Listening connections that were lost.')
-  const missed = counter('pointsman_bus_missed_seconds_total', 'Time of which notifications may be missing.')
-  const slow = new Counter({
-    name: 'pointsman_bus_slow_listeners_total',
-    help: 'Clients closed because they did not take their notifications.',
-    registers: [registry],
-  })
+  const counter = countersOf(registry)
+  const read = counter('pointsman_bus_notifications_total', 'Notifications read.', ['cluster'])
+  const told = counter('pointsman_bus_delivered_total', 'Notifications given to clients.', ['cluster'])
+  const lost = counter('pointsman_bus_lost_total', 'Listening connections that were lost.', ['cluster'])
+  const missed = counter('pointsman_bus_missed_seconds_total', 'Time of which notifications may be missing.', ['cluster'])
+  const slow = counter('pointsman_bus_slow_listeners_total', 'Clients closed because they did not take their notifications.')
   gauges(registry, lines)
   return [
     observer.on('bus.notification', (event) => {

@@ -1,8 +1,9 @@
 // metrics/consistency.ts — how stale answers were, and what happened to the servers that they came from (CONSISTENCY §2.5,
 // §2.8, §2.9). Events are counted as they come; what a snapshot tells is read when somebody scrapes.
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Gauge, type Registry } from 'prom-client'
 import type { Events, Observer } from '../observe/events.js'
 import { usableReplicas, type ClusterSnapshot, type NodeSnapshot } from '../topology/topology.js'
+import { countersOf } from './counters.js'
 import { Durations, type Tally } from './durations.js'
 
 const boundBuckets = [0, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
@@ -11,8 +12,7 @@ type Stop = () => void
 
 /** Listens until every one of what it gives is called. */
 export function countConsistency(registry: Registry, observer: Observer): readonly Stop[] {
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> =>
-    new Counter({ name, help, labelNames: [...labelNames], registers: [registry] })
+  const counter = countersOf(registry)
   const bounds = new Bounds(registry)
   const unproved = counter('pointsman_reads_unproved_total', 'Reads of whose staleness nothing was proved.', ['policy'])
   const lost = counter(

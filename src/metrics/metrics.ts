@@ -9,10 +9,11 @@ import { countBus, type LineCounts } from './bus.js'
 import { gaugeClients, type ClientCount } from './clients.js'
 import { countConsistency, gaugeConsistency } from './consistency.js'
 import { countLanes } from './lanes.js'
+import { countersOf } from './counters.js'
 import { Durations, type Tally } from './durations.js'
 import { packMetrics } from './merge.js'
 import { replicaStaleness } from './staleness.js'
-import { countTwoPhase } from './two-phase.js'
+import { countTwoPhase, type Doubtful } from './two-phase.js'
 
 /** Where gauges are read at scrape. */
 export interface MetricSources {
@@ -25,7 +26,7 @@ export interface MetricSources {
   /** Clients of the proxy. Default: none. */
   readonly clients?: () => Iterable<ClientCount>
   /** Prepared transactions that recovery cannot end yet. Default: none. */
-  readonly inDoubt?: () => readonly { readonly database: string; readonly cluster: string; readonly ageSeconds: number }[]
+  readonly inDoubt?: () => readonly Doubtful[]
   /** Connections that clients share. Default: none. */
   readonly lanes?: () => LanesReport
   /** Tables that nobody owns, by database. Default: none are looked for. */
@@ -163,36 +164,18 @@ class Counts {
 }
 
 function countEvents(registry: Registry, observer: Observer): readonly Stop[] {
-  const registers = [registry]
-  const unmet = new Counter({
-    name: 'pointsman_unmet_reads_total',
-    help: 'Reads that no replica met, by the step taken.',
-    labelNames: ['policy', 'step'],
-    registers,
-  })
-  const crossings = new Counter({
-    name: 'pointsman_crossings_total',
-    help: 'Statements that cross clusters.',
-    labelNames: ['kind'],
-    registers,
-  })
-  const misrouted = new Counter({
-    name: 'pointsman_misrouted_total',
-    help: 'Statements taken for reads that a server found to write.',
-    registers,
-  })
+  const counter = countersOf(registry)
+  const unmet = counter('pointsman_unmet_reads_total', 'Reads that no replica met, by the step taken.', ['policy', 'step'])
+  const crossings = counter('pointsman_crossings_total', 'Statements that cross clusters.', ['kind'])
+  const misrouted = counter('pointsman_misrouted_total', 'Statements taken for reads that a server found to write.')
   const waits = new Durations(
     { name: 'pointsman_pool_wait_seconds', help: 'Waiting for a server connection.', bounds: secondsBuckets },
     registry,
   ).tally({})
-  const rejections = new Counter({
-    name: 'pointsman_rejections_total',
-    help: 'What ended in 53300: clients that were too many, and statements for which there was no connection.',
-    labelNames: ['limit'],
-    registers,
-  })
-  const reloads = new Counter({ name: 'pointsman_config_reload_failures_total', help: 'Configs that were refused on reload.', registers })
-  const clients = new Gauge({ name: 'pointsman_clients', help: 'Clients connected.', registers })
+  const refused = 'What ended in 53300: clients that were too many, and statements for which there was no connection.'
+  const rejections = counter('pointsman_rejections_total', refused, ['limit'])
+  const reloads = counter('pointsman_config_reload_failures_total', 'Configs that were refused on reload.')
+  const clients = new Gauge({ name: 'pointsman_clients', help: 'Clients connected.', registers: [registry] })
   return [
     observer.on('read.unmet', ({ policy, step }) => unmet.inc({ policy: consistencies.has(policy) ? policy : 'other', step })),
     observer.on('crossing', ({ kind }) => crossings.inc({ kind })),

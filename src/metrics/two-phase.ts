@@ -1,10 +1,11 @@
 // metrics/two-phase.ts — transactions over several clusters: how they ended, and what of them is in doubt. Every worker sees the
 // same that is prepared, so of several workers the largest number counts.
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Gauge, type Registry } from 'prom-client'
 import type { Observer } from '../observe/events.js'
+import { countersOf } from './counters.js'
 
 /** A prepared transaction that is older than `grace`. */
-interface Doubtful {
+export interface Doubtful {
   readonly database: string
   readonly cluster: string
   readonly ageSeconds: number
@@ -13,18 +14,13 @@ interface Doubtful {
 /** Listens until every one of what it gives is called. `inDoubt`: asked at each scrape. */
 export function countTwoPhase(registry: Registry, observer: Observer, inDoubt: () => readonly Doubtful[]): readonly (() => void)[] {
   const registers = [registry]
-  const ended = new Counter({
-    name: 'pointsman_two_phase_total',
-    help: 'Transactions that wrote on several clusters, by their end.',
-    labelNames: ['database', 'outcome'],
-    registers,
-  })
-  const recovered = new Counter({
-    name: 'pointsman_two_phase_recovered_total',
-    help: 'Prepared transactions that recovery has ended.',
-    labelNames: ['database', 'cluster', 'outcome'],
-    registers,
-  })
+  const counter = countersOf(registry)
+  const ended = counter('pointsman_two_phase_total', 'Transactions that wrote on several clusters, by their end.', ['database', 'outcome'])
+  const recovered = counter('pointsman_two_phase_recovered_total', 'Prepared transactions that recovery has ended.', [
+    'database',
+    'cluster',
+    'outcome',
+  ])
   new Gauge({
     name: 'pointsman_in_doubt',
     help: 'Prepared transactions that recovery cannot end yet.',

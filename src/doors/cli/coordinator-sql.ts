@@ -7,6 +7,7 @@
 // give, and nothing can be written through it. The servers' primaries are read, so that nothing is older than it is here.
 import type { ClusterConfig } from '../../config/config.js'
 import { CommandError, exit } from './io.js'
+import { literal } from './literal.js'
 
 /** A table as clients name it, and the clusters whose rows make it up. */
 export interface SeenTable {
@@ -234,9 +235,4 @@ const longest = 63
 function quoted(name: string): string {
   if (Buffer.byteLength(name) > longest) throw new CommandError(exit.no, `the name ${name} would be longer than ${String(longest)} bytes`)
   return `"${name.replaceAll('"', '""')}"`
-}
-
-function literal(text: string): string {
-  const doubled = text.replaceAll("'", "''")
-  return text.includes('\\') ? `E'${doubled.replaceAll('\\', '\\\\')}'` : `'${doubled}'`
 }

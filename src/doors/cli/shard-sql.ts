@@ -3,7 +3,9 @@
 // partitioned by the same types, so that the two are independent of each other.
 import { keyText, type Key } from '../../sharding/key.js'
 import type { KeyRange, KeyType, Sharded } from '../../sharding/sharded.js'
+import { quoted } from '../../session/quote.js'
 import { CommandError, exit } from './io.js'
+import { literal } from './literal.js'
 
 /** Lines of a script for psql, a part for each cluster. No row that a query gives back: all is where it belongs. */
 export function shardSql(sharded: Sharded): readonly string[] {
@@ -67,14 +69,4 @@ function within({ from, to }: KeyRange, column: string, type: KeyType): string {
 function quotedTable(table: string): string {
   const dot = table.indexOf('.')
   return `${quoted(table.slice(0, dot))}.${quoted(table.slice(dot + 1))}`
-}
-
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
-}
-
-/** With the escapes of E'' where a backslash stands in it, so that it is read alike whatever standard_conforming_strings says. */
-function literal(text: string): string {
-  const doubled = text.replaceAll("'", "''")
-  return text.includes('\\') ? `E'${doubled.replaceAll('\\', '\\\\')}'` : `'${doubled}'`
 }
