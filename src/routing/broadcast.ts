@@ -42,13 +42,23 @@ export function broadcastRows(context: Context, routed: Routed, sharded: string,
 export function broadcast(context: Context, routed: Routed, to: BroadcastTo, text: string): BroadcastPlan | RefusePlan {
   const against = sessionAgainst(context, to) ?? statementAgainst(context, routed, to, text)
   if (against !== null) return refusedBroadcast(routed, to.clusters, against.message, against.hint)
+  const detail = `${to.of}: ${to.clusters.join(', ')}`
+  return writtenOnAll(context, routed, to, { detail, inTurn: 'Send it to each of them in turn: /* pointsman: cluster=… */' })
+}
+
+/** One part for each of `to.clusters`, in their order. `inTurn`: what to do where a part may not be one. */
+export function writtenOnAll(
+  context: Context,
+  routed: Routed,
+  to: BroadcastTo,
+  { detail, inTurn, ...rows }: { readonly detail: string; readonly inTurn: string } & Pick<BroadcastPlan, 'insert' | 'copy'>,
+): BroadcastPlan | RefusePlan {
   const parts: OnePlan[] = []
   for (const cluster of to.clusters) {
-    const entry = why('broadcast', `${to.of}: ${to.clusters.join(', ')}`)
-    const part = finish(context, routed, { cluster, shard: null, provisional: false, why: [entry] })
+    const part = finish(context, routed, { cluster, shard: null, provisional: false, why: [why('broadcast', detail)] })
     if (part.kind === 'refuse') return part
     const unfit = partAgainst(part, to)
-    if (unfit !== null) return refusedBroadcast(routed, to.clusters, unfit, 'Send it to each of them in turn: /* pointsman: cluster=… */')
+    if (unfit !== null) return refusedBroadcast(routed, to.clusters, unfit, inTurn)
     parts.push(part)
   }
   const [first] = parts
@@ -60,6 +70,7 @@ export function broadcast(context: Context, routed: Routed, to: BroadcastTo, tex
     owner: routed.owner,
     tables: first?.tables ?? [],
     why: first?.why ?? [],
+    ...rows,
   })
 }
 
@@ -134,8 +145,11 @@ function copyAgainst(context: Context, { statement, touched }: Routed, { cluster
   const complete = columns === null ? first.columns.length : first.columns.filter(({ name }) => columns.includes(name)).length
   const full =
     complete === first.columns.length &&
-    rows?.every((row) => row.length === first.columns.length && row.every(({ kind }) => kind !== 'default'))
-  return full === true
+    // DEFAULT VALUES and OVERRIDING USER VALUE have none.
+    rows !== null &&
+    rows.length > 0 &&
+    rows.every((row) => row.length === first.columns.length && row.every(({ kind }) => kind !== 'default'))
+  return full
     ? null
     : { message: `a default of ${of} may be another value on each of them`, hint: 'Give a value for every column, in VALUES.' }
 }
@@ -172,7 +186,7 @@ function holdsDefault(value: unknown): boolean {
 }
 
 /** What a part may not do. */
-export function partAgainst(plan: OnePlan, { combine }: Pick<BroadcastTo, 'combine'>): string | null {
+function partAgainst(plan: OnePlan, { combine }: Pick<BroadcastTo, 'combine'>): string | null {
   const state = plan.pins ?? plan.unpins ?? (plan.settings.length > 0 ? 'setting' : null)
   if (state !== null) return `it changes the session (${state})`
   if (plan.notifies || plan.listens || plan.asksListening || plan.readsSequences) return 'it concerns one connection'

@@ -23,8 +23,9 @@ export function touchedByCode(context: Context, statement: Statement, touched: r
 
 const anyEvent: readonly TriggerEvent[] = ['insert', 'update', 'delete', 'truncate']
 
-/** What the statement does to a table that it writes; a table that only a CTE writes may meet anything. */
-function eventsOf({ detail }: Statement, { name }: Touched): readonly TriggerEvent[] {
+/** What the statement does to a table that it writes; where a CTE writes, it may meet anything. */
+function eventsOf({ detail, innerWrites }: Statement, { name }: Touched): readonly TriggerEvent[] {
+  if (innerWrites !== undefined) return anyEvent
   const ofTarget = (target: Name | null, events: readonly TriggerEvent[]): readonly TriggerEvent[] =>
     target?.name === name.name && target.schema === name.schema ? events : anyEvent
   switch (detail.kind) {

@@ -7,7 +7,7 @@ import { deparse } from '../sql/deparse.js'
 import { parseStatements } from '../sql/parser.js'
 import { unwrap, type Fields } from '../sql/tree.js'
 import { createUnderstanding, type Understanding } from '../sql/understand.js'
-import { refusedBroadcast, sessionAgainst } from './broadcast.js'
+import { refusedBroadcast, sessionAgainst, writtenOnAll } from './broadcast.js'
 import type { Context } from './context.js'
 import { copyForm } from './copy-form.js'
 import type { CopyTarget, Routed } from './destination.js'
@@ -15,8 +15,7 @@ import { finish } from './finish.js'
 import type { Touched } from './homes.js'
 import type { PlanInput } from './input.js'
 import { refuse } from './make.js'
-import type { CopyKey, OnePlan, Plan, RefusePlan } from './plan.js'
-import { why } from './rules.js'
+import type { CopyKey, Plan, RefusePlan } from './plan.js'
 
 /** `planned`: plan() itself. */
 export function copyPlan(context: Context, routed: Routed, to: CopyTarget, input: PlanInput, planned: (input: PlanInput) => Plan): Plan {
@@ -76,6 +75,8 @@ function columnsOf(context: Context, { sharded, table }: CopyTarget): readonly s
 
 // ---- FROM STDIN
 
+const byItself = 'COPY in a transaction of its own.'
+
 function into(context: Context, routed: Routed, to: CopyTarget, form: CopyForm): Plan {
   const { sharded, table } = to
   const { detail } = routed.statement
@@ -90,26 +91,11 @@ function into(context: Context, routed: Routed, to: CopyTarget, form: CopyForm):
   if (against !== null) return refusedBroadcast(routed, sharded.clusters, against.message, against.hint)
   const home = transaction.home?.cluster
   const clusters = sharded.clusters.filter((cluster) => home === undefined || several || cluster === home)
-  if (clusters.length === 0)
-    return unfit(routed, sharded, `the transaction is open on cluster ${home ?? ''}`, 'COPY in a transaction of its own.')
-  const parts: OnePlan[] = []
-  for (const cluster of [...clusters].sort((a, b) => Number(b === home) - Number(a === home))) {
-    const entry = why('broadcast', `${table.key}: each row to its cluster, of ${clusters.join(', ')}`)
-    const part = finish(context, routed, { cluster, shard: null, provisional: false, why: [entry] })
-    if (part.kind === 'refuse') return part
-    parts.push(part)
-  }
-  const [first] = parts
-  return Object.freeze({
-    kind: 'broadcast',
-    parts,
-    combine: 'sum',
-    of: table.key,
-    owner: routed.owner,
-    tables: first?.tables ?? [],
-    why: first?.why ?? [],
-    copy: { sharded, table: table.key, form, key, columns: columns.length, several },
-  })
+  if (clusters.length === 0) return unfit(routed, sharded, `the transaction is open on cluster ${home ?? ''}`, byItself)
+  const homeFirst = [...clusters].sort((a, b) => Number(b === home) - Number(a === home))
+  const said = `${table.key}: each row to its cluster, of ${clusters.join(', ')}`
+  const copy = { sharded, table: table.key, form, key, columns: columns.length, several }
+  return writtenOnAll(context, routed, { clusters: homeFirst, combine: 'sum', of: table.key }, { detail: said, inTurn: byItself, copy })
 }
 
 function readsOtherwise({ session }: Context): { readonly message: string; readonly hint: string } | null {

@@ -1,6 +1,6 @@
 // routing/insert-on-one.ts — INSERT … VALUES with rows of several shards that are all on one cluster: it runs there as it is.
 import type { Statement } from '../sql/statement.js'
-import { suppliedKey, type Context } from './context.js'
+import type { Context } from './context.js'
 import type { Why } from './plan.js'
 import { why } from './rules.js'
 import type { ShardNeed } from './shard-demands.js'
@@ -21,8 +21,8 @@ export function insertsRows({ detail, entries }: Statement): boolean {
 /** All on one cluster, where nothing is to be told apart; null: it is another statement, or is to be placed in another way. */
 export function rowsOnOne(context: Context, statement: Statement, need: ShardNeed, found: SeveralShards): OnOne | null {
   const [cluster, another] = found.clusters
-  const { database, hints, session } = context
-  if (cluster === undefined || another !== undefined || !insertsRows(statement) || suppliedKey(hints, session) !== null) return null
+  const { database } = context
+  if (cluster === undefined || another !== undefined || !insertsRows(statement) || found.supplied) return null
   const { sharded } = need
   // Where the shards are not apart yet, what will need two_phase then needs it now.
   if (database.virtual.has(`sharded ${sharded.name}`) && database.twoPhase === null) return null

@@ -4,7 +4,7 @@
 import { deparse } from '../sql/deparse.js'
 import { parseStatements } from '../sql/parser.js'
 import { list, unwrap, type Fields } from '../sql/tree.js'
-import { partAgainst, refusedBroadcast, sessionAgainst } from './broadcast.js'
+import { refusedBroadcast, sessionAgainst, writtenOnAll } from './broadcast.js'
 import type { Context } from './context.js'
 import type { Routed } from './destination.js'
 import { finish } from './finish.js'
@@ -27,7 +27,7 @@ export function insertRows(
   values: Values,
 ): OnePlan | BroadcastPlan | RefusePlan | null {
   const { clusters } = found
-  if (clusters.length < 2 || !insertsRows(routed.statement) || values.supplied !== null) return null
+  if (clusters.length < 2 || !insertsRows(routed.statement) || found.supplied) return null
   const { sharded } = need
   if (context.database.twoPhase === null) return withoutTwoPhase(routed, found)
   const against = sessionAgainst(context, { clusters })
@@ -39,26 +39,9 @@ export function insertRows(
     const { message, hint } = 'message' in made ? made : notUnderstood
     return refusedBroadcast(routed, clusters, message, hint)
   }
-  const parts: OnePlan[] = []
-  for (const cluster of clusters) {
-    const entry = why('broadcast', `${sharded.name}: each row to its cluster, of ${clusters.join(', ')}`)
-    const part = finish(context, routed, { cluster, shard: null, provisional: false, why: [entry] })
-    if (part.kind === 'refuse') return part
-    const unfit = partAgainst(part, { combine: 'sum' })
-    if (unfit !== null) return refusedBroadcast(routed, clusters, unfit, 'Send one INSERT for each shard key.')
-    parts.push(part)
-  }
-  const [first] = parts
-  return Object.freeze({
-    kind: 'broadcast',
-    parts,
-    combine: 'sum',
-    of: sharded.name,
-    owner: routed.owner,
-    tables: first?.tables ?? [],
-    why: first?.why ?? [],
-    insert: { text: values.understood.text, parameters: routed.statement.params, returning: returns(insert), parts: made },
-  })
+  const detail = `${sharded.name}: each row to its cluster, of ${clusters.join(', ')}`
+  const rows = { text: values.understood.text, parameters: routed.statement.params, returning: returns(insert), parts: made }
+  return writtenOnAll(context, routed, { clusters, combine: 'sum', of: sharded.name }, { detail, inTurn, insert: rows })
 }
 
 function withoutTwoPhase({ owner, touched }: Routed, { clusters, demand }: SeveralShards): RefusePlan {

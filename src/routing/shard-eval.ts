@@ -40,6 +40,8 @@ export interface SeveralShards {
   /** The first demand that does not agree. */
   readonly demand: Demand
   readonly provisional: boolean
+  /** A hint or setting supplies a key, too, which cannot be that of all. */
+  readonly supplied: boolean
 }
 
 export interface Values {
@@ -102,7 +104,7 @@ function evaluateDemands(need: ShardNeed, values: Values): Evaluated {
   if (values.supplied !== null && need.demands.length > 0 && several === null)
     return supply(sharded, values, values.supplied, shard, missing !== null || shard === null, need.demands[0])
   if (missing !== null) return { kind: 'missing', demand: missing }
-  if (several !== null) return severalShards(sharded, several, provisional)
+  if (several !== null) return { ...severalShards(sharded, several), provisional, supplied: values.supplied !== null }
   if (shard === null) return { kind: 'any', provisional }
   return { kind: 'shard', shard, cluster: sharded.map[shard] ?? '', rule: 'shard-key', provisional }
 }
@@ -141,14 +143,13 @@ function added(several: Several | null, demand: Demand, shards: Iterable<number>
   return to
 }
 
-function severalShards(sharded: Sharded, { demand, shards }: Several, provisional: boolean): SeveralShards {
+function severalShards(sharded: Sharded, { demand, shards }: Several): Omit<SeveralShards, 'provisional' | 'supplied'> {
   const held = new Set([...shards].map((shard) => sharded.map[shard]))
   return {
     kind: 'several',
     shards: [...shards].sort((a, b) => a - b),
     clusters: sharded.clusters.filter((cluster) => held.has(cluster)),
     demand,
-    provisional,
   }
 }
 

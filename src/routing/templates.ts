@@ -88,7 +88,7 @@ function intern(faces: Map<string, Face>, key: string, max: number): Face {
 }
 
 /** The database is the epoch's; what is read at each execution is a value. */
-type NotKept = 'database' | 'unicode' | 'shardKey'
+type NotKept = 'database' | 'shardKey'
 
 /** All of a SessionView that a template reads: a field that is forgotten here does not compile. */
 function sessionKey(session: SessionView): string {
@@ -101,6 +101,7 @@ function sessionKey(session: SessionView): string {
     searchPathSettled: session.searchPathSettled,
     startup: startup === undefined ? [] : [...startup.keys()],
     understood: session.understood,
+    unicode: session.unicode,
     temporary: [...session.temporary],
     pins: [...session.pins],
     local: overridesKey(session.local),

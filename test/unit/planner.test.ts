@@ -8,6 +8,7 @@ import type { PlanInput } from '../../src/routing/input.js'
 import type { OnePlan, Plan } from '../../src/routing/plan.js'
 import { plan, planBatch } from '../../src/routing/planner.js'
 import { printPlan, printRoute, printTaken } from '../../src/routing/print.js'
+import type { SessionView } from '../../src/session/view.js'
 import { inputOf } from '../support/plan-corpus.js'
 import { givenSession, type Given, type GivenSession } from '../support/plan-given.js'
 import { understanding } from '../support/understanding.js'
@@ -49,6 +50,24 @@ t.test('a changed catalog is a new answer', (t) => {
   t.end()
 })
 
+t.test('a trigger that a write inside WITH fires counts, whatever the statement itself does to the table', (t) => {
+  const planned = (sql: string): string => {
+    const given = input(sql)
+    const main = given.catalogs.get('main')
+    const [touch] = main?.functions.get('touch') ?? []
+    if (main === undefined || touch === undefined) throw new Error('no catalog')
+    const body = { reads: [], writes: [{ schema: 'public', name: 'images' }], calls: [], unknown: false }
+    const functions = new Map(main.functions).set('told', [{ ...touch, name: 'told', body }])
+    const called = { schema: 'public', name: 'told' }
+    const triggers = [{ name: 'tell', table: 'public.users', events: ['delete'] as const, function: called }]
+    return plan({ ...given, catalogs: new Map([...given.catalogs, ['main', { ...main, functions, triggers }]]) }).kind
+  }
+  t.equal(planned('INSERT INTO users (id) VALUES (1)'), 'one')
+  t.equal(planned('DELETE FROM users'), 'refuse')
+  t.equal(planned('WITH gone AS (DELETE FROM users RETURNING id) INSERT INTO users (id) SELECT id FROM gone'), 'refuse')
+  t.end()
+})
+
 t.test('what a plan depends on in a session', (t) => {
   const routes = (session: GivenSession): string => printRoute(run('SELECT * FROM users', { session }), null)
   const seen = new Map<string, string>()
@@ -84,6 +103,15 @@ t.test('sessions of another pool mode or door do not get each other’s plans', 
   const olderThan = (maxTxAgeMs: number): number | null =>
     one(run('SELECT * FROM users', { session: { overrides: { consistency: 'any', maxTxAgeMs } } })).policy.maxTxAgeMs
   t.same([olderThan(1000), olderThan(2000)], [1000, 2000])
+  const reads = (unicode?: false): string => run('SELECT id FROM comments', { session: { ...(unicode === false ? { unicode } : {}) } }).kind
+  t.same([reads(), reads(false), reads()], ['scatter', 'refuse', 'scatter'], 'nor of another client_encoding')
+  t.end()
+})
+
+t.test('a supplied key is that of the session that asks, not of the one that asked first', (t) => {
+  const insert = (set: SessionView['session']): string =>
+    run("INSERT INTO comments (image_id, body) VALUES (7, 'x'), (8, 'y')", { session: { set } }).kind
+  t.same([insert({}), insert({ shardKey: '7' }), insert({})], ['one', 'refuse', 'one'])
   t.end()
 })
 

@@ -122,6 +122,9 @@ function checkNode({ tag, fields: inner }: Node, shown: boolean): void {
         throw present('the present time')
       return
     }
+    case 'A_Const':
+      if (shown && moment.test(text(fields(inner['sval'])?.['sval']) ?? '')) throw present('a text that stands for the present time')
+      return
     case 'ColumnRef': {
       const name = stringNode(list(inner['fields']).at(-1)) ?? ''
       if (systemColumns.has(name)) throw new Unmergeable(`${name} tells where a row is stored on one of them`, 'Read columns of the table.')
@@ -133,6 +136,9 @@ function checkNode({ tag, fields: inner }: Node, shown: boolean): void {
       throw new Unmergeable(`${tag} cannot be merged`, byKey)
   }
 }
+
+/** Whatever it stands beside may make a time of it. */
+const moment = /^[\s\d:.+-]*(now|today|tomorrow|yesterday)[\s\d:.+-]*$/i
 
 const times: ReadonlySet<string> = new Set(['date', 'time', 'timetz', 'timestamp', 'timestamptz'])
 
