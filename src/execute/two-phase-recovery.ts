@@ -8,7 +8,7 @@ import { clustersOf } from '../config/clusters-of.js'
 import type { Config, DatabaseConfig } from '../config/config.js'
 import type { Observer } from '../observe/events.js'
 import { decisionKey, endSql, forgetDecisions, oldDecisions, preparedSql, readPartName, type PartName } from '../session/decision.js'
-import { alreadyEnded, createDecisions, decided, lacksTable, type OpenPrimary, type OwnConnection } from './two-phase.js'
+import { alreadyEnded, decided, type OpenPrimary, type OwnConnection } from './two-phase.js'
 
 /** A part of a transaction that is prepared, and older than `grace`. */
 export interface InDoubt {
@@ -128,8 +128,8 @@ class DatabasePass {
       for (const [gid = null, seconds, owner, mayEnd] of rows) {
         const name = gid === null ? null : readPartName(gid)
         if (gid === null || name?.database !== this.#database.name) continue
-        // Two clusters may be one server, and one database. What is of a cluster that the configuration had is seen wherever it is.
-        if (name.cluster !== cluster && this.#clusters.includes(name.cluster)) continue
+        // Two clusters may be one server, and one database; and what was a cluster's may now be found on another one.
+        if (this.#found.some((found) => found.gid === gid)) continue
         this.#found.push({ on: connection, name, gid, seconds: Number(seconds), owner: owner ?? '', mayEnd: mayEnd === 't' })
       }
     } catch {
@@ -140,36 +140,28 @@ class DatabasePass {
 
   async #endAll(): Promise<void> {
     const graceSeconds = (this.#database.twoPhase?.graceMs ?? 0) / 1000
-    for (const [key, parts] of byDecision(this.#found)) {
+    for (const parts of byDecision(this.#found)) {
       if (parts.every(({ seconds }) => seconds < graceSeconds)) continue
-      await this.#end(key, parts)
+      await this.#end(parts)
     }
   }
 
-  async #end(key: string, parts: readonly Found[]): Promise<void> {
-    const outcome = await this.#decide(key, parts)
+  async #end(parts: readonly [Found, ...Found[]]): Promise<void> {
+    const outcome = await this.#decide(parts[0].name)
     for (const part of parts) {
       if (outcome.kind === 'undecided') this.#leave(part, outcome.why)
       else await this.#endPart(part, outcome.kind)
     }
   }
 
-  async #decide(
-    key: string,
-    [first]: readonly Found[],
-  ): Promise<{ readonly kind: 'commit' | 'aborted' } | { readonly kind: 'undecided'; readonly why: string }> {
-    const decider = first?.name.decider ?? ''
+  /** Without the table in which it was to be decided nobody knows whether it was: an empty one says nothing. */
+  async #decide(name: PartName): Promise<{ readonly kind: 'commit' | 'aborted' } | { readonly kind: 'undecided'; readonly why: string }> {
+    const { decider } = name
     const connection = this.#open.get(decider)
     if (connection === undefined)
       return { kind: 'undecided', why: `cluster ${decider}, where the decision is, cannot be asked, or is none of this database's` }
-    const ask = (): Promise<'commit' | 'aborted'> => decided(connection.query, key, this.#clusters)
     try {
-      const kind = await ask().catch(async (error: unknown) => {
-        if (!lacksTable(error)) throw error
-        await createDecisions(connection.query, decider)
-        return ask()
-      })
-      return { kind }
+      return { kind: await decided(connection.query, name, this.#clusters) }
     } catch (error) {
       return { kind: 'undecided', why: inWords(error) }
     }
@@ -214,15 +206,15 @@ class DatabasePass {
   }
 }
 
-function byDecision(found: readonly Found[]): ReadonlyMap<string, readonly Found[]> {
-  const groups = new Map<string, Found[]>()
+function byDecision(found: readonly Found[]): Iterable<readonly [Found, ...Found[]]> {
+  const groups = new Map<string, [Found, ...Found[]]>()
   for (const one of found) {
     const key = decisionKey(one.name)
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [one])
     else group.push(one)
   }
-  return groups
+  return groups.values()
 }
 
 function inWords(error: unknown): string {

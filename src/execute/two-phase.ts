@@ -9,7 +9,18 @@
 // event, before and after, so that a test can let it die there.
 import { PointsmanError } from '../errors/error.js'
 import type { Events, Observer } from '../observe/events.js'
-import { abortDecision, commitDecision, decisionKey, decisionOf, decisionsDdl, endSql, partName, prepareSql } from '../session/decision.js'
+import {
+  abortDecision,
+  commitDecision,
+  decisionKey,
+  decisionOf,
+  decisionsDdl,
+  endSql,
+  partName,
+  placeSql,
+  prepareSql,
+  type DecisionName,
+} from '../session/decision.js'
 
 export interface Said {
   readonly rows: readonly (readonly (string | null)[])[]
@@ -36,6 +47,8 @@ export interface TwoPhaseParts {
   /** Never used twice, of letters and digits. */
   readonly unique: string
   readonly open: OpenPrimary
+  /** Of the cluster that decides; see decisionsPlace(). */
+  readonly place: (cluster: string) => Promise<string>
   readonly observer: Observer
   /** Process-monotonic ms. */
   readonly now: () => number
@@ -55,8 +68,17 @@ export type Ending =
   | { readonly kind: 'unknown'; readonly error: unknown }
 
 /** Ends the transaction of two or more participants that have written. Never rejects. */
-export function commitTogether(participants: readonly [Participant, ...Participant[]], parts: TwoPhaseParts): Promise<Ending> {
-  return new TwoPhaseCommit(participants, parts).run()
+export async function commitTogether(participants: readonly [Participant, ...Participant[]], parts: TwoPhaseParts): Promise<Ending> {
+  const { database, unique } = parts
+  const [{ cluster: decider }] = participants
+  let name: DecisionName
+  try {
+    name = { database, decider, place: await parts.place(decider), unique }
+    for (const { cluster } of participants) partName({ ...name, cluster })
+  } catch (error) {
+    return { kind: 'aborted', error }
+  }
+  return new TwoPhaseCommit(participants, parts, name).run()
 }
 
 /** The server has said no; else it may have done it. */
@@ -80,24 +102,17 @@ const longestPauseMs = 500
 class TwoPhaseCommit {
   readonly #participants: readonly [Participant, ...Participant[]]
   readonly #parts: TwoPhaseParts
-  readonly #key: string
-  readonly #decider: string
+  readonly #name: DecisionName
   readonly #begun: number
 
-  constructor(participants: readonly [Participant, ...Participant[]], parts: TwoPhaseParts) {
+  constructor(participants: readonly [Participant, ...Participant[]], parts: TwoPhaseParts, name: DecisionName) {
     this.#participants = participants
     this.#parts = parts
-    this.#decider = participants[0].cluster
-    this.#key = decisionKey({ database: parts.database, decider: this.#decider, unique: parts.unique })
+    this.#name = name
     this.#begun = parts.now()
   }
 
   async run(): Promise<Ending> {
-    try {
-      for (const { cluster } of this.#participants) this.#part(cluster)
-    } catch (error) {
-      return { kind: 'aborted', error }
-    }
     const failed = await this.#prepareAll()
     if (failed !== null) return this.#abort(failed.error)
     const decided = await this.#decide()
@@ -106,12 +121,11 @@ class TwoPhaseCommit {
   }
 
   #step(step: Events['two-phase.step']['step'], cluster: string): void {
-    this.#parts.observer.emit('two-phase.step', { gid: this.#key, step, cluster })
+    this.#parts.observer.emit('two-phase.step', { gid: decisionKey(this.#name), step, cluster })
   }
 
   #part(cluster: string): string {
-    const { database, unique } = this.#parts
-    return partName({ database, decider: this.#decider, unique, cluster })
+    return partName({ ...this.#name, cluster })
   }
 
   // ---- first phase
@@ -129,12 +143,12 @@ class TwoPhaseCommit {
       const sql = prepareSql(this.#part(cluster))
       this.#step('prepare', cluster)
       const { tag } = await run(sql)
-      // Of a transaction that has failed it makes a ROLLBACK, and no error.
+      // Where no transaction is open it makes a ROLLBACK, and no error.
       if (!tag.startsWith('PREPARE')) return { error: aborted(`its part on cluster ${cluster} had failed`) }
       this.#step('prepared', cluster)
       return null
     } catch (error) {
-      return { error }
+      return { error: codeOf(error) === '25P02' ? aborted(`its part on cluster ${cluster} had failed`) : error }
     }
   }
 
@@ -143,37 +157,29 @@ class TwoPhaseCommit {
   async #decide(): Promise<'commit' | { readonly known: boolean; readonly error: unknown }> {
     if (this.#parts.now() - this.#begun > this.#parts.limitMs)
       return { known: true, error: aborted('it took longer to prepare than two_phase.grace allows') }
-    this.#step('decide', this.#decider)
+    this.#step('decide', this.#name.decider)
     try {
-      return await this.#insert()
+      const [{ run }] = this.#participants
+      const { rows } = await run(commitDecision(this.#name, this.#clusters))
+      if (rows.length === 0) return { known: true, error: aborted(overtaken) }
     } catch (error) {
-      if (codeOf(error) === '23505') return { known: true, error: aborted('recovery has taken it for one whose coordinator is gone') }
-      // Without the table nothing was decided.
-      if (refusedByServer(error) || (error instanceof PointsmanError && error.key === 'two_phase_unprepared')) return { known: true, error }
-      return this.#askedAgain(error)
+      if (codeOf(error) === '23505' || lacksTable(error)) return { known: true, error: aborted(overtaken) }
+      return refusedByServer(error) ? { known: true, error } : this.#askedAgain(error)
     }
+    this.#step('decided', this.#name.decider)
+    return 'commit'
   }
 
-  async #insert(): Promise<'commit' | { readonly known: true; readonly error: unknown }> {
-    const [{ run }] = this.#participants
-    const clusters = this.#participants.map(({ cluster }) => cluster)
-    const sql = commitDecision(this.#key, this.#part(this.#decider), clusters)
-    const { rows } = await run(sql).catch(async (error: unknown) => {
-      if (!lacksTable(error)) throw error
-      await createDecisions(run, this.#decider)
-      return run(sql)
-    })
-    if (rows.length === 0) return { known: true, error: aborted('recovery has taken it for one whose coordinator is gone') }
-    this.#step('decided', this.#decider)
-    return 'commit'
+  get #clusters(): readonly string[] {
+    return this.#participants.map(({ cluster }) => cluster)
   }
 
   /** The connection was lost under the decision: it is aborted where it does not stand. */
   async #askedAgain(lost: unknown): Promise<'commit' | { readonly known: boolean; readonly error: unknown }> {
-    const clusters = this.#participants.map(({ cluster }) => cluster)
-    const outcome = await this.#patiently(this.#decider, async ({ query }) => decided(query, this.#key, clusters))
+    const { decider } = this.#name
+    const outcome = await this.#patiently(decider, async ({ query }) => decided(query, this.#name, this.#clusters))
     if (outcome === 'commit') {
-      this.#step('decided', this.#decider)
+      this.#step('decided', decider)
       return 'commit'
     }
     return { known: outcome === 'aborted', error: lost }
@@ -242,25 +248,39 @@ async function ends(run: Participant['run'], sql: string): Promise<boolean> {
   }
 }
 
-/** Decides that it is aborted, unless it is decided; gives what is decided. */
-export async function decided(query: OwnConnection['query'], key: string, clusters: readonly string[]): Promise<'commit' | 'aborted'> {
-  const { rows } = await query(abortDecision(key, clusters))
+/** Decides that it is aborted, unless it is decided; gives what is decided. Rejects where that cannot be known. */
+export async function decided(
+  query: OwnConnection['query'],
+  name: DecisionName,
+  clusters: readonly string[],
+): Promise<'commit' | 'aborted'> {
+  const { rows } = await query(abortDecision(name, clusters))
   if (rows.length > 0) return 'aborted'
-  const [row] = (await query(decisionOf(key))).rows
-  if (row === undefined) throw new Error('the decision was there and is not')
+  const [row] = (await query(decisionOf(decisionKey(name)))).rows
+  if (row === undefined) throw new Error(`pointsman.decisions on cluster ${name.decider} is not the table that its decision belongs to`)
   return row[0] === 'commit' ? 'commit' : 'aborted'
 }
 
 /** pointsman.decisions is not there. */
-export function lacksTable(error: unknown): boolean {
+function lacksTable(error: unknown): boolean {
   return refusedByServer(error) && (codeOf(error) === '42P01' || codeOf(error) === '3F000')
 }
 
 /** Others may be making it at the same moment. */
 const madeByOthers: ReadonlySet<string> = new Set(['23505', '42P06', '42P07'])
 
-/** Makes the table of decisions. Rejects with two_phase_unprepared. */
-export async function createDecisions(run: Participant['run'], cluster: string): Promise<void> {
+/** Which table of decisions a cluster has (placeSql); where it has none, it is made. Rejects with two_phase_unprepared. */
+export async function decisionsPlace({ query }: OwnConnection, cluster: string): Promise<string> {
+  const asked = async (): Promise<string | null> => (await query(placeSql)).rows[0]?.[0] ?? null
+  const found = await asked()
+  if (found !== null) return found
+  await createDecisions(query, cluster)
+  const made = await asked()
+  if (made === null) throw new PointsmanError('two_phase_unprepared', { values: { cluster } })
+  return made
+}
+
+async function createDecisions(run: Participant['run'], cluster: string): Promise<void> {
   for (const sql of decisionsDdl) {
     try {
       await run(`SET LOCAL transaction_read_only = off; ${sql}`)
@@ -274,6 +294,8 @@ export async function createDecisions(run: Participant['run'], cluster: string):
     }
   }
 }
+
+const overtaken = 'recovery has taken it for one whose coordinator is gone, or pointsman.decisions was dropped or made anew'
 
 function aborted(why: string): PointsmanError {
   return new PointsmanError('two_phase_aborted', { values: { why } })

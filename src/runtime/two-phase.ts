@@ -5,7 +5,7 @@ import { setMaxListeners } from 'node:events'
 import type { Config } from '../config/config.js'
 import { PointsmanError } from '../errors/error.js'
 import { TwoPhaseRecovery, type InDoubt } from '../execute/two-phase-recovery.js'
-import { commitTogether, type Ending, type OwnConnection, type Participant } from '../execute/two-phase.js'
+import { commitTogether, decisionsPlace, type Ending, type OwnConnection, type Participant } from '../execute/two-phase.js'
 import type { Observer } from '../observe/events.js'
 import { connectServer } from '../server/connect-server.js'
 import type { ServerConnection } from '../server/contract.js'
@@ -32,6 +32,8 @@ export class TwoPhaseKeeper {
   readonly #recovery: TwoPhaseRecovery
   readonly #closing = new AbortController()
   readonly #open = new Set<ServerConnection>()
+  /** Tables of decisions, by database and cluster, as they were last found: a decision is only made in the one that is meant. */
+  readonly #places = new Map<string, Promise<string>>()
   #timer: NodeJS.Timeout | null = null
 
   constructor(parts: TwoPhaseKeeperParts) {
@@ -46,6 +48,7 @@ export class TwoPhaseKeeper {
   configured(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
+    this.#places.clear()
     void this.#round()
   }
 
@@ -67,13 +70,27 @@ export class TwoPhaseKeeper {
       database,
       unique: randomUUID().replaceAll('-', ''),
       open: (cluster, name) => this.#connect(cluster, name),
+      place: (cluster) => this.#place(cluster, database),
       observer,
       now,
       limitMs: databases.get(database)?.twoPhase?.graceMs ?? 0,
       waitMs: Math.max(...participants.map(({ cluster }) => clusters.get(cluster)?.failover.waitMs ?? 0)),
     })
+    if (ending.kind === 'aborted' && ending.error instanceof PointsmanError) this.#places.clear()
     observer.emit('two-phase.end', { database, outcome: ending.kind })
     return ending
+  }
+
+  async #place(cluster: string, database: string): Promise<string> {
+    const name = JSON.stringify([database, cluster])
+    const known = this.#places.get(name)
+    if (known !== undefined) return known
+    const asked = this.#connect(cluster, database).then((connection) =>
+      decisionsPlace(connection, cluster).finally(() => connection.close()),
+    )
+    this.#places.set(name, asked)
+    asked.catch(() => this.#places.get(name) === asked && this.#places.delete(name))
+    return asked
   }
 
   close(): void {

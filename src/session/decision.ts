@@ -5,7 +5,8 @@
 //   recovery      finds it prepared ─── INSERT aborted ──▶ won: ROLLBACK PREPARED everywhere  lost: as the row says
 //
 // Whoever inserts first has decided, and nobody can decide twice. A name says where its decision is, so that whoever finds a
-// prepared transaction needs nothing else to end it.
+// prepared transaction needs nothing else to end it; and which table that was, since an empty one in its place, of another server
+// or made anew, does not say that nothing was decided.
 import { quoteLiteral } from './quote.js'
 
 /** The name of one participant's part. */
@@ -14,10 +15,15 @@ export interface PartName {
   readonly database: string
   /** Cluster whose database holds the decision. */
   readonly decider: string
+  /** The table of decisions there, as placeSql tells it. */
+  readonly place: string
   readonly unique: string
   /** Cluster of this part. */
   readonly cluster: string
 }
+
+/** What all parts of one transaction have in common. */
+export type DecisionName = Omit<PartName, 'cluster'>
 
 const mark = 'pointsman'
 /** PostgreSQL takes names of up to 199 bytes. */
@@ -28,9 +34,9 @@ function field(text: string): string {
   return encodeURIComponent(text)
 }
 
-/** What all parts of one transaction have in common: the key of its decision. */
-export function decisionKey({ database, decider, unique }: Omit<PartName, 'cluster'>): string {
-  return [mark, database, decider, unique].map(field).join(':')
+/** The key of its decision. */
+export function decisionKey({ database, decider, place, unique }: DecisionName): string {
+  return [mark, database, decider, place, unique].map(field).join(':')
 }
 
 /** As in PREPARE TRANSACTION. Throws RangeError where it would be too long. */
@@ -43,11 +49,12 @@ export function partName(name: PartName): string {
 /** null: not one of ours. */
 export function readPartName(text: string): PartName | null {
   const parts = text.split(':')
-  const [head, database, decider, unique, cluster] = parts
-  if (parts.length !== 5 || head !== mark || database === undefined || decider === undefined || !unique || cluster === undefined)
-    return null
+  const [head, database, decider, place, unique, cluster] = parts
+  if (parts.length !== 6 || head !== mark || database === undefined || decider === undefined || cluster === undefined) return null
+  if (!place || !unique) return null
+  const decoded = decodeURIComponent
   try {
-    return { database: decodeURIComponent(database), decider: decodeURIComponent(decider), unique, cluster: decodeURIComponent(cluster) }
+    return { database: decoded(database), decider: decoded(decider), place: decoded(place), unique, cluster: decoded(cluster) }
   } catch {
     return null
   }
@@ -64,28 +71,40 @@ export const decisionsDdl: readonly string[] = [
 )`,
 ]
 
-/** A decision is on disk, and with a synchronous standby, before anybody acts on it. All of one text is one transaction. */
-const durably = 'SET LOCAL transaction_read_only = off; SET LOCAL synchronous_commit = on'
+const place = `(SELECT pg_catalog.concat(system_identifier, '.', d.oid, '.') FROM pg_catalog.pg_control_system(), pg_catalog.pg_database d
+ WHERE d.datname = pg_catalog.current_database()) || pg_catalog.to_regclass('pointsman.decisions')::pg_catalog.oid::pg_catalog.text`
+
+/** One row: what tells this table of decisions from any other, wherever and whenever that is made; NULL: there is none. */
+export const placeSql: string = `SELECT ${place}`
+
+/** On disk, and with a synchronous standby, before anybody goes on; whatever the session has said. */
+const durably = 'SET LOCAL synchronous_commit = on'
+const writing = `SET LOCAL transaction_read_only = off; ${durably}`
 
 function textArray(texts: readonly string[]): string {
   return `ARRAY[${texts.map(quoteLiteral).join(', ')}]::pg_catalog.text[]`
 }
 
 /**
- * One row: it is decided. None: the decider's own part is not prepared any more. 23505: recovery was first. The part is asked
- * for so that a coordinator that wakes up after its `aborted` was forgotten finds that there is nothing left to commit.
+ * One row: it is decided. None: the decider's own part is not prepared any more, or the table is another one. 23505: recovery
+ * was first. The part is asked for so that a coordinator that wakes up after its `aborted` was forgotten finds that there is
+ * nothing left to commit.
  */
-export function commitDecision(key: string, deciderPart: string, participants: readonly string[]): string {
-  return `${durably}; INSERT INTO pointsman.decisions (gid, outcome, participants)
- SELECT ${quoteLiteral(key)}, 'commit', ${textArray(participants)}
- WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid = ${quoteLiteral(deciderPart)} AND database = pg_catalog.current_database())
+export function commitDecision(name: DecisionName, participants: readonly string[]): string {
+  const part = quoteLiteral(partName({ ...name, cluster: name.decider }))
+  return `${insertion(name, 'commit', participants)}
+ AND EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts WHERE gid = ${part} AND database = pg_catalog.current_database())
  RETURNING outcome`
 }
 
-/** One row: it is aborted. None: it was decided before, see decisionOf(). Waits for an insert that is under way. */
-export function abortDecision(key: string, participants: readonly string[]): string {
-  return `${durably}; INSERT INTO pointsman.decisions (gid, outcome, participants)
- VALUES (${quoteLiteral(key)}, 'aborted', ${textArray(participants)}) ON CONFLICT (gid) DO NOTHING RETURNING outcome`
+/** One row: it is aborted. None: it was decided before, see decisionOf(), or the table is another one. Waits for an insert that is under way. */
+export function abortDecision(name: DecisionName, participants: readonly string[]): string {
+  return `${insertion(name, 'aborted', participants)} ON CONFLICT (gid) DO NOTHING RETURNING outcome`
+}
+
+function insertion(name: DecisionName, outcome: 'commit' | 'aborted', participants: readonly string[]): string {
+  return `${writing}; INSERT INTO pointsman.decisions (gid, outcome, participants)
+ SELECT ${quoteLiteral(decisionKey(name))}, '${outcome}', ${textArray(participants)} WHERE ${place} = ${quoteLiteral(name.place)}`
 }
 
 export function decisionOf(key: string): string {
@@ -93,7 +112,7 @@ export function decisionOf(key: string): string {
 }
 
 export function prepareSql(part: string): string {
-  return `PREPARE TRANSACTION ${quoteLiteral(part)}`
+  return `${durably}; PREPARE TRANSACTION ${quoteLiteral(part)}`
 }
 
 export function endSql(part: string, outcome: 'commit' | 'aborted'): string {

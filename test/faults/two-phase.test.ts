@@ -10,9 +10,9 @@ import type { ConfigInput } from '../../src/config/input.js'
 import { validateConfig } from '../../src/config/validate.js'
 import { until } from '../../src/embedded/until.js'
 import { TwoPhaseRecovery } from '../../src/execute/two-phase-recovery.js'
-import { commitTogether, decided, type Participant, type Said } from '../../src/execute/two-phase.js'
+import { commitTogether, decided, decisionsPlace, type Participant, type Said } from '../../src/execute/two-phase.js'
 import { createObserver } from '../../src/observe/observer.js'
-import { decisionKey, forgetDecisions, partName, preparedSql } from '../../src/session/decision.js'
+import { decisionKey, decisionsDdl, forgetDecisions, partName, preparedSql, type DecisionName } from '../../src/session/decision.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
 
@@ -220,19 +220,26 @@ async function said(client: pg.Client, text: string): Promise<Said> {
   return { rows: (last?.rows ?? []) as (string | null)[][], tag: last?.command ?? '' }
 }
 
+/** Of a transaction that main decides. */
+async function decisionName(unique: string): Promise<DecisionName> {
+  const client = await connected('main')
+  const place = await decisionsPlace({ query: (text) => said(client, text), close: () => undefined }, 'main')
+  return { database: 'app', decider: 'main', place, unique }
+}
+
 /** `before`: what happens between the preparing and the decision. */
 async function byHand(
   unique: string,
-  before: (key: string, parts: readonly string[]) => Promise<void>,
+  before: (name: DecisionName, parts: readonly string[]) => Promise<void>,
 ): Promise<readonly [string, number]> {
   const clients = [await connected('main'), await connected('media')] as const
   for (const [index, client] of clients.entries()) await client.query(`BEGIN; INSERT INTO ${names[index] ?? ''}_keys VALUES ('${unique}')`)
-  const key = decisionKey({ database: 'app', decider: 'main', unique })
-  const parts = names.map((cluster) => partName({ database: 'app', decider: 'main', unique, cluster }))
-  const participants = names.map((name, index): Participant => ({
-    cluster: name,
+  const name = await decisionName(unique)
+  const parts = names.map((cluster) => partName({ ...name, cluster }))
+  const participants = names.map((cluster, index): Participant => ({
+    cluster,
     run: async (text) => {
-      if (text.includes('INSERT INTO pointsman.decisions')) await before(key, parts)
+      if (text.includes('INSERT INTO pointsman.decisions')) await before(name, parts)
       return said(clients[index] as pg.Client, text)
     },
   }))
@@ -242,6 +249,7 @@ async function byHand(
     database: 'app',
     unique,
     open: () => Promise.reject(new Error('nobody is lost')),
+    place: () => Promise.resolve(name.place),
     observer: createObserver(),
     now: () => performance.now(),
     limitMs: 60_000,
@@ -255,33 +263,40 @@ t.test('nobody decides twice: a coordinator that recovery has overtaken rolls ba
   const other = await connected('main')
   t.same(await byHand('undisturbed', () => Promise.resolve()), ['committed', 2])
   t.same(
-    await byHand('overtaken', async (key) => {
-      t.equal(await decided((text) => said(other, text), key, [...names]), 'aborted')
+    await byHand('overtaken', async (name) => {
+      t.equal(await decided((text) => said(other, text), name, [...names]), 'aborted')
     }),
     ['aborted', 0],
     'its insert meets aborted',
   )
   t.same(
-    await byHand('forgotten', async (key, parts) => {
-      await decided((text) => said(other, text), key, [...names])
+    await byHand('forgotten', async (name, parts) => {
+      await decided((text) => said(other, text), name, [...names])
       await other.query(`ROLLBACK PREPARED '${parts[0] ?? ''}'`)
-      await other.query(forgetDecisions([key]))
+      await other.query(forgetDecisions([decisionKey(name)]))
     }),
     ['aborted', 0],
     'its insert finds nothing prepared, though aborted was forgotten',
   )
-  t.equal(
-    await decided((text) => said(other, text), decisionKey({ database: 'app', decider: 'main', unique: 'undisturbed' }), []),
-    'commit',
+  t.same(
+    await byHand('made anew', async () => {
+      await other.query(`ALTER SCHEMA pointsman RENAME TO aside; ${decisionsDdl.join(';')}`)
+    }),
+    ['aborted', 0],
+    'its insert finds another table than its parts name',
   )
+  await other.query('DROP SCHEMA pointsman CASCADE; ALTER SCHEMA aside RENAME TO pointsman')
+  t.equal(await decided((text) => said(other, text), await decisionName('undisturbed'), []), 'commit')
   t.equal((await preparedOn('main')) + (await preparedOn('media')), 0)
 })
 
 t.test('what recovery cannot end is listed with the reason, and ended as soon as it can', async (t) => {
   const { runtime } = await withProxy(t, config)
   const media = await connected('media')
-  const [lost, found] = ['gone', 'main'].map((decider) => partName({ database: 'app', decider, unique: 'byhand', cluster: 'media' }))
-  for (const gid of [lost, found])
+  const name = await decisionName('byhand')
+  const [lost, found] = ['gone', 'main'].map((decider) => partName({ ...name, decider, cluster: 'media' }))
+  const moved = partName({ ...name, cluster: 'main' })
+  for (const gid of [lost, found, moved])
     await media.query(`BEGIN; INSERT INTO media_keys VALUES ('${String(gid)}'); PREPARE TRANSACTION '${String(gid)}'`)
   await media.query("BEGIN; INSERT INTO media_keys VALUES ('another'); PREPARE TRANSACTION 'another program''s'")
   await until('one is ended, one is in doubt', async () => (await preparedOn('media')) === 2 && runtime.twoPhase.inDoubt().length === 1)
@@ -298,11 +313,39 @@ t.test('what recovery cannot end is listed with the reason, and ended as soon as
   t.notOk((await keysOn('media')).has(found), 'nobody had decided, so it was rolled back')
 })
 
+t.test('a table of decisions that is gone, made anew, or of another server says nothing', async (t) => {
+  const { runtime } = await withProxy(t, config)
+  const [main, media] = [await connected('main'), await connected('media')]
+  const name = await decisionName('whose')
+  const foreign = partName({ ...name, place: '1.2.3', cluster: 'media' })
+  const own = partName({ ...name, cluster: 'media' })
+  await main.query(`INSERT INTO pointsman.decisions VALUES ('${decisionKey(name)}', 'commit', '{main,media}')`)
+  await main.query('ALTER SCHEMA pointsman RENAME TO aside')
+  for (const gid of [foreign, own]) await media.query(`BEGIN; INSERT INTO media_keys VALUES ('${gid}'); PREPARE TRANSACTION '${gid}'`)
+  const inDoubt = (why: RegExp): Promise<void> =>
+    until(`both are in doubt: ${String(why)}`, async () => {
+      await runtime.twoPhase.recover()
+      const found = runtime.twoPhase.inDoubt()
+      return found.length === 2 && found.every((one) => why.test(one.why ?? ''))
+    })
+  await inDoubt(/"pointsman.decisions" does not exist/)
+  await main.query(decisionsDdl.join(';'))
+  await inDoubt(/is not the table that its decision belongs to/)
+  await main.query('DROP SCHEMA pointsman CASCADE; ALTER SCHEMA aside RENAME TO pointsman')
+  await until('its own has decided', async () => {
+    await runtime.twoPhase.recover()
+    return (await preparedOn('media')) === 1
+  })
+  t.match(runtime.twoPhase.inDoubt(), [{ gid: foreign, why: /is not the table/ }])
+  t.ok((await keysOn('media')).has(own), 'as it was decided')
+  await media.query(`ROLLBACK PREPARED '${foreign}'`)
+})
+
 t.test('a decision that comes while recovery looks is not forgotten, however old the clock calls it', async (t) => {
   const valid = validateConfig({ ...config, auth: { method: 'trust', users: [{ name: 'app' }] } }, { env: {}, readFile: () => '' })
   if (!valid.ok) throw new Error(JSON.stringify(valid.problems))
   const [main, media] = [await connected('main'), await connected('media')]
-  const name = { database: 'app', decider: 'main', unique: 'jumped' }
+  const name = await decisionName('jumped')
   const part = partName({ ...name, cluster: 'media' })
   let looking = 2
   const meanwhile = async (): Promise<void> => {
@@ -341,7 +384,7 @@ t.test('names too long for a prepared transaction are told before anything is pr
   })
   const ending = await commitTogether([one('short'), one('c'.repeat(180))], {
     ...{ database: 'app', unique: 'long', observer: createObserver(), now: () => 0, limitMs: 1000, waitMs: 0 },
-    open: () => Promise.reject(new Error('nobody is asked')),
+    ...{ open: () => Promise.reject(new Error('nobody is asked')), place: () => Promise.resolve('1.2.3') },
   })
   t.match(ending, { kind: 'aborted', error: RangeError })
   t.same(asked, [])

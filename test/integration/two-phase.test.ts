@@ -163,6 +163,33 @@ t.test('what fails when it is prepared is told in the words of the server, and n
   t.same(await both(6), [1, 1])
 })
 
+t.test('a part waits for a synchronous standby, whatever the session says of COMMIT', async (t) => {
+  const { primary } = running.cluster('media')
+  const standbys = async (names: string): Promise<void> => {
+    await primary.sql(`ALTER SYSTEM SET synchronous_standby_names = '${names}'`)
+    await primary.sql('SELECT pg_reload_conf()')
+    await until('it holds', async () => (await primary.sql('SHOW synchronous_standby_names'))[0]?.['synchronous_standby_names'] === names)
+  }
+  const client = await proxy.connect()
+  await client.query('SET synchronous_commit = off')
+  await standbys('nobody')
+  t.teardown(() => standbys(''))
+  await client.query('BEGIN')
+  await touch(client, 13)
+  let ended = false
+  const commit = client.query('COMMIT').then(({ command }) => {
+    ended = true
+    return command
+  })
+  const waits = (): Promise<number> =>
+    number('media', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%PREPARE TRANSACTION%'")
+  await until('it waits, or is over', async () => ended || (await waits()) > 0)
+  t.notOk(ended)
+  await standbys('')
+  t.equal(await commit, 'COMMIT')
+  t.same(await both(13), [1, 1])
+})
+
 t.test('a cycle of locks that no server sees ends with lock_timeout', async (t) => {
   const [one, two] = [await proxy.connect(), await proxy.connect()]
   await one.query('BEGIN')
@@ -461,9 +488,13 @@ t.test('check --live asks for what two-phase commit needs', async (t) => {
     /pointsman.decisions is missing, and user app may not make it: CREATE SCHEMA IF NOT EXISTS pointsman;/,
   )
   const client = await proxy.connect()
-  await client.query('BEGIN')
-  await touch(client, 11)
-  t.match(await refusal(client.query('COMMIT')), /^55000 the table pointsman.decisions is missing on cluster main/)
+  const commit = async (): Promise<string> => {
+    await client.query('BEGIN')
+    await touch(client, 11)
+    return refusal(client.query('COMMIT'))
+  }
+  t.match(await commit(), /^40000 .*pointsman.decisions was dropped/, 'the one that it was to be decided in is gone')
+  t.match(await commit(), /^55000 the table pointsman.decisions is missing on cluster main/)
   t.same(await both(11), [0, 0])
   t.equal(await prepared(), 0)
 })
