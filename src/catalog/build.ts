@@ -260,6 +260,7 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
       row.kind === 'v' ? [row.definition] : row.rowSecurity ? (policies.get(row.oid) ?? []).map((policy) => asQuery(policy.text)) : []
     const written = reachable(row.oid, cascades, (edge) => edge.to)
     const ownedBy = owners.get(row.oid)
+    const above = row.partitionRoot === null ? reachable(row.oid, parents, (edge) => edge.from).slice(1) : []
     return {
       schema: row.schema,
       name: row.name,
@@ -278,6 +279,7 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
         .flatMap((oid) => names.get(oid) ?? []),
       behind: texts.length === 0 ? null : behind(texts, depends.get(row.oid) ?? [], read, types),
       ...(ownedBy === undefined ? {} : { ownedBy }),
+      ...(above.length === 0 ? {} : { inherits: above.flatMap((oid) => names.get(oid) ?? []) }),
       ...(row.kind === 'm' && row.definition !== null ? { made: behind([row.definition], [], read, types) } : {}),
     }
   })

@@ -58,7 +58,7 @@ export interface UniqueInfo {
 
 export interface ColumnInfo {
   readonly name: string
-  /** format_type() of the column, e.g. `bigint`. */
+  /** format_type() of the column, e.g. `bigint`; of a domain that of the type which it is over. */
   readonly type: string
   /** How its text compares; of what is no text: `bytes`. Absent: not known. */
   readonly collation?: Collation
@@ -89,6 +89,8 @@ export interface RelationInfo {
   readonly behind: Behind | null
   /** `schema.name` of the table that a sequence belongs to (serial, identity, or the default of a column), or of that table's root. */
   readonly ownedBy?: string
+  /** `schema.name` of the tables that it INHERITS from, theirs included; of no partition. Absent: none. */
+  readonly inherits?: readonly string[]
   /** What a materialized view was made from: read when it is refreshed, and not before. */
   readonly made?: Behind
 }

@@ -1,9 +1,8 @@
 // monitor/catalog-queries.ts — the questions to the system catalogs, and their rows → CatalogRows. PostgreSQL 14 to 18; no
 // privilege is needed. They run in one read-only snapshot with an empty search_path, so that definitions name everything
 // outside pg_catalog with its schema. Objects of temporary schemas belong to sessions, not to the catalog.
-import type { TriggerInfo } from '../catalog/catalog.js'
 import type { CatalogRows } from '../catalog/build.js'
-import type { Collation } from '../catalog/catalog.js'
+import type { Collation, TriggerInfo } from '../catalog/catalog.js'
 
 type Cells = readonly (string | null)[]
 
@@ -31,6 +30,8 @@ export const fingerprintQuery: string = sums([
   ['pg_attrdef', 'true'],
   ['pg_constraint', 'true'],
   ['pg_event_trigger', 'true'],
+  // Whose a sequence is stands in pg_depend, which is large; what changes that writes here as well.
+  ['pg_sequence', 'true'],
 ])
 
 function sums(tables: readonly (readonly [table: string, filter: string])[]): string {
@@ -142,11 +143,16 @@ const eventTriggersQuery = `SELECT (EXISTS (SELECT FROM pg_event_trigger WHERE e
 const databaseCollation = `(SELECT CASE WHEN to_jsonb(d)->>'datlocprovider' = 'b' OR (coalesce(to_jsonb(d)->>'datlocprovider', 'c') = 'c'
   AND datcollate IN ('C', 'POSIX')) THEN 'bytes' ELSE 'deterministic' END FROM pg_database d WHERE datname = current_database())`
 
-const columnsQuery = `SELECT c.oid::text, a.attname, format_type(a.atttypid, a.atttypmod),
+// A domain compares as the type that it is over.
+const columnsQuery = `WITH RECURSIVE domains AS (
+ SELECT oid AS domain, typbasetype AS base, typtypmod AS typmod FROM pg_type WHERE typtype = 'd'
+ UNION ALL SELECT d.domain, t.typbasetype, t.typtypmod FROM domains d JOIN pg_type t ON t.oid = d.base WHERE t.typtype = 'd')
+SELECT c.oid::text, a.attname, format_type(coalesce(d.base, a.atttypid), CASE WHEN d.base IS NULL THEN a.atttypmod ELSE d.typmod END),
  CASE WHEN k.oid IS NULL THEN 'bytes' WHEN NOT k.collisdeterministic THEN 'nondeterministic' WHEN k.collprovider = 'd' THEN ${databaseCollation}
   WHEN k.collprovider = 'b' OR (k.collprovider = 'c' AND k.collcollate IN ('C', 'POSIX')) THEN 'bytes' ELSE 'deterministic' END, (a.attgenerated <> '')::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
  LEFT JOIN pg_collation k ON k.oid = a.attcollation
+ LEFT JOIN (domains d JOIN pg_type b ON b.oid = d.base AND b.typtype <> 'd') ON d.domain = a.atttypid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ${userRelation} AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum`
 

@@ -93,9 +93,29 @@ export function touchOne(context: Context, use: RelationUse, created: boolean): 
     case 'known':
     case 'unknown': {
       const { root, home } = homeOf(context, key)
-      return { ...base, root, home, known: resolved.kind === 'known' }
+      const found = { ...base, root, home, known: resolved.kind === 'known' }
+      return home.kind === 'default' ? (leftBehind(context, found) ?? found) : found
     }
   }
+}
+
+/** Its rows are among those of a table that lives elsewhere, where they would not be seen. */
+function leftBehind(context: Context, child: Touched): RefusePlan | null {
+  const parents = context.clusters.flatMap((cluster) => context.catalogs.get(cluster)?.relations.get(child.key)?.inherits ?? [])
+  for (const key of parents) {
+    const { root, home } = homeOf(context, key)
+    if (home.kind === 'default' || (home.kind === 'reference' && context.clusters.length === 1)) continue
+    const parent: Touched = { name: { schema: null, name: key }, access: 'read', key, root, home, known: true }
+    const message = `${child.key} inherits from ${describe(parent)}, and is not itself listed there`
+    const hint = `List it where ${key} is listed, so that both live together.`
+    return refuse('two-homes', {
+      message,
+      hint,
+      tables: [child.key, key],
+      crossing: { kind: 'view', from: touchedEnd(child), to: touchedEnd(parent), reason: message, way: hint },
+    })
+  }
+  return null
 }
 
 function unresolvable(name: Name): RefusePlan {

@@ -20,6 +20,9 @@ CREATE OPERATOR <+> (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = adds);
 CREATE FUNCTION checked(text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN true; END $$;
 CREATE DOMAIN code AS text CHECK (checked(VALUE));
 CREATE DOMAIN plain_code AS text CHECK (length(VALUE) > 2);
+CREATE DOMAIN short AS char(3);
+CREATE DOMAIN shorter AS short CHECK (VALUE <> 'x');
+CREATE TABLE coded (a plain_code, b shorter, c code[]);
 CREATE TYPE pair AS (one plain_code, two code);
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE VIEW spenders AS SELECT u.id, shop.tax(sum(o.total)) AS tax FROM users u JOIN orders o ON o.user_id = u.id GROUP BY u.id;
@@ -37,6 +40,8 @@ CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; 
 CREATE TRIGGER noted AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TRIGGER noted AFTER INSERT ON events_2026_one FOR EACH ROW EXECUTE FUNCTION note();
 CREATE TABLE ruled (id bigint);
+CREATE TABLE old_users () INHERITS (users);
+CREATE TABLE older_users () INHERITS (old_users);
 CREATE RULE away AS ON INSERT TO ruled DO INSTEAD NOTHING;
 `
 
@@ -73,6 +78,11 @@ t.test('relations: kinds, columns in order, partitions, triggers', (t) => {
     { name: 'name', type: 'character varying(40)', collation: 'bytes' },
     { name: 'tags', type: 'text[]', collation: 'bytes' },
   ])
+  t.same(
+    relation('public.coded')?.columns.map(({ type }) => type),
+    ['text', 'character(3)', 'public.code[]'],
+    'a domain is what it is over',
+  )
   t.equal(relation('shop.tickets')?.kind, 'sequence')
   t.equal(relation('public.names')?.kind, 'materialized')
   t.equal(relation('public.events')?.kind, 'partitioned')
@@ -86,8 +96,11 @@ t.test('relations: kinds, columns in order, partitions, triggers', (t) => {
   const changedWith = (name: string): readonly string[] => [...(relation(name)?.changesWith ?? [])].sort()
   t.same(changedWith('public.events'), ['public.events_2026', 'public.events_2026_one'], 'its rows are in its partitions')
   t.same(changedWith('public.events_2026_one'), ['public.events', 'public.events_2026'], 'and theirs show in it')
-  t.same(changedWith('public.users'), ['public.orders'], 'a delete cascades')
+  t.same(changedWith('public.users'), ['public.old_users', 'public.older_users', 'public.orders'], 'a delete cascades')
   t.same(changedWith('public.orders'), [], 'but not upwards')
+  t.same([...(relation('public.older_users')?.inherits ?? [])].sort(), ['public.old_users', 'public.users'])
+  t.equal(relation('public.users')?.inherits, undefined)
+  t.equal(relation('public.events_2026_one')?.inherits, undefined, 'a partition follows its root')
   t.end()
 })
 

@@ -281,6 +281,8 @@ const relations: Readonly<Record<string, readonly (readonly [string, RelationInf
     relation('public.country_names', 'view', 'name', { behind: behind(['public.countries']) }),
     relation('public.daily', 'materialized', 'day n', { behind: null }),
     relation('public.elsewhere', 'foreign', 'id'),
+    relation('public.old_pictures', 'table', 'id user_id title bytes', { inherits: ['public.images'] }),
+    relation('public.old_users', 'table', 'id name', { inherits: ['public.users'] }),
     relation('public.tickets_seq', 'sequence', 'last_value'),
     relation('public.users_id_seq', 'sequence', 'last_value'),
     relation('hr.users', 'table', 'id salary'),
@@ -313,6 +315,7 @@ function commentRelations(): (readonly [string, RelationInfo])[] {
       behind: behind(['public.countries'], ['pg_catalog.current_setting']),
     }),
     relation('public.comment_overview', 'view', 'image_id n', { behind: behind(['public.comments'], ['pg_catalog.count']) }),
+    relation('public.old_talk', 'table', 'image_id id body', { inherits: ['public.comments'] }),
     relation('public.prices', 'table', 'region amount'),
     relation('public.logins', 'table', 'id user_id'),
   ]
