@@ -5,16 +5,15 @@ import pg from 'pg'
 import Cursor from 'pg-cursor'
 import type { ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
-import { readKey } from '../../src/sharding/key.js'
-import { shardOf } from '../../src/sharding/shard-of.js'
-import { validateConfig } from '../../src/config/validate.js'
 import { router, routerConfig } from '../support/router.js'
+import { fillShards } from '../support/shards.js'
 import { withTopology } from '../support/topology.js'
 
 const schema = `
 CREATE TABLE comments (image_id bigint NOT NULL, id int NOT NULL, body text COLLATE "C", score numeric, at timestamptz, bytes bytea,
   PRIMARY KEY (image_id, id));
 CREATE TABLE wide (image_id bigint NOT NULL, filler text);
+CREATE TABLE odd (image_id bigint NOT NULL, v int);
 `
 const clusters = ['shard_0', 'shard_1']
 const prepare = 'GRANT pg_monitor TO app'
@@ -23,7 +22,15 @@ const running = await withTopology(t, {
 })
 const config: ConfigInput = routerConfig(running, {
   default: 'main',
-  sharded: { comments: { clusters, shards: 8, by: 'hash', key_type: 'bigint', tables: { comments: 'image_id', wide: 'image_id' } } },
+  sharded: {
+    comments: {
+      clusters,
+      shards: 8,
+      by: 'hash',
+      key_type: 'bigint',
+      tables: { comments: 'image_id', wide: 'image_id', odd: 'image_id' },
+    },
+  },
   reads: { default: { consistency: 'any' } },
 })
 
@@ -34,9 +41,8 @@ const rows = (
          (timestamptz '2026-01-01' + (k * i || ' hours')::interval)::text AS at, ('\\x' || lpad(to_hex(k), 4, '0')) AS bytes
   FROM generate_series(1, 40) k, generate_series(1, 4) i`)
 ).rows
-await fill('comments', ['image_id', 'id', 'body', 'score', 'at', 'bytes'], rows)
 const wide = Array.from({ length: 2_000 }, (_, index) => ({ image_id: String(index), filler: 'é'.repeat(700) }))
-await fill('wide', ['image_id', 'filler'], wide)
+await fillShards(config, 'comments', direct, { comments: { key: 'image_id', rows }, wide: { key: 'image_id', rows: wide } })
 const pool = router(t, config)
 
 async function direct(cluster: string): Promise<pg.Client> {
@@ -46,25 +52,6 @@ async function direct(cluster: string): Promise<pg.Client> {
   await connection.connect()
   t.teardown(() => connection.end().catch(() => undefined))
   return connection
-}
-
-/** Every row on its shard, and all of them on `main`. */
-async function fill(table: string, columns: readonly string[], all: readonly Readonly<Record<string, string | null>>[]): Promise<void> {
-  const result = validateConfig(config, { env: {}, readFile: () => '' })
-  const sharded = result.ok ? result.config.databases.get('app')?.sharded.get('comments') : undefined
-  if (sharded === undefined) throw new Error('not sharded')
-  for (const cluster of ['main', ...clusters]) {
-    const mine = all.filter((row) => {
-      const key = readKey('bigint', row['image_id'] ?? '')
-      const placed = key.kind === 'problem' ? key : shardOf(sharded, [key])
-      return cluster === 'main' || ('cluster' in placed && placed.cluster === cluster)
-    })
-    const connection = await direct(cluster)
-    await connection.query(
-      `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM json_populate_recordset(NULL::${table}, $1)`,
-      [JSON.stringify(mine)],
-    )
-  }
 }
 
 /** Every connection is idle again. */
@@ -165,6 +152,19 @@ t.test('an error of a part is the error of the query, and the client goes on', a
 function fails(): never {
   throw new Error('a parser')
 }
+
+t.test('servers that would write values in other ways, and columns of other types, are not merged', async (t) => {
+  const second = await direct('shard_1')
+  await second.query('ALTER TABLE odd ALTER v TYPE text')
+  await t.rejects(pool.query('SELECT v FROM odd'), { code: '0A000', message: /columns that cluster shard_1 gives/ })
+  await second.query("ALTER ROLE app SET DateStyle = 'German'")
+  const other = router(t, config)
+  await t.rejects(other.query('SELECT at FROM comments'), {
+    code: '0A000',
+    message: /^DateStyle is .* on cluster shard_1 .*cannot be merged/,
+  })
+  await second.query('ALTER ROLE app RESET DateStyle')
+})
 
 t.test('what cannot be answered as pg would is refused', async (t) => {
   const client = await pool.connect()

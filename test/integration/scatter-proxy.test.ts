@@ -2,18 +2,17 @@
 // protocols, in text and in binary; what a server or a client does meanwhile loses nothing.
 import t from 'tap'
 import pg from 'pg'
-import { validateConfig } from '../../src/config/validate.js'
 import type { ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
-import { readKey } from '../../src/sharding/key.js'
-import { shardOf } from '../../src/sharding/shard-of.js'
 import { lastRoute, withProxy } from '../support/proxy.js'
-import { WireClient, names } from '../support/wire-client.js'
+import { fillShards } from '../support/shards.js'
+import { cancel, names, WireClient } from '../support/wire-client.js'
 import { withTopology } from '../support/topology.js'
 
 const schema = `
 CREATE TABLE comments (image_id bigint NOT NULL, id int NOT NULL, body text COLLATE "C", score numeric, at timestamptz, PRIMARY KEY (image_id, id));
 CREATE TABLE wide (image_id bigint NOT NULL, id int, filler text);
+CREATE TABLE odd (image_id bigint NOT NULL, v int);
 `
 const prepare = 'GRANT pg_monitor TO app'
 const clusters = ['shard_0', 'shard_1', 'shard_2']
@@ -40,7 +39,13 @@ const input: ConfigInput = {
     app: {
       default: 'main',
       sharded: {
-        comments: { clusters, shards: 12, by: 'hash', key_type: 'bigint', tables: { comments: 'image_id', wide: 'image_id' } },
+        comments: {
+          clusters,
+          shards: 12,
+          by: 'hash',
+          key_type: 'bigint',
+          tables: { comments: 'image_id', wide: 'image_id', odd: 'image_id' },
+        },
       },
       reads: { default: { consistency: 'any' } },
     },
@@ -55,12 +60,8 @@ const comments = (
          (timestamptz '2026-01-01' + (k * i || ' hours')::interval)::text AS at
   FROM generate_series(1, 40) k, generate_series(1, 4) i`)
 ).rows
-await fill('comments', ['image_id', 'id', 'body', 'score', 'at'], comments)
-await fill(
-  'wide',
-  ['image_id', 'id', 'filler'],
-  Array.from({ length: 3_000 }, (_, index) => ({ image_id: String(index), id: String(index), filler: 'x'.repeat(1_000) })),
-)
+const wide = Array.from({ length: 3_000 }, (_, index) => ({ image_id: String(index), id: String(index), filler: 'x'.repeat(1_000) }))
+await fillShards(input, 'comments', direct, { comments: { key: 'image_id', rows: comments }, wide: { key: 'image_id', rows: wide } })
 
 const { connect, port, runtime } = await withProxy(t, input)
 const client = await connect()
@@ -71,25 +72,6 @@ async function direct(cluster: string): Promise<pg.Client> {
   await connection.connect()
   t.teardown(() => connection.end().catch(() => undefined))
   return connection
-}
-
-/** Every row on its shard, and all of them on `main`. */
-async function fill(table: string, columns: readonly string[], rows: readonly Readonly<Record<string, string | null>>[]): Promise<void> {
-  const result = validateConfig(input, { env: {}, readFile: () => '' })
-  const sharded = result.ok ? result.config.databases.get('app')?.sharded.get('comments') : undefined
-  if (sharded === undefined) throw new Error('not sharded')
-  for (const cluster of ['main', ...clusters]) {
-    const mine = rows.filter((row) => {
-      const key = readKey('bigint', row['image_id'] ?? '')
-      const placed = key.kind === 'problem' ? key : shardOf(sharded, [key])
-      return cluster === 'main' || ('cluster' in placed && placed.cluster === cluster)
-    })
-    const connection = await direct(cluster)
-    await connection.query(
-      `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${columns.join(', ')} FROM json_populate_recordset(NULL::${table}, $1)`,
-      [JSON.stringify(mine)],
-    )
-  }
 }
 
 const ordered = [
@@ -173,9 +155,8 @@ t.test('floats that are written rounded are not compared', async (t) => {
   await other.end()
 })
 
-t.test('LIMIT stops the parts; a client that reads slowly holds them back', async (t) => {
+t.test('LIMIT, and many rows in order', async (t) => {
   t.equal((await client.query('SELECT image_id, filler FROM wide ORDER BY image_id LIMIT 3')).rows.length, 3)
-  t.equal((await client.query('SELECT image_id, filler FROM wide')).rows.length, 3_000)
   const got = (await client.query('SELECT image_id FROM wide ORDER BY image_id')).rows.map(({ image_id }) => Number(image_id))
   t.same(
     got,
@@ -183,39 +164,62 @@ t.test('LIMIT stops the parts; a client that reads slowly holds them back', asyn
   )
 })
 
+t.test('a client that does not read holds the servers back', async (t) => {
+  const reader = await WireClient.login(t, port)
+  reader.pause()
+  reader.query('SELECT image_id, repeat(filler, 120) FROM wide WHERE image_id < 400')
+  const held = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'ClientWrite' AND query LIKE '%repeat(filler%'"
+  // The first has a replica to read from.
+  for (const cluster of clusters.slice(1))
+    await until(`${cluster} waits`, async () => (await running.cluster(cluster).primary.sql(held)).length === 1)
+  reader.resume()
+  t.match((await reader.until('ReadyForQuery')).join(), /CommandComplete "SELECT 400"/)
+  t.ok(reader.passed > 400 * 120_000)
+  await idle()
+})
+
+/** Runs for hours. */
+const endless =
+  'SELECT count(*) FROM comments, generate_series(1, 100000) a, generate_series(1, 100000) b WHERE length(md5((a + b)::text)) > 1'
+
 t.test('a cancel ends it; a client that leaves in the middle leaves nothing', async (t) => {
-  const slow = await connect()
-  const canceled = slow.query('SELECT count(*) FROM wide, generate_series(1, 100000) g WHERE md5(g::text || filler) = $$x$$')
-  const { processID, secretKey } = slow as unknown as { processID: number; secretKey: number }
-  const stop = setInterval(() => void cancel(processID, secretKey), 50)
-  t.teardown(() => clearInterval(stop))
-  await t.rejects(canceled, { code: '57014' })
-  clearInterval(stop)
-  t.equal((await slow.query('SELECT count(*) AS n FROM comments')).rows[0].n, String(comments.length))
-  await slow.end()
+  const slow = await WireClient.login(t, port)
+  slow.query(endless)
+  const again = setInterval(() => void cancel(port, slow.key), 50)
+  t.teardown(() => clearInterval(again))
+  t.match((await slow.until('ReadyForQuery')).join(), /57014/)
+  clearInterval(again)
+  await idle()
   const gone = await WireClient.login(t, port)
   gone.send('Query "SELECT image_id, filler FROM wide ORDER BY image_id"')
   await gone.until('DataRow')
   gone.destroy()
+  await idle()
   for (let round = 0; round < 8; round++)
     t.equal((await client.query('SELECT count(*) AS n FROM comments')).rows[0].n, String(comments.length))
 })
 
-async function cancel(processID: number, secretKey: number): Promise<void> {
-  const { connection } = new pg.Client({ host: '127.0.0.1', port }) as unknown as {
-    connection: {
-      connect(port: number, host: string): void
-      on(name: string, listener: () => void): void
-      cancel(pid: number, key: number): void
-    }
-  }
-  await new Promise<void>((resolve) => {
-    connection.on('connect', () => connection.cancel(processID, secretKey))
-    connection.on('error', resolve)
-    connection.on('end', resolve)
-    connection.connect(port, '127.0.0.1')
+t.test('a part that is not wanted any more is canceled', async (t) => {
+  // 17 fails at once on its cluster; the others would go on for hours.
+  const fails = `${endless} AND CASE WHEN image_id = 17 THEN 1 / (image_id - 17) ELSE 1 END = 1`
+  await t.rejects(client.query(fails), { code: '22012' })
+  await idle()
+})
+
+t.test('servers that would write values in other ways, and columns of other types, are not merged', async (t) => {
+  const third = await direct('shard_2')
+  await third.query('ALTER TABLE odd ALTER v TYPE text')
+  await t.rejects(client.query('SELECT v FROM odd'), { code: '0A000', message: /columns that cluster shard_2 gives/ })
+  await third.query("ALTER ROLE app SET DateStyle = 'German'")
+  const other = await (await withProxy(t, input)).connect()
+  await t.rejects(other.query('SELECT at FROM comments'), {
+    code: '0A000',
+    message: /^DateStyle is .* on cluster shard_2 .*cannot be merged/,
   })
-}
+  await other.query('SET DateStyle = ISO, MDY')
+  t.equal((await other.query('SELECT at FROM comments')).rows.length, comments.length, 'the client has said how')
+  await third.query('ALTER ROLE app RESET DateStyle')
+})
 
 t.test('not within a transaction, and not together with others', async (t) => {
   const other = await connect()

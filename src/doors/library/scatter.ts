@@ -11,7 +11,15 @@ import { PointsmanError } from '../../errors/error.js'
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { readEnd } from '../../execute/read-end.js'
-import { otherColumns, partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
+import {
+  otherColumns,
+  partPlan,
+  requireSameForm,
+  requireWholeFloats,
+  sameColumns,
+  scatterRoute,
+  sessionForm,
+} from '../../execute/scatter.js'
 import type { MergeColumn, Row } from '../../merge/columns.js'
 import { Merger } from '../../merge/merger.js'
 import type { MergeParameter } from '../../merge/parameters.js'
@@ -242,7 +250,7 @@ class Attempt {
         values,
         {
           described: (fields) => {
-            if (!sameColumns(columns, fields)) this.#fail(otherColumns(part.hold.cluster))
+            if (!sameColumns(columns, fields.map(columnOf))) this.#fail(otherColumns(part.hold.cluster))
           },
           rows: (rows) => this.#came(part, rows),
           ended: (error) => void this.#ended(part, error),
@@ -371,13 +379,6 @@ function requireUnicode(holds: readonly Hold[]): void {
 
 function columnOf({ name, dataTypeID }: PgField): MergeColumn {
   return { name, oid: dataTypeID, format: 0 }
-}
-
-function sameColumns(columns: readonly MergeColumn[], fields: readonly PgField[]): boolean {
-  return (
-    fields.length === columns.length &&
-    fields.every(({ name, dataTypeID }, index) => name === columns[index]?.name && dataTypeID === columns[index].oid)
-  )
 }
 
 function parameterOf(oid: number, value: string | Uint8Array | null): MergeParameter {

@@ -1,6 +1,6 @@
 // doors/proxy/scatter-part.ts — one of the servers that a scatter read is on: its replies are cut into rows for whoever merges them,
 // and it is held back while nobody wants more.
-import { otherColumns } from '../../execute/scatter.js'
+import { otherColumns, sameColumns } from '../../execute/scatter.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
 import { FrameReader, type FrameHandler } from '../../protocol/frame-reader.js'
 import { Backend } from '../../protocol/message-types.js'
@@ -108,16 +108,12 @@ export class ScatterPart implements Diversion, FrameHandler {
 
   rowsDescribed(frame: Uint8Array): void {
     this.descriptions.push(Uint8Array.from(frame))
-    if (this.columns === null || sameShape(this.columns, frame)) return
-    this.#owner.failed(this, otherColumns(this.hold.cluster))
+    if (this.columns === null) return
+    const here = frame[0] === Backend.RowDescription ? decodeRowDescription(frame) : []
+    if (!sameColumns(this.columns, here)) this.#owner.failed(this, otherColumns(this.hold.cluster))
   }
 
   parametersDescribed(oids: readonly number[]): void {
     this.parameters = oids
   }
-}
-
-function sameShape(columns: readonly DescribedColumn[], frame: Uint8Array): boolean {
-  const here = frame[0] === Backend.RowDescription ? decodeRowDescription(frame) : []
-  return here.length === columns.length && here.every(({ oid, name }, index) => oid === columns[index]?.oid && name === columns[index].name)
 }
