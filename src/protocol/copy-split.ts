@@ -19,7 +19,7 @@ export interface CopySplit {
   give(data: Uint8Array): void
   /** All has been given. */
   finish(): void
-  /** null: there is no whole row. Throws what PostgreSQL would say of the form. */
+  /** null: there is no whole row. Throws what PostgreSQL would say of the form, and 54000 for a row beyond the limit. */
   next(): CopyRow | null
   /** What every part begins with; known when the first row is. */
   readonly head: Uint8Array | null
@@ -50,7 +50,6 @@ class Pending {
 
   add(data: Uint8Array): void {
     const left = this.end - this.start
-    if (left > this.#limit) throw new PointsmanError('merge_memory', { values: { limit: this.#limit, what: 'one row of the COPY' } })
     if (this.end + data.length > this.bytes.length) {
       const grown = left + data.length > this.bytes.length / 2 ? Buffer.allocUnsafe(2 * (left + data.length)) : this.bytes
       this.bytes.copy(grown, 0, this.start, this.end)
@@ -60,6 +59,12 @@ class Pending {
     }
     this.bytes.set(data, this.end)
     this.end += data.length
+  }
+
+  /** What is left is the beginning of one row. */
+  requireLimit(): void {
+    if (this.end - this.start > this.#limit)
+      throw new PointsmanError('merge_memory', { values: { limit: this.#limit, what: 'one row of the COPY' } })
   }
 }
 
@@ -106,7 +111,7 @@ class LineSplit implements CopySplit {
       if (this.#over) return null
       const csv = this.#form.format === 'csv'
       const content = csv ? this.#csvLine() : this.#textLine()
-      if (content === null) return null
+      if (content === null) return this.#lacks()
       const { start } = pending
       const end = start + this.#scanned
       pending.start = end
@@ -123,6 +128,11 @@ class LineSplit implements CopySplit {
       const fields = csv ? this.#csvFields(start, start + content) : this.#textFields(start, start + content)
       return { bytes, fields, line: this.#line, lines }
     }
+  }
+
+  #lacks(): null {
+    if (!this.#over) this.#pending.requireLimit()
+    return null
   }
 
   // ---- lines: bytes of the content, without what ends it; null: it has not ended
@@ -394,6 +404,7 @@ class BinarySplit implements CopySplit {
 
   #lacks(begun: boolean): null {
     if (this.#finished && begun) throw malformed('unexpected EOF in COPY data', this.#line + 1)
+    this.#pending.requireLimit()
     return null
   }
 }
