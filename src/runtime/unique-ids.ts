@@ -46,6 +46,7 @@ export class UniqueIds {
   #place: Promise<number> | null = null
   #node: number | null = null
   #server: Server | null = null
+  #closed = false
 
   constructor(parts: UniqueIdsParts) {
     this.#parts = parts
@@ -59,6 +60,8 @@ export class UniqueIds {
       throw error
     })
     const place = await this.#place
+    // The place may be another process's by now.
+    if (this.#closed) throw new PointsmanError('shutting_down')
     return Array.from({ length: count }, () => this.#next(bits, this.#node ?? node, place))
   }
 
@@ -96,6 +99,7 @@ export class UniqueIds {
     for (let place = 0; place < places; place++) {
       const server = await listen(`\0pointsman/${this.#parts.scope ?? 'unique-id'}/${String(node)}/${String(place)}`)
       if (server === null) continue
+      if (this.#closed) server.close()
       this.#server = server
       this.#node = node
       await new Promise((resolve) => setTimeout(resolve, settleMs))
@@ -105,6 +109,7 @@ export class UniqueIds {
   }
 
   close(): void {
+    this.#closed = true
     this.#server?.close()
   }
 }

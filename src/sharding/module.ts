@@ -11,6 +11,8 @@ export function placeByModule(sharded: Sharded, module: ShardModule, keys: reado
   } catch (error) {
     return failed(`cannot be placed: the function of ${module.path} threw ${error instanceof Error ? named(error) : 'what is no Error'}`)
   }
+  // Nobody waits for it: that it is rejected must not end the process.
+  if (shard instanceof Promise) shard.catch(() => undefined)
   if (typeof shard === 'bigint') shard = Number(shard)
   if (typeof shard !== 'number' || !Number.isInteger(shard))
     return failed(`cannot be placed: the function of ${module.path} gave ${described(shard)}, not a whole number`)

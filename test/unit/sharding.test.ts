@@ -155,7 +155,7 @@ t.test('ranges are half-open, by value or by bytes', (t) => {
   t.end()
 })
 
-t.test('a module is asked, and not believed', (t) => {
+t.test('a module is asked, and not believed', async (t) => {
   const seen: unknown[] = []
   const by = (place: (...keys: readonly (number | bigint | string)[]) => unknown): ShardBy => ({
     by: 'module',
@@ -183,11 +183,12 @@ t.test('a module is asked, and not believed', (t) => {
     ['1', /gave a string/],
     [undefined, /gave nothing/],
     [Promise.resolve(1), /gave a promise/],
+    [Promise.reject(new Error('of an async function')), /gave a promise/],
     [new TypeError('the key 4711'), /threw a TypeError$/],
   ] as const) {
     t.match(place(['integer'], ['4711'], answer), { kind: 'problem', problem: words, ofFunction: true })
   }
-  t.end()
+  await new Promise((resolve) => setImmediate(resolve))
 })
 
 t.test('a directory is asked first, and a key that it does not have is refused', (t) => {

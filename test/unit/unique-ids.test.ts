@@ -5,14 +5,17 @@ import { loadSql } from '../../src/sql/parser.js'
 import { uniqueIdCalls, withUniqueIds } from '../../src/sql/unique-ids.js'
 
 const scope = `test-${String(process.pid)}`
-let wall = 1_800_000_000_000
+const wall = 1_800_000_000_000
 const ids = (given: Partial<UniqueIdsParts> = {}): UniqueIds => {
   const made = new UniqueIds({ node: () => 7, wall: () => wall, scope, ...given })
   t.teardown(() => made.close())
   return made
 }
 
-t.test('ascending and never twice, in one process and in several that live at once', async (t) => {
+// Each of them waits for more than a second for its place: all do at once.
+t.jobs = 6
+
+t.test('ascending and never twice, in one process and in several that live at once', { buffered: true }, async (t) => {
   const all = await Promise.all([ids(), ids(), ids()].map((one) => one.take(500, 64)))
   t.equal(new Set(all.flat()).size, 1500)
   for (const some of all) t.ok(some.every((id, index) => index === 0 || id > (some[index - 1] ?? 0n)))
@@ -21,33 +24,35 @@ t.test('ascending and never twice, in one process and in several that live at on
   t.equal(Number((id >> 12n) & 1023n), 7, 'then the node')
 })
 
-t.test('a clock that goes back by a little is waited out by counting on; by more, nothing is given', async (t) => {
-  const one = ids()
+t.test('a clock that goes back by a little is waited out by counting on; by more, nothing is given', { buffered: true }, async (t) => {
+  let now = wall
+  const one = ids({ wall: () => now })
   const [before = 0n] = await one.take(1, 64)
-  wall -= 900
+  now -= 900
   const after = await one.take(1000, 64)
   t.ok(after.every((id, index) => id > (after[index - 1] ?? before)))
-  wall -= 5_000
+  now -= 5_000
   await t.rejects(one.take(1, 64), /ahead of the clock/)
-  wall += 10_000
+  now += 10_000
   t.ok(((await one.take(1, 64))[0] ?? 0n) > (after.at(-1) ?? 0n))
 })
 
-t.test('more than a second of ids at once is refused', async (t) => {
+t.test('more than a second of ids at once is refused', { buffered: true }, async (t) => {
   await t.rejects(ids().take(1_100 * 128, 64), /ahead of the clock/)
 })
 
-t.test('53 bits: exact in JavaScript, ascending, for the first 64 nodes', async (t) => {
+t.test('53 bits: exact in JavaScript, ascending, for the first 64 nodes', { buffered: true }, async (t) => {
   const made = await ids().take(2_000, 53)
   t.ok(made.every((id, index) => id <= BigInt(Number.MAX_SAFE_INTEGER) && id > (made[index - 1] ?? 0n)))
   await t.rejects(ids({ node: () => 64 }).take(1, 53), /gives nothing/)
   await t.rejects(ids({ node: () => null }).take(1, 64), /gives nothing/)
 })
 
-t.test('a place is taken over by who comes after, and no id is given twice', async (t) => {
+t.test('a place is taken over by who comes after, and no id is given twice', { buffered: true }, async (t) => {
   const first = new UniqueIds({ node: () => 9, wall: Date.now, scope })
   const [last = 0n] = (await first.take(2_000, 64)).slice(-1)
   first.close()
+  await t.rejects(first.take(1, 64), { code: '57P01' }, 'whose place is free gives none')
   const second = new UniqueIds({ node: () => 9, wall: Date.now, scope })
   t.teardown(() => second.close())
   const [next = 0n] = await second.take(1, 64)
