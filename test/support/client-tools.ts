@@ -1,9 +1,10 @@
 // test/support/client-tools.ts — what programs in other languages need: packages and binaries, made once for each content and kept
-// under node_modules/.cache. Where a language is not installed, or its packages cannot be had, the reason is the value for tap's `skip`.
+// in the user's cache, where they outlive the packages of Node. Where a language is not installed, or its packages cannot be had, the reason is the value for tap's `skip`.
 // What cannot be compiled is an error.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { accessSync, constants, cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findCommand } from './commands.js'
@@ -47,7 +48,8 @@ export async function javaProgram(name: string, artifact: string): Promise<Made>
   const [maven, javac] = [findCommand('mvn'), findCommand('javac')]
   if (javac === null || maven === null) return without(`${javac === null ? 'javac' : 'mvn'} is not installed`)
   const source = join(clients, 'java', `${name}.java`)
-  return made('java', [artifact, text(source)], async (folder) => {
+  const version = await command(javac, ['-version'], clients, 60_000)
+  return made('java', [version.said, artifact, text(source)], async (folder) => {
     const copy = ['-q', '-B', 'dependency:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${folder}`, '-Dmdep.stripVersion=true']
     const fetched = await command(maven, copy, clients, fetchMs)
     if (!fetched.ok) return fetched
@@ -66,13 +68,29 @@ function without(why: string): Made {
   return { folder: null, skip: why }
 }
 
+/** Where nothing can be kept for the user, it is kept for this clone. */
+function cacheFolder(): string {
+  const shared = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'pointsman/clients')
+  try {
+    mkdirSync(shared, { recursive: true })
+    accessSync(shared, constants.W_OK)
+    return shared
+  } catch {
+    const own = join(root, 'node_modules/.cache/clients')
+    mkdirSync(own, { recursive: true })
+    return own
+  }
+}
+
 /** Makes the folder for this content in another's place and then gives it its name, so that one that is there is whole. */
 async function made(name: string, content: readonly string[], make: (folder: string) => Promise<Answer>): Promise<Made> {
-  const hash = createHash('sha256').update(content.join('\0')).digest('hex').slice(0, 16)
-  const cache = join(root, 'node_modules/.cache/clients')
-  const folder = join(cache, `${name}-${hash}`)
+  const machine = [process.platform, process.arch]
+  const hash = createHash('sha256')
+    .update([...machine, ...content].join('\0'))
+    .digest('hex')
+    .slice(0, 16)
+  const folder = join(cacheFolder(), `${name}-${hash}`)
   if (existsSync(folder)) return { folder, skip: false }
-  mkdirSync(cache, { recursive: true })
   const unfinished = `${folder}.${String(process.pid)}`
   try {
     const { ok, said } = await make(unfinished)

@@ -37,6 +37,9 @@ t.test('commands', (t) => {
   one('SHUTDOWN WAIT_FOR_CLIENTS', { kind: 'shutdown', mode: 'clients' })
   one("SET log_level='debug'", { kind: 'set', name: 'log_level', value: 'debug' })
   one("EXPLAIN ROUTE 'SELECT ''x''' IN app AS bob", { kind: 'explain-route', sql: "SELECT 'x'", database: 'app', user: 'bob' })
+  one('SET VIRTUAL media LOG', { kind: 'virtual', name: 'media', mode: 'log', rollout: 100 })
+  one('set virtual "LOG" refuse 25', { kind: 'virtual', name: 'LOG', mode: 'refuse', rollout: 25 })
+  one('CLEAR AUDIT', { kind: 'clear-audit' })
   one('SHOW FDS', { kind: 'show-refused', table: 'fds' })
   t.same(commandsOf('  -- nothing'), [])
   t.same(readConsole("EXPLAIN ROUTE 'SELECT secret' IN app")[0]?.words, "EXPLAIN ROUTE '…' IN app", 'the audit has no texts')
@@ -72,6 +75,9 @@ t.test('what cannot be read is refused whole, and says what was expected', (t) =
     ['SELECT 2', /runs no SQL/],
     ['SELECT * FROM users', /runs no SQL/],
     ['INSERT', /at "INSERT": expected SHOW, EXPLAIN/],
+    ['SET VIRTUAL media', /at the end of the command: expected OFF, LOG/],
+    ['SET VIRTUAL media REFUSE 101', /a percentage from 0 to 100/],
+    ['SET VIRTUAL media LOG 25', /of REFUSE alone/],
     ['SHOW', /at the end of the command: expected HELP, POOLS/],
     ['SHOW NODES please', /expected the end of the command/],
     ['READ ONLY main', /expected ON, OFF/],
