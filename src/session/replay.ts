@@ -2,7 +2,7 @@
 // "Settings replay"). One SELECT of set_config() calls: it takes values as SHOW prints them, works in a read-only
 // transaction, and puts a name back to the connection's own default with NULL.
 import { quoteLiteral } from './quote.js'
-import type { Settings } from './settings.js'
+import type { Settings, SettingsState } from './settings.js'
 
 export interface Replayed {
   readonly name: string
@@ -10,11 +10,12 @@ export interface Replayed {
   readonly value: string | null
 }
 
-const none: readonly Replayed[] = []
+const none: Settings = new Map()
+const noChanges: readonly Replayed[] = []
 
 /** The changes that make `actual` into `wanted`; [] if nothing differs. The router's own settings never reach a server. */
 export function replayChanges(wanted: Settings, actual: Settings): readonly Replayed[] {
-  if (wanted === actual || (wanted.size === 0 && actual.size === 0)) return none
+  if (wanted === actual || (wanted.size === 0 && actual.size === 0)) return noChanges
   const changes: Replayed[] = []
   for (const [name, value] of wanted) if (!isOwn(name) && actual.get(name) !== value) changes.push({ name, value })
   for (const name of actual.keys()) if (isOwn(name) || !wanted.has(name)) changes.push({ name, value: null })
@@ -58,4 +59,20 @@ export function replaySql(changes: readonly Replayed[]): string {
 /** How well a connection's settings fit: 0 is a perfect match, each difference counts one down. For `prefer`. */
 export function fit(wanted: Settings, actual: Settings): number {
   return -replayChanges(wanted, actual).length
+}
+
+/** The client's state as it stands on a connection on which all of it was said; our own settings were not. */
+export function mirrored(settings: SettingsState): SettingsState {
+  return {
+    defaults: none,
+    values: ownless(settings.values),
+    locals: ownless(settings.locals),
+    undo: settings.undo.map((point) => ({ ...point, values: ownless(point.values), locals: ownless(point.locals) })),
+  }
+}
+
+/** Without our own settings. */
+export function ownless(values: Settings): Settings {
+  for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
+  return values
 }

@@ -11,9 +11,6 @@ import { sameColumns } from '../../protocol/same-columns.js'
 import type { BroadcastPlan, OnePlan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
-import { settle } from '../../session/settings.js'
-import { deferBegin, idle } from '../../session/transaction.js'
-import type { TransactionFacts } from '../../sql/statement.js'
 import type { Conversation } from './conversation.js'
 import type { Diversion } from './diversion.js'
 import type { Hold } from './hold.js'
@@ -53,29 +50,19 @@ export interface Answered {
   readonly forms: string
 }
 
-const plainBegin: TransactionFacts = {
-  op: 'begin',
-  name: null,
-  readOnly: null,
-  isolation: null,
-  deferrable: null,
-  chain: false,
-  snapshot: false,
-}
-
 /**
  * Runs it to its end and tells the client all but ReadyForQuery. Rejects with what it is to be told instead; nothing stands then.
  */
 export async function runBroadcast(conversation: Conversation, request: Request, plan: BroadcastPlan, work: BroadcastWork): Promise<void> {
   const { session } = conversation
   const own = session.transaction.kind === 'idle'
-  if (own) beginOwn(conversation)
+  if (own) conversation.joint.beginOwn()
   let reply: readonly Uint8Array[] = []
   try {
     reply = await everywhere(conversation, request, plan, work, own)
-    if (own) await control(conversation, 'commit')
+    if (own) await conversation.joint.end('commit')
   } catch (error) {
-    if (own) await takeBack(conversation)
+    if (own) await conversation.joint.takeBack()
     throw error
   }
   for (const frame of reply) conversation.output.write(frame)
@@ -242,25 +229,4 @@ function summed(answers: readonly Answered[], combine: BroadcastPlan['combine'])
 
 function differ(of: string, what: string): PointsmanError {
   return new PointsmanError('copies_differ', { values: { of, what } })
-}
-
-// ---- the transaction of our own
-
-export function beginOwn({ session }: Conversation): void {
-  session.transaction = deferBegin('BEGIN', plainBegin)
-  session.settings = settle(session.settings, { kind: 'begin' })
-}
-
-export async function control(conversation: Conversation, op: 'commit' | 'rollback'): Promise<void> {
-  await conversation.joint.run({ what: 'joint', op, name: '', tag: op.toUpperCase() })
-  conversation.joint.result()
-}
-
-/** Never rejects. */
-export async function takeBack(conversation: Conversation): Promise<void> {
-  const { session } = conversation
-  if (session.transaction.kind === 'open') await control(conversation, 'rollback').catch(() => undefined)
-  if (session.transaction.kind !== 'deferred') return
-  session.transaction = idle
-  session.settings = settle(session.settings, { kind: 'rollback' })
 }

@@ -20,6 +20,7 @@ import { one } from '../../routing/make.js'
 import type { OnePlan, Plan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
+import type { Joint } from '../../execute/joint.js'
 import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Generation } from '../../runtime/contract.js'
@@ -45,7 +46,6 @@ import { errorFields, unforeseen } from './error-reply.js'
 import { Generations } from './generations.js'
 import type { End, Hold, HoldOwner } from './hold.js'
 import { Holds, type HoldWaiter } from './holds.js'
-import type { Joint } from './joint.js'
 import { LaneSeat } from './lane-seat.js'
 import { databaseOf } from './login.js'
 import { Presence } from './presence.js'
@@ -398,7 +398,7 @@ export class Conversation implements HoldOwner {
     if (transaction.kind !== 'open' || transaction.status !== 'T') return
     const hold = this.home
     if (hold === null) return
-    if (transaction.joined.length > 0) this.joint.failOthers(hold)
+    if (transaction.joined.length > 0) void this.joint.failOthers(hold)
     await hold.connection.query(poison).catch(() => undefined)
     hold.unnamed = null
     if (hold.lost) return
@@ -429,7 +429,7 @@ export class Conversation implements HoldOwner {
   }
 
   /** Of a transaction that is open on several clusters. */
-  get joint(): Joint {
+  get joint(): Joint<Hold> {
     return this.#holds.joint
   }
 

@@ -16,7 +16,6 @@ import { ServerError } from '../../server/server-error.js'
 import { directoryTries } from '../../sharding/directories.js'
 import type { Key } from '../../sharding/key.js'
 import { shardOf } from '../../sharding/shard-of.js'
-import { beginOwn, control, takeBack } from './broadcast.js'
 import type { ClientFrame } from './client-input.js'
 import type { Conversation } from './conversation.js'
 import { CopyPart } from './copy-part.js'
@@ -69,15 +68,15 @@ class CopyIn {
     if (first === undefined) throw new Error('a COPY has no parts')
     let tag: string
     try {
-      if (this.#own) beginOwn(conversation)
+      if (this.#own) conversation.joint.beginOwn()
       await this.#take()
       await this.#open(first)
       await this.#follow()
       tag = await this.#done()
-      if (this.#own) await control(conversation, 'commit')
+      if (this.#own) await conversation.joint.end('commit')
     } catch (error) {
       await this.#breakOff()
-      if (this.#own) await takeBack(conversation)
+      if (this.#own) await conversation.joint.takeBack()
       throw error
     }
     conversation.output.write(encodeCommandComplete(tag))
@@ -237,11 +236,11 @@ class CopyIn {
       // What was begun before anything was known is taken back.
       if (!this.#own || only.rows > 0) throw this.#elsewhere(cluster, only.hold.cluster, row)
       await this.#breakOff()
-      await takeBack(this.#conversation)
+      await this.#conversation.joint.takeBack()
       this.#conversation.requirePresent()
       this.#parts.clear()
       this.#holds.clear()
-      beginOwn(this.#conversation)
+      this.#conversation.joint.beginOwn()
     }
     const plan = this.#plan.parts.find((part) => part.cluster === cluster)
     if (plan === undefined) throw this.#elsewhere(cluster, only?.hold.cluster ?? '', row)

@@ -141,6 +141,17 @@ export class Hold implements ReplySink {
     return this.lease.cluster
   }
 
+  /** Of the last ReadyForQuery. */
+  get status(): TransactionStatus {
+    return this.connection.transaction
+  }
+
+  /** Sends a text of our own. */
+  say(sql: string): ReturnType<ServerConnection['query']> {
+    this.unnamed = null
+    return this.connection.query(sql)
+  }
+
   get lost(): boolean {
     return this.#lost !== null
   }

@@ -3,13 +3,14 @@
 import type { AcquireRequest, Grant, GrantWaiter, RouteTaken } from '../../execute/contract.js'
 import { forgive, maxAttempts } from '../../execute/again.js'
 import { PointsmanError } from '../../errors/error.js'
+import { Joint } from '../../execute/joint.js'
 import { objection } from '../../execute/objection.js'
 import { writeEnds } from '../../execute/write-marks.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ServerConnection, TransactionStatus } from '../../server/contract.js'
 import { quoted } from '../../session/quote.js'
 import { lastingReasons, sessionMode } from '../../session/pin-reasons.js'
-import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
+import { fit, mirrored, replayChanges, replaySql } from '../../session/replay.js'
 import { lingerMs } from './sequences.js'
 import { settle, type Settings, type SettingsState } from '../../session/settings.js'
 import { afterReady, isJoint, modeOf, type Deferred } from '../../session/transaction.js'
@@ -18,7 +19,7 @@ import type { Planned } from './core-contract.js'
 import type { Generations } from './generations.js'
 import { Hold, type HoldOwner } from './hold.js'
 import { Inspector } from './inspector.js'
-import { Joint } from './joint.js'
+import { jointOwner } from './joint.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
@@ -48,7 +49,7 @@ export class Holds {
   readonly #owner: HoldOwner
   readonly #inspector: Inspector
   /** Of a transaction on several clusters. */
-  readonly joint: Joint
+  readonly joint: Joint<Hold>
   readonly #held = new Map<string, Hold>()
   /** The last on which the client's settings were refused. */
   #refused: Hold | null = null
@@ -62,7 +63,7 @@ export class Holds {
     this.#presence = presence
     this.#told = told
     this.#owner = owner
-    this.joint = new Joint(state, generations, this)
+    this.joint = new Joint(jointOwner(state, generations, this))
     this.#inspector = new Inspector(state, generations, (hold, reason, stands) => {
       if (stands) this.pin(hold, reason)
       else if (hold.pins.has(reason)) this.unpin(hold, reason)
@@ -404,7 +405,7 @@ export class Holds {
 
   /** One part of a transaction on several clusters is not open any more: it takes the others with it. */
   #partEnded(hold: Hold, status: 'I' | 'E'): void {
-    if (status === 'E') this.joint.failOthers(hold)
+    if (status === 'E') void this.joint.failOthers(hold)
     else {
       const what = `the transaction has ended on cluster ${hold.cluster} alone, which nothing of it was to do`
       this.#state.endWith(new PointsmanError('feature_not_supported', { values: { what } }))
@@ -627,20 +628,6 @@ export function avoid(request: Request, hold: Hold): void {
 
 function routeOf(hold: Hold, { why: reasons }: OnePlan): RouteTaken {
   return hold.route.why === reasons ? hold.route : { ...hold.route, why: reasons }
-}
-
-/** The client's state as it stands on a connection on which all of it was said; our own settings were not. */
-function mirrored(settings: SettingsState): SettingsState {
-  const strip = (values: Settings): Settings => {
-    for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
-    return values
-  }
-  return {
-    defaults: new Map(),
-    values: strip(settings.values),
-    locals: strip(settings.locals),
-    undo: settings.undo.map((point) => ({ ...point, values: strip(point.values), locals: strip(point.locals) })),
-  }
 }
 
 function sameSettings(left: Settings, right: Settings): boolean {
