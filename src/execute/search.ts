@@ -28,7 +28,7 @@ export class Search<C extends PooledConnection> {
   lastError: unknown = null
   /** The node that would do, if only one of its connections were free. */
   full: { readonly node: NodeSnapshot; readonly fits: (connection: C) => boolean } | null = null
-  #still: Topology | null
+  #still: ClusterSnapshot | null
 
   /** `still`: what is known, for a search that ends within the call; null: it waits, and looks anew each time. */
   constructor(
@@ -42,7 +42,7 @@ export class Search<C extends PooledConnection> {
     this.cluster = cluster
     this.lines = lines
     this.request = request
-    this.#still = still
+    this.#still = still === null ? null : snapshotOf(still, cluster.id)
     this.lost = request.avoid ?? nowhere
   }
 
@@ -54,8 +54,7 @@ export class Search<C extends PooledConnection> {
   // ---- what is known now
 
   get snapshot(): ClusterSnapshot {
-    const topology = this.#still ?? this.parts.monitor.current()
-    return topology.clusters.get(this.cluster.id) ?? emptyCluster(this.cluster.id)
+    return this.#still ?? snapshotOf(this.parts.monitor.current(), this.cluster.id)
   }
 
   node(id: string): NodeSnapshot | null {
@@ -65,11 +64,13 @@ export class Search<C extends PooledConnection> {
   /** What the monitor knows of this generation's nodes; it may already measure those of the next. */
   nodes(): readonly NodeSnapshot[] {
     const { nodes } = this.snapshot
-    return nodes.every((node) => this.config(node) !== undefined) ? nodes : nodes.filter((node) => this.config(node) !== undefined)
+    for (const node of nodes) if (this.config(node) === undefined) return nodes.filter((one) => this.config(one) !== undefined)
+    return nodes
   }
 
   config({ id }: NodeSnapshot): NodeConfig | undefined {
-    return this.cluster.nodes.find((node) => node.id === id)
+    for (const node of this.cluster.nodes) if (node.id === id) return node
+    return undefined
   }
 
   /** Its role was told recently enough to be believed: where the monitor stands still, so does the clock of this proof. */
@@ -218,6 +219,10 @@ function isFinal(error: unknown): boolean {
 
 export function serverIsFull(error: unknown): boolean {
   return !(error instanceof PointsmanError) && (sqlstateOf(error)?.startsWith('53') ?? false)
+}
+
+function snapshotOf({ clusters }: Topology, id: string): ClusterSnapshot {
+  return clusters.get(id) ?? emptyCluster(id)
 }
 
 function emptyCluster(id: string): ClusterSnapshot {

@@ -46,6 +46,8 @@ export class PoolSet<C extends PooledConnection> {
   /** Pools found before, by the very objects they were asked for with: naming one costs more than lending from it. */
   readonly #found = new WeakMap<NodeConfig, WeakMap<Identity, { readonly cluster: ClusterConfig; readonly pool: Pool<C> }>>()
   readonly #leaving = new Set<Member<C>>()
+  /** The last one that was asked for. */
+  #last: { readonly cluster: ClusterConfig; readonly node: NodeConfig; readonly identity: Identity; readonly pool: Pool<C> } | null = null
   #closed = false
 
   constructor(parts: PoolSetParts<C>) {
@@ -54,6 +56,14 @@ export class PoolSet<C extends PooledConnection> {
 
   /** The pool for this node and login, made if there is none. */
   pool(cluster: ClusterConfig, node: NodeConfig, identity: Identity): Pool<C> {
+    const last = this.#last
+    if (last?.node === node && last.identity === identity && last.cluster === cluster && !last.pool.draining) return last.pool
+    const pool = this.#knownOrNamed(cluster, node, identity)
+    this.#last = { cluster, node, identity, pool }
+    return pool
+  }
+
+  #knownOrNamed(cluster: ClusterConfig, node: NodeConfig, identity: Identity): Pool<C> {
     const known = this.#found.get(node)?.get(identity)
     if (known?.cluster === cluster && !known.pool.draining) return known.pool
     const pool = this.#named(cluster, node, identity)

@@ -10,8 +10,10 @@ import { homesTouched } from '../../execute/homes-touched.js'
 import { rerunFor } from '../../execute/again.js'
 import { fitsPlace, outlived, routeTo, type Place } from '../../execute/place.js'
 import type { RouteTaken } from '../../execute/contract.js'
+import { isStaleStatement } from '../../execute/stale-statement.js'
 import type { LaneNewcomer } from '../../pool/lane-kind.js'
 import { sqlstateOf } from '../../pool/failure.js'
+import type { LaneCounts } from '../../pool/lanes.js'
 import { bar, type ShapeRecord } from '../../pool/shape-book.js'
 import type { OnePlan } from '../../routing/plan.js'
 import { withRoute } from './answers.js'
@@ -63,18 +65,26 @@ export interface LaneReadParts {
   readonly session: CarriedSession | null
   readonly group: ReadLanes
   readonly user: LaneUser
-  /** A server refused it as a write. */
-  readonly onMisrouted: () => void
+  readonly counts: Pick<LaneCounts, 'misrouted'>
 }
 
 const nowhere: ReadonlySet<string> = new Set()
+
+/** Rejects. As pg does: what led to the query is worth more than what led to its reply. */
+async function failedThere(error: unknown): Promise<never> {
+  // By then whoever asked waits for this promise, and is found from here.
+  await Promise.resolve()
+  await Promise.resolve()
+  if (error instanceof Error) Error.captureStackTrace(error)
+  throw error
+}
 
 export class LaneRead implements LaneNewcomer<ReadLane> {
   queuedAt = 0
   readonly config: LaneConfig
   readonly record: ShapeRecord
+  readonly result: Promise<Answer>
   readonly #parts: LaneReadParts
-  readonly #promise: Promise<Answer>
   #resolve!: (answer: Answer | Promise<Answer>) => void
   #reject!: (error: unknown) => void
   #endSession: (() => void) | undefined
@@ -85,13 +95,12 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
   #over = false
   #writes = false
   #avoid = nowhere
-  #failedThere = false
 
   constructor(parts: LaneReadParts) {
     this.#parts = parts
     this.config = parts.config
     this.record = parts.record
-    this.#promise = new Promise((resolve, reject) => {
+    this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
@@ -103,16 +112,6 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     core.alive.begin()
     begun.ground.generation.enter()
     this.#endSession = session?.begin()
-  }
-
-  async result(): Promise<Answer> {
-    try {
-      return await this.#promise
-    } catch (error) {
-      // As pg does: what led to the query is worth more than what led to its reply.
-      if (this.#failedThere && error instanceof Error) Error.captureStackTrace(error)
-      throw error
-    }
   }
 
   // ---- what a lane asks and tells
@@ -138,8 +137,7 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     if (this.#notHere(error, code, lane)) return this.#elsewhere()
     this.#came(lane, code === '57014' ? 'canceled' : 'error')
     this.#settle()
-    this.#failedThere = true
-    this.#reject(error)
+    this.#resolve(failedThere(error))
   }
 
   /** The error says "not on this connection" rather than "not at all". */
@@ -148,13 +146,13 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     if (code === '25006') {
       this.#writes = true
       bar(this.record, 'writes', core.now())
-      this.#parts.onMisrouted()
+      this.#parts.counts.misrouted += 1
       core.observer.emit('read.misrouted', { cluster: lane.cluster, node: lane.node, shape: begun.understood.shape.id })
       return true
     }
     // What somebody else had prepared under this name, earlier, is of no use any more.
     const { name } = this.config
-    if (name !== undefined && (code === '26000' || (code === '0A000' && (error as Error).message.includes('cached plan')))) {
+    if (name !== undefined && isStaleStatement(code, (error as { readonly routine?: unknown }).routine)) {
       lane.retire('a prepared statement is of no use any more')
       return true
     }

@@ -74,14 +74,11 @@ export class LibraryLanes {
     const group = place === null ? null : this.#groupOf(place)
     if (given === null || place === null || group === null) return null
     const { counts } = this.#lanes
-    const read = new LaneRead({
-      ...{ core: this.#core, query, config: given, begun, plan, place, record, session, group, user },
-      onMisrouted: () => (counts.misrouted += 1),
-    })
+    const read = new LaneRead({ core: this.#core, query, config: given, begun, plan, place, record, session, group, user, counts })
     if (!group.push(read, begun.startedAt)) return null
     read.begin()
     if (session === null) this.#core.warnings.readWithoutSession(plan)
-    return read.result()
+    return read.result
   }
 
   /** Reads that are on lanes of this node. */
@@ -111,14 +108,11 @@ export class LibraryLanes {
 
   #placeOf(plan: OnePlan, { ground, startedAt }: Begun, session: CarriedSession | null): Place<PgConnection> | null {
     const { generation } = ground
-    return generation.executor.place({
-      plan,
-      identity: this.#identityOf(generation, plan.cluster),
-      floors: session?.floors ?? this.#floors,
-      invokedAt: startedAt,
-      signal: this.#core.stopping.signal,
-      ...(session === null ? {} : { affinity: session.affinity }),
-    })
+    const identity = this.#identityOf(generation, plan.cluster)
+    const { signal } = this.#core.stopping
+    const asked = { plan, identity, floors: this.#floors, invokedAt: startedAt, signal }
+    const { executor } = generation
+    return executor.place(session === null ? asked : { ...asked, floors: session.floors, affinity: session.affinity })
   }
 
   #identityOf(generation: Generation<PgConnection>, cluster: string): Identity {

@@ -160,7 +160,7 @@ export class PgConnection implements PooledConnection {
     if (status === 'I' || status === 'T' || status === 'E') this.#status = status
     this.#busy = false
     this.onReady?.(this.#status)
-    for (const resolve of this.#waiting.splice(0)) resolve()
+    if (this.#waiting.length > 0) for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   #end(reason: string, error: Error | null): void {

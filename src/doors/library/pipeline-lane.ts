@@ -15,11 +15,14 @@ import type { PgClient, PgResult } from './pg-client.js'
 import type { PgConnection } from './pg-connection.js'
 import { sizeOfResult } from './raw-rows.js'
 
+type Came = (error: unknown, result?: PgResult | PgResult[]) => void
+type QueryClass = new (text: string, values: readonly unknown[] | undefined, callback: Came) => object
+
 /** The slice of a pg.Client that shares a connection. */
 type Piping = PgClient & {
   pipeline: boolean
   readonly connectionParameters?: { readonly query_timeout?: unknown }
-  query(config: object, values: undefined, callback: (error: unknown, result?: PgResult | PgResult[]) => void): unknown
+  query(config: string | object, values: readonly unknown[] | undefined, callback: Came | undefined): unknown
 }
 
 /** A query that stands on a lane. */
@@ -58,6 +61,8 @@ export class PipelineLane implements SharedLane<LaneRead> {
   readonly #owner: LaneOwner<PipelineLane>
   readonly #client: Piping
   readonly #stream: Piping['connection']['stream']
+  /** pg's own; null: it does not show it. */
+  readonly #Query: QueryClass | null
   #slots: Slot[] = []
   #first = 0
   #corked = false
@@ -84,6 +89,8 @@ export class PipelineLane implements SharedLane<LaneRead> {
     this.connection = lease.connection
     this.#client = lease.connection.client as Piping
     this.#stream = this.#client.connection.stream
+    const { Query } = this.#client.constructor as { readonly Query?: unknown }
+    this.#Query = typeof Query === 'function' ? (Query as QueryClass) : null
     this.openedAt = owner.now()
     this.idleSince = this.openedAt
     this.#client.pipeline = true
@@ -133,7 +140,12 @@ export class PipelineLane implements SharedLane<LaneRead> {
     this.#slots.push(slot)
     if (!this.#corked && (!idle || this.#burst > 1)) this.#cork()
     this.connection.begin()
-    this.#client.query(read.config, undefined, (error, result) => this.#came(slot, error, result))
+    const came: Came = (error, result) => this.#came(slot, error, result)
+    const { text, values, name } = read.config
+    // pg makes a copy of an object, property by property; of a text there is nothing to be copied.
+    if (name === undefined) this.#client.query(text, values, came)
+    else if (this.#Query === null) this.#client.query(read.config, undefined, came)
+    else this.#client.query(Object.assign(new this.#Query(text, values, came), { name }), undefined, undefined)
   }
 
   #cork(): void {
@@ -222,8 +234,11 @@ export class PipelineLane implements SharedLane<LaneRead> {
 
   /** Takes the head off, and what has ended behind it. */
   #shift(now: number): void {
-    this.#burst += 1
-    if (this.#burst === 1) setImmediate(this.#calm)
+    // The last one that is in flight, and the first to come: there is nobody to gather with.
+    if (this.#burst > 0 || this.inFlight > 1) {
+      this.#burst += 1
+      if (this.#burst === 1) setImmediate(this.#calm)
+    }
     this.served += 1
     this.#owner.served()
     do this.#first += 1

@@ -48,7 +48,7 @@ export function readQuery(first: unknown, second?: unknown, third?: unknown): Qu
   const config = typeof first === 'string' ? { text: first } : copyOf(first)
   const callback = third ?? (typeof second === 'function' ? second : undefined) ?? config['callback'] ?? null
   if (callback !== null && typeof callback !== 'function') throw new TypeError('callback is not a function')
-  delete config['callback']
+  if ('callback' in config) delete config['callback']
   if (second !== undefined && second !== null && typeof second !== 'function') config['values'] = second
   return {
     kind: 'plain',
@@ -62,9 +62,10 @@ export function readQuery(first: unknown, second?: unknown, third?: unknown): Qu
   }
 }
 
-/** Keeps the prototype and getters, as pg's own copy does. */
+/** Keeps the prototype and getters, as pg's own copy does; what is a plain object, as nearly all are, has its getters read now. */
 function copyOf(config: unknown): Record<string, unknown> & RouteOptions {
   const source = Object(config) as object
+  if (Object.getPrototypeOf(source) === Object.prototype) return { ...source }
   return Object.defineProperties(
     Object.create(Object.getPrototypeOf(source) as object | null),
     Object.getOwnPropertyDescriptors(source),
