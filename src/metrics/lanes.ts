@@ -40,6 +40,15 @@ export function countLanes(registry: Registry, report: () => LanesReport | null)
     },
   })
   new Counter({
+    name: 'pointsman_lane_joined_total',
+    help: 'Batches on lanes that shared the Sync of another.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(report()?.counts.joined ?? 0)
+    },
+  })
+  new Counter({
     name: 'pointsman_lane_trouble_total',
     help: 'What was unusual on lanes, by what it was.',
     labelNames: ['what'],

@@ -18,7 +18,7 @@ export interface LaneOwner<L> {
   /** A reply was read whole. */
   served(): void
   /** For the counters. */
-  count(what: 'stalled' | 'moved' | 'large' | 'canceled' | 'missed', by: number): void
+  count(what: 'joined' | 'stalled' | 'moved' | 'large' | 'canceled' | 'missed', by: number): void
 }
 
 /** One lane. */
@@ -66,7 +66,7 @@ export interface LaneNewcomer<L> {
 export interface LaneKind<C extends PooledConnection, R, L> {
   /** Idle connections for which this is largest are preferred. */
   suits(connection: C, wanted: Settings): number
-  /** Makes exactly these settings stand there. */
-  prepare(connection: C, wanted: Settings): Promise<void>
-  open(lease: Lease<C>, owner: LaneOwner<L>): L & SharedLane<R>
+  /** Makes exactly these settings stand there. True: several autocommit reads may be one transaction on it. */
+  prepare(connection: C, wanted: Settings): Promise<boolean>
+  open(lease: Lease<C>, owner: LaneOwner<L>, joins: boolean): L & SharedLane<R>
 }

@@ -25,6 +25,10 @@ export interface LaneSlot {
   long: boolean
   /** It was told that its lane is slow. */
   moved: boolean
+  /** A batch: it ends in a Sync, which others may share. */
+  batch: boolean
+  /** The Sync of whoever is behind it ends its transaction, too: its reply ends with its CommandComplete. */
+  joined: boolean
   /** A cancel was sent for it. */
   canceled: boolean
   /** Bytes of its reply given so far, where the reply is streamed. */
@@ -37,7 +41,7 @@ export interface LaneSlot {
 export type LaneMiss =
   /** The connection was lost. */
   | { readonly why: 'lost'; readonly loss: Loss }
-  /** A cancel that was meant for its neighbour hit it. */
+  /** What was meant for its neighbour hit it: a cancel, or the server passed it over after the other's error. */
   | { readonly why: 'neighbour' }
   /** It was still waiting for a lane, and none moves. */
   | { readonly why: 'crowded' }
@@ -56,8 +60,8 @@ export interface LaneRequest {
   comesUp?(): void
   /** Its frames for this connection, the last of them a Query or a Sync; what the slot must know of them is set there. */
   compile(names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void
-  /** Its whole reply, ReadyForQuery included. */
-  answered(reply: Uint8Array, lane: LaneOf): void
+  /** Its whole reply; `ready`: the ReadyForQuery is in it, else the server gave one to several together. */
+  answered(reply: Uint8Array, ready: boolean, lane: LaneOf): void
   /** The same, with an error in it. False: nothing was given out, and it is run elsewhere. */
   failed(error: ErrorFields, parsed: boolean, reply: Uint8Array, lane: LaneOf): void
   /** A part of a reply that is too large for a lane; `last`: its end. False: wait for resume(). */

@@ -1,12 +1,15 @@
-// pool/lane.ts — one server connection that requests of several clients share at the same moment (docs/lanes.md). Each request
-// is a group that ends in its own ReadyForQuery, so an error stays with its owner and replies come in the order of requests:
+// pool/lane.ts — one server connection that requests of several clients share at the same moment (docs/lanes.md). Replies come in
+// the order of requests, and an error stays with its owner:
 //
 //   written ──▶ [head][follower][follower]      head: whose reply comes now
-//   replies ◀── … Z │ … Z │ … Z                 a reply is passed on when it is whole, so until then nothing was given out,
+//   replies ◀── … Z │ … C … C … Z               a reply is passed on when it is whole, so until then nothing was given out,
 //                                               and whoever loses its lane can be run elsewhere without anybody noticing
 //
-// What comes in within a turn of the event loop is written once. What is slow, large, canceled or lost never
-// keeps those behind it waiting: they are told, and look for another connection.
+// What comes in within a turn of the event loop is written once. Batches among it share one Sync (**joined**): the server ends
+// one transaction and sends one packet for all of them, which is most of what a small read costs it. After an error it passes over
+// those that come before that Sync, so they are run elsewhere. What is slow, large, canceled or lost never keeps those behind it
+// waiting: they are told, and look for another connection.
+import { encodeReadyForQuery } from '../protocol/backend-messages.js'
 import { decodeErrorFields, type ErrorFields } from '../protocol/error-fields.js'
 import { encodeSync } from '../protocol/extended.js'
 import { Backend } from '../protocol/message-types.js'
@@ -17,14 +20,22 @@ import type { Lease } from './contract.js'
 import type { LaneKind, LaneOwner, LaneState, SharedLane } from './lane-kind.js'
 import type { LaneOf, LaneRequest, LaneSlot } from './lane-request.js'
 import type { LaneGroup, Lanes } from './lanes.js'
-import { bar, measure } from './shape-book.js'
+import { bar, keepAlone, measure, type ShapeRecord } from './shape-book.js'
 
 const syncFrame = encodeSync()
+const readyIdle = encodeReadyForQuery('I')
 const header = 5
 const compactAt = 256
 /** Requests that one write takes before others are looked for, and their service time, ms: beyond it several servers are quicker. */
 const gatherUpTo = 8
 const gatherMs = 1
+/** Batches that share a Sync, and their service time, ms: what they have locked stays locked so long. */
+const joinUpTo = 16
+const joinMs = 1
+/** A head that shares its Sync may hold what others wait for: at so many times the age at which one is slow it is canceled. */
+const joinedStall = 2
+/** And before PostgreSQL looks for a deadlock, which it does after a second (`deadlock_timeout`), ms. */
+const joinedLimitMs = 500
 /** Whatever is no row is kept until it is whole. */
 const longestMessage = 1024 * 1024
 
@@ -40,6 +51,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   readonly #lease: Lease<ServerConnection>
   readonly #owner: LaneOwner<Lane>
   readonly #wire: RawWire
+  readonly #joins: boolean
   #slots: LaneSlot[] = []
   #first = 0
   readonly #spare: LaneSlot[] = []
@@ -49,6 +61,10 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   /** Requests among it, and how long they will take. */
   #gathered = 0
   #gatheredMs = 0
+  /** Of these, the last batch, whose Sync the next one may share; who shares it already, and their service time. */
+  #open: LaneSlot | null = null
+  #joining = 0
+  #joiningMs = 0
   #reading = false
   /** Since when the head is the head. */
   #headSince = 0
@@ -60,6 +76,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   #passing = 0
   /** Of the head's reply. */
   #error: ErrorFields | null = null
+  /** The head shares its Sync with some that are answered; service time of each of them, or -1. */
+  #joinedMs = -1
   /** Cancels sent whose empty round trip is not over. */
   #cancels = 0
   #slow = false
@@ -72,8 +90,10 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     this.#write()
   }
 
-  constructor(lease: Lease<ServerConnection>, owner: LaneOwner<Lane>) {
+  /** `joins`: several autocommit reads may be one transaction there, and nobody can tell. */
+  constructor(lease: Lease<ServerConnection>, owner: LaneOwner<Lane>, joins: boolean) {
     this.#lease = lease
+    this.#joins = joins
     this.#owner = owner
     this.node = lease.node
     this.cluster = lease.cluster
@@ -128,10 +148,31 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     this.#slots.push(slot)
     this.#gathered += 1
     this.#gatheredMs += request.record.ms
+    const before = this.#pieces.length - 1
     request.compile(this.connection.statements, slot, this.#pieces)
+    if (this.#joins) this.#join(slot, request.record, before)
     if (this.#reading || this.#scheduled) return
     this.#scheduled = true
     setImmediate(this.#flush)
+  }
+
+  /** `before`: the last piece of what stands before it. */
+  #join(slot: LaneSlot, { ms, alone }: ShapeRecord, before: number): void {
+    const open = this.#open
+    const may = slot.batch && alone === 0
+    const piece = this.#pieces[before]
+    // A Close that the server passes over is lost, and comes with what is prepared.
+    if (may && open !== null && piece !== undefined && slot.prepares === null && this.#joining < joinUpTo && this.#joiningMs < joinMs) {
+      this.#pieces[before] = piece.subarray(0, piece.length - syncFrame.length)
+      open.joined = true
+      this.#owner.count('joined', 1)
+    } else {
+      this.#joining = 0
+      this.#joiningMs = 0
+    }
+    this.#joining += 1
+    this.#joiningMs += ms
+    this.#open = may ? slot : null
   }
 
   /** The request wants nothing any more of what it has here; its reply is dropped. */
@@ -146,7 +187,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   cancel(request: LaneRequest): 'sent' | 'dropped' {
     const slot = this.#slotOf(request)
     if (slot === undefined) return 'dropped'
-    if (slot !== this.#slots[this.#first]) {
+    // Whoever shares a Sync is let go of: which of them the server has come to nobody knows.
+    if (slot !== this.#slots[this.#first] || (this.#joined && !this.#streaming)) {
       slot.request = null
       return 'dropped'
     }
@@ -171,15 +213,18 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     const head = this.#slots[this.#first]
     if (head === undefined || this.#gone) return
     const age = now - Math.max(head.sentAt, this.#headSince)
+    const joined = this.#joined && !this.#streaming
+    if (joined && !head.canceled && age >= Math.min(patience * joinedStall, joinedLimitMs)) this.#breakUp(head)
     if (age < patience) return
     this.#slow = true
     if (!head.slow) {
       head.slow = true
-      if (!this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
+      if (joined) for (const { record } of this.#together()) if (record !== null) keepAlone(record)
+      if (!joined && !this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
       this.#owner.count('stalled', 1)
-      this.#tellFollowers()
+      this.#tell(joined ? this.#first : this.#first + 1)
     }
-    if (age < patience * longStall) return
+    if (joined || age < patience * longStall) return
     if (!head.long) {
       head.long = true
       if (!this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
@@ -230,11 +275,18 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
       switch (type) {
         case Backend.DataRow:
         case Backend.RowDescription:
-        case Backend.CommandComplete:
         case Backend.BindComplete:
         case Backend.NoData:
-        case Backend.EmptyQueryResponse:
           break
+        case Backend.CommandComplete:
+        case Backend.EmptyQueryResponse: {
+          const head = this.#head(type)
+          if (!head.joined) break
+          this.#over(head, bytes.subarray(from, next), false, now)
+          if (this.#gone) return
+          from = next
+          break
+        }
         case Backend.ReadyForQuery:
           this.#ready(bytes, from, next, now)
           if (this.#gone) return
@@ -257,6 +309,11 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
           this.#errorCame(bytes.subarray(at, next))
           // Owed by nobody: a server that ends an idle connection says why.
           if (this.#slots.length === this.#first) from = next
+          else if (this.#slots[this.#first]?.joined === true && this.#error?.severity === 'ERROR') {
+            this.#failJoined(bytes.subarray(from, next), now)
+            if (this.#gone) return
+            from = next
+          }
           break
         case Backend.NoticeResponse:
           if (this.#slots.length > this.#first) break
@@ -312,7 +369,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     if (head !== undefined && head.record !== null) bar(head.record, 'too large', this.#owner.now())
     this.#owner.count('large', 1)
     if (head !== undefined && this.#cancels > 0 && !head.canceled) this.#sendOff(head)
-    this.#tellFollowers()
+    this.#tell(this.#first + 1)
   }
 
   /** The cancel of the one before it may still hit it, and what was given out by then could not be run again. */
@@ -347,27 +404,88 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   #ready(bytes: Uint8Array, from: number, end: number, now: number): void {
     const slot = this.#head(Backend.ReadyForQuery)
     if (bytes[end - 1] !== 0x49) throw violation('a transaction was left open on a lane')
+    if (slot.joined) throw violation('a batch on a lane has ended before its Sync')
+    this.#over(slot, bytes.subarray(from, end), true, now)
+  }
+
+  /** The head's reply is whole; `ready`: its ReadyForQuery is in it. */
+  #over(slot: LaneSlot, reply: Uint8Array, ready: boolean, now: number): void {
     const error = this.#error
     const { request, record } = slot
-    if (this.#streaming) this.#give(bytes.subarray(from, end), true)
-    const ms = now - Math.max(slot.sentAt, this.#headSince)
-    const size = slot.given + end - from
     const streamed = this.#streaming
+    if (streamed) this.#give(ready ? reply : Buffer.concat([reply, readyIdle]), true)
+    const ms = this.#serviceTime(slot, now)
+    const size = slot.given + reply.length
     const { parsed, canceled, barrier } = slot
     if (error !== null && slot.prepares !== null && !parsed) this.connection.statements.forget(slot.prepares)
     this.#shift(slot, now)
     if (barrier) this.#cancels -= 1
-    else {
+    else if (record !== null) {
       this.served += 1
       this.#owner.served()
-      if (record !== null && error === null && !streamed) measure(record, ms, size)
+      if (error === null && !streamed) measure(record, ms, size)
     }
     if (request === null || streamed) return
-    if (error === null) request.answered(bytes.subarray(from, end), this)
+    if (error === null) request.answered(reply, ready, this)
     else if (error.code === '57014' && this.#cancels > 0 && !canceled) {
       this.#owner.count('missed', 1)
       request.missed({ why: 'neighbour' })
-    } else request.failed(error, parsed, bytes.subarray(from, end), this)
+    } else request.failed(error, parsed, ready ? reply : Buffer.concat([reply, readyIdle]), this)
+  }
+
+  /** Those that share a Sync are answered together: each has its share of the time. */
+  #serviceTime(slot: LaneSlot, now: number): number {
+    const ms = this.#joinedMs < 0 ? now - Math.max(slot.sentAt, this.#headSince) : this.#joinedMs
+    if (!slot.joined) this.#joinedMs = -1
+    else if (this.#joinedMs < 0) this.#joinedMs = ms / this.#together().length
+    return this.#joinedMs < 0 ? ms : this.#joinedMs
+  }
+
+  // ---- those that share a Sync
+
+  /** The head shares its Sync. */
+  get #joined(): boolean {
+    return this.#joinedMs >= 0 || this.#slots[this.#first]?.joined === true
+  }
+
+  /** The head and all behind it, up to the one that has the Sync. */
+  #together(): readonly LaneSlot[] {
+    let end = this.#first
+    while (this.#slots[end]?.joined === true) end += 1
+    return this.#slots.slice(this.#first, end + 1)
+  }
+
+  /** The server passes over all that come before the Sync; only its ReadyForQuery comes. */
+  #failJoined(reply: Uint8Array, now: number): void {
+    const [head, ...behind] = this.#together()
+    if (head === undefined) return
+    if (head.record !== null) keepAlone(head.record)
+    const wanted = behind.flatMap(({ request }) => request ?? [])
+    const last = behind.pop()
+    if (last !== undefined) {
+      last.request = null
+      last.record = null
+    }
+    this.#slots.splice(this.#first + 1, behind.length)
+    for (const slot of behind) this.#spare.push(cleared(slot))
+    this.#joinedMs = 0
+    this.#over(head, reply, false, now)
+    this.#miss(wanted)
+  }
+
+  /** What the head, or one before it, has locked may be what the head waits for by way of a client: PostgreSQL would see a deadlock where without us there is none. */
+  #breakUp(head: LaneSlot): void {
+    const together = this.#together()
+    const wanted = together.flatMap(({ request }) => request ?? [])
+    for (const slot of together) slot.request = null
+    head.canceled = true
+    this.#cancelHead()
+    this.#miss(wanted)
+  }
+
+  #miss(requests: readonly LaneRequest[]): void {
+    for (const request of requests) request.missed({ why: 'neighbour' })
+    if (requests.length > 0) this.#owner.count('missed', requests.length)
   }
 
   /** Takes the head off. */
@@ -389,10 +507,10 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   // ---- whoever is behind
 
-  #tellFollowers(): void {
-    const behind = this.#slots.slice(this.#first + 1)
+  /** All from that one on: they may look elsewhere. */
+  #tell(from: number): void {
     let told = 0
-    for (const slot of behind) {
+    for (const slot of this.#slots.slice(from)) {
       if (slot.moved || slot.request === null) continue
       slot.moved = true
       told += 1
@@ -437,6 +555,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     this.#pieces = []
     this.#gathered = 0
     this.#gatheredMs = 0
+    this.#open = null
     const [only] = pieces
     this.#wire.write(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces))
   }
@@ -488,9 +607,24 @@ export const wireLanes: LaneKind<ServerConnection, LaneRequest, Lane> = {
     if (changes.length > 0) await connection.query(replaySql(changes))
     connection.settings.clear()
     for (const [name, value] of wanted) connection.settings.set(name, value)
+    return joins(connection)
   },
-  open: (lease, owner) => new Lane(lease, owner),
+  open: (lease, owner, joined) => new Lane(lease, owner, joined),
 }
+
+/**
+ * Whether several autocommit reads may be one transaction on it: each has a snapshot of its own there only under READ COMMITTED,
+ * and no time limit counts for all of them. The first is made to stay so.
+ */
+async function joins(connection: ServerConnection): Promise<boolean> {
+  const { rows } = await connection.query(joinable)
+  if (rows[0]?.[0] !== 't') return false
+  await connection.query("SET default_transaction_isolation = 'read committed'")
+  return true
+}
+
+const joinable = `SELECT pg_catalog.current_setting('default_transaction_isolation') = 'read committed'
+ AND COALESCE(pg_catalog.current_setting('transaction_timeout', true), '0') = '0'`
 
 /** A head that is so many times as old is slow by itself, whatever the machine does. */
 const longStall = 5
@@ -506,6 +640,8 @@ function newSlot(): LaneSlot {
     slow: false,
     long: false,
     moved: false,
+    batch: false,
+    joined: false,
     canceled: false,
     given: 0,
     barrier: false,
@@ -521,6 +657,8 @@ function cleared(slot: LaneSlot): LaneSlot {
   slot.slow = false
   slot.long = false
   slot.moved = false
+  slot.batch = false
+  slot.joined = false
   slot.canceled = false
   slot.given = 0
   slot.barrier = false

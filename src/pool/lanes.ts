@@ -34,6 +34,8 @@ const lineOfLane = 256
 /** What the lanes have done since the start. */
 export interface LaneCounts {
   served: number
+  /** Batches that had no Sync of their own. */
+  joined: number
   stalled: number
   moved: number
   large: number
@@ -74,7 +76,7 @@ export interface LanesParts<C extends PooledConnection, R, L> {
 }
 
 export class Lanes<C extends PooledConnection, R extends LaneNewcomer<L>, L extends SharedLane<R>> {
-  readonly counts: LaneCounts = { served: 0, stalled: 0, moved: 0, large: 0, canceled: 0, missed: 0, misrouted: 0 }
+  readonly counts: LaneCounts = { served: 0, joined: 0, stalled: 0, moved: 0, large: 0, canceled: 0, missed: 0, misrouted: 0 }
   readonly #parts: LanesParts<C, R, L>
   readonly #pools = new Map<Pool<C>, PoolLanes<C, R, L>>()
   /** Retired, with requests that are still to be answered or told that what stands before them is slow. */
@@ -400,7 +402,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
     this.#parts.counts.served += 1
   }
 
-  count(what: 'stalled' | 'moved' | 'large' | 'canceled' | 'missed', by: number): void {
+  count(what: 'joined' | 'stalled' | 'moved' | 'large' | 'canceled' | 'missed', by: number): void {
     this.#parts.counts[what] += by
   }
 
@@ -436,11 +438,11 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   async #made(lease: Lease<C>, wanted: Settings): Promise<void> {
     const { kind } = this.#parts
     try {
-      await kind.prepare(lease.connection, wanted)
+      const joins = await kind.prepare(lease.connection, wanted)
       // Its answer may have been the last thing that the server said.
       if (!lease.connection.usable) throw new Error('no lane')
       if (this.#usable) {
-        const lane = kind.open(lease, this)
+        const lane = kind.open(lease, this, joins)
         this.#connections.set(lane, lease.connection)
         this.#lanes.push(lane)
         return

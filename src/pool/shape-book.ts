@@ -22,6 +22,8 @@ export interface ShapeRecord {
   bars: number
   barredUntil: number
   barred: Barred | null
+  /** So many good runs until its batches may share a Sync with others' again. */
+  alone: number
 }
 
 /** Runs on connections of its own before a shape may share one. */
@@ -40,6 +42,7 @@ const forgivenRuns = 1_000
 const firstBarMs = 50
 const longestBarMs = 3_600_000
 const maxRecords = 10_000
+const aloneRuns = 256
 
 export type LaneLimits = Pick<LanesConfig, 'stallMs' | 'maxResultBytes'>
 
@@ -51,7 +54,7 @@ export class ShapeBook {
     const key = `${String(shape)} ${cluster}`
     let record = this.#records.get(key)
     if (record === undefined) {
-      record = { cluster, shape, runs: 0, ms: 0, bytes: 0, bars: 0, barredUntil: -Infinity, barred: null }
+      record = { cluster, shape, runs: 0, ms: 0, bytes: 0, bars: 0, barredUntil: -Infinity, barred: null, alone: 0 }
       this.#records.set(key, record)
     }
     return record
@@ -65,6 +68,7 @@ export class ShapeBook {
 /** One more run that was answered: `ms` from being sent (or from reaching the head of its lane) to its end. */
 export function measure(record: ShapeRecord, ms: number, bytes: number): void {
   record.runs += 1
+  if (record.alone > 0) record.alone -= 1
   record.ms = record.runs === 1 ? ms : towards(record.ms, ms, weightBelow, weightAbove)
   record.bytes = record.runs === 1 ? bytes : towards(record.bytes, bytes, weightAbove, weightBelow)
 }
@@ -84,6 +88,11 @@ export function bar(record: ShapeRecord, reason: Barred, now: number): void {
   record.runs = 0
   record.ms = 0
   record.bytes = 0
+}
+
+/** It failed where others shared its Sync, who had to be run again; or one of them was slow, and nobody knows which. */
+export function keepAlone(record: ShapeRecord): void {
+  record.alone = aloneRuns
 }
 
 function towards(value: number, measured: number, below: number, above: number): number {

@@ -359,3 +359,130 @@ t.test('wherever the bytes are cut', async (t) => {
     t.equal(names(heard).filter((name) => name === 'ParseComplete').length, 1)
   }
 })
+
+// ---- one Sync for several
+
+const joined = (): number => proxy.lanes().counts.joined
+
+/** Sends each client's batch in one turn, and once more, until some of them have shared a Sync. */
+async function untilJoined(
+  clients: readonly WireClient[],
+  send: (client: WireClient, index: number) => void,
+): Promise<readonly (readonly string[])[]> {
+  for (let tries = 0; tries < 200; tries++) {
+    const before = joined()
+    for (const [index, client] of clients.entries()) send(client, index)
+    const heard = await Promise.all(clients.map((client) => client.until('ReadyForQuery')))
+    if (joined() > before) return heard
+  }
+  throw new Error('no batches have ever shared a Sync')
+}
+
+async function several(t: Test, sql: string): Promise<readonly WireClient[]> {
+  const clients = await Promise.all(Array.from({ length: 6 }, () => WireClient.login(t, swift.port)))
+  for (const client of clients.slice(0, 1)) {
+    client.send(...batch(sql, '1'))
+    await client.until('ReadyForQuery')
+    await untilOnLane(proxy, client, () => client.send(...batch(sql, '1')))
+  }
+  return clients
+}
+
+t.test('batches of several clients are one transaction of the server, and each gets the own answer', async (t) => {
+  const sql = 'SELECT now(), n FROM items WHERE id = $1'
+  const clients = await several(t, sql)
+  const heard = await untilJoined(clients, (client, index) => client.send(...batch(sql, String(index + 1))))
+  const rows = heard.map((lines) => lines.find((line) => line.startsWith('DataRow')) ?? '')
+  t.same(
+    rows.map((row) => row.split(' ').at(-1)),
+    clients.map((_, index) => `"${String((index + 1) * 2)}"`),
+  )
+  for (const lines of heard)
+    t.same(names(lines), ['ParseComplete', 'BindComplete', 'RowDescription', 'DataRow', 'CommandComplete', 'ReadyForQuery'])
+  t.ok(new Set(rows.map((row) => row.split('"')[1])).size < clients.length, 'now() is when the transaction has begun')
+})
+
+t.test('an error among batches that share a Sync is heard by its owner alone', async (t) => {
+  const clients = await several(t, 'SELECT n FROM items WHERE id = $1')
+  const [first, second] = clients
+  if (first === undefined || second === undefined) return
+  const failing = 'SELECT n / ($1::int - 3) FROM items WHERE id = 1'
+  await untilOnLane(proxy, second, () => second.send(...batch(failing, '1')))
+  const { missed } = proxy.lanes().counts
+  await until('some were passed over', async () => {
+    const heard = await untilJoined(clients, (client, index) =>
+      client.send(...(index === 1 ? batch(failing, '3') : batch('SELECT n FROM items WHERE id = $1', String(index + 1)))),
+    )
+    for (const [index, lines] of heard.entries()) {
+      if (index === 1) t.match(lines.join(' '), /ErrorResponse.*22012/)
+      else t.ok(lines.includes(`DataRow 1 "${String((index + 1) * 2)}"`))
+      t.equal(lines.at(-1), 'ReadyForQuery I')
+    }
+    // It keeps to itself for a while after that.
+    for (let good = 0; good < 256; good++) {
+      second.send(...batch(failing, '1'))
+      await second.until('ReadyForQuery')
+    }
+    return proxy.lanes().counts.missed > missed
+  })
+})
+
+t.test('where a transaction would not be as several, each has its own', async (t) => {
+  await primary.sql("ALTER ROLE app SET default_transaction_isolation = 'repeatable read'")
+  t.teardown(() => primary.sql('ALTER ROLE app RESET default_transaction_isolation'))
+  const other = await withProxy(t, { ...config, lanes: { connections: 1, depth: 32, stall: '2s' } })
+  const clients = await Promise.all(Array.from({ length: 6 }, () => WireClient.login(t, other.port)))
+  const send = (client: WireClient): void => client.send(...batch(byId, '1'))
+  for (const client of clients.slice(0, 1)) await untilOnLane(other.proxy, client, () => send(client))
+  for (let round = 0; round < 20; round++) {
+    for (const client of clients) send(client)
+    await Promise.all(clients.map((client) => client.until('ReadyForQuery')))
+  }
+  t.ok(other.proxy.lanes().counts.served > 60)
+  t.equal(other.proxy.lanes().counts.joined, 0)
+})
+
+t.test('what a batch has locked is let go of, though one behind it waits', { timeout: 60_000 }, async (t) => {
+  const patient = await withProxy(t, { ...config, lanes: { connections: 1, depth: 32, stall: '250ms' } })
+  const [reader, waiter, locker] = await Promise.all([1, 2, 3].map(() => WireClient.login(t, patient.port)))
+  if (reader === undefined || waiter === undefined || locker === undefined) return
+  const ofLocked = 'SELECT id FROM locked WHERE id = $1'
+  for (const [client, sql] of [
+    [reader, byId],
+    [waiter, ofLocked],
+  ] as const) {
+    client.send(...batch(sql, '1'))
+    await client.until('ReadyForQuery')
+    await untilOnLane(patient.proxy, client, () => client.send(...batch(sql, '1')))
+  }
+  const told = async (sql: string): Promise<readonly string[]> => {
+    locker.query(sql)
+    return locker.until('ReadyForQuery')
+  }
+  const holds = `SELECT FROM pg_locks WHERE relation = 'items'::regclass AND granted AND mode = 'AccessShareLock'`
+  let met = 0
+  for (let tries = 0; tries < 40 && met === 0; tries++) {
+    await told('BEGIN')
+    await told('LOCK TABLE locked IN ACCESS EXCLUSIVE MODE')
+    reader.send(...batch(byId, '1'))
+    waiter.send(...batch(ofLocked, '1'))
+    await until('it waits', async () => (await primary.sql('SELECT FROM pg_locks WHERE NOT granted')).length > 0)
+    met = (await primary.sql(holds)).length
+    await until('what was read is not locked any more', async () => (await primary.sql(holds)).length === 0, 20_000)
+    const locked = await told('LOCK TABLE items IN ACCESS EXCLUSIVE MODE')
+    t.notMatch(locked.join(' '), /ErrorResponse/)
+    await told('COMMIT')
+    t.ok((await reader.until('ReadyForQuery')).includes('DataRow 1 "2"'))
+    t.ok((await waiter.until('ReadyForQuery')).includes('DataRow 1 "1"'))
+    // Who has stalled with others keeps to itself for a while.
+    for (let good = 0; good < 300; good++) {
+      for (const [client, sql] of [
+        [reader, byId],
+        [waiter, ofLocked],
+      ] as const)
+        client.send(...batch(sql, '1'))
+      await Promise.all([reader.until('ReadyForQuery'), waiter.until('ReadyForQuery')])
+    }
+  }
+  t.ok(met > 0, 'one that was answered by the server held its lock')
+})

@@ -298,14 +298,18 @@ function laneOf(maxResultBytes: number): { readonly lane: Lane; readonly data: (
     release: nothing,
     destroy: nothing,
   }
-  const lane = new Lane(lease, {
-    limits: { enabled: true, connections: 1, stallMs: 20, maxResultBytes, depth: 8 },
-    now: () => 0,
-    moved: nothing,
-    ended: nothing,
-    served: nothing,
-    count: nothing,
-  })
+  const lane = new Lane(
+    lease,
+    {
+      limits: { enabled: true, connections: 1, stallMs: 20, maxResultBytes, depth: 8 },
+      now: () => 0,
+      moved: nothing,
+      ended: nothing,
+      served: nothing,
+      count: nothing,
+    },
+    false,
+  )
   const close = (): void => {
     taken.sink?.closed(loss)
     taken.sink = null

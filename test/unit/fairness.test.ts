@@ -356,7 +356,7 @@ t.test('the line for a lane: one user has all of it, or half of it where others 
   const lane: SharedLane<Newcomer> = { ...full, has: () => false, push: () => undefined, retire: () => undefined, check: () => undefined }
   const lanes = new Lanes<FakeConnection, Newcomer, SharedLane<Newcomer>>(
     { enabled: true, depth: 16, stallMs: 1e9, maxResultBytes: 1e6, connections: 1 },
-    { now: () => 0, kind: { suits: () => 0, prepare: () => Promise.resolve(), open: () => lane } },
+    { now: () => 0, kind: { suits: () => 0, prepare: () => Promise.resolve(false), open: () => lane } },
   )
   t.teardown(() => lanes.close())
   const group = lanes.group(pool, '', new Map())

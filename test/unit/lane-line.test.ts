@@ -74,7 +74,7 @@ function lanesOf(refuses = false) {
   const ended: string[] = []
   const kind: LaneKind<PooledConnection, Asked, FakeLane> = {
     suits: () => 0,
-    prepare: () => Promise.resolve(),
+    prepare: () => Promise.resolve(false),
     open: (_lease, owner) => {
       if (refuses) throw new Error('the connection is not usable')
       const lane = new FakeLane(owner)

@@ -15,6 +15,9 @@ const row = (text: string): string => `DataRow 1 ${JSON.stringify(text)}`
 const answer = (text: string): Buffer => frames('BindComplete', row(text), 'CommandComplete "SELECT 1"', 'ReadyForQuery I')
 const error = (severity: string, code: string): Buffer => encodeErrorResponse({ severity, code, message: 'failed' })
 const failure = (code: string): Buffer => Buffer.concat([error('ERROR', code), frames('ReadyForQuery I')])
+const sync = 'S\0\0\0\x04'
+const part = (text: string): Buffer => frames('BindComplete', row(text), 'CommandComplete "SELECT 1"')
+const ready = frames('ReadyForQuery I')
 const loss: Loss = { reason: 'gone', error: null, written: true, forwarded: false, torn: false, owed: true }
 
 class Asked implements LaneRequest {
@@ -25,6 +28,7 @@ class Asked implements LaneRequest {
   reply: Uint8Array | null = null
   skip = 0
   prepares: string | null = null
+  batch = false
   keepsUp = true
 
   fits(): boolean {
@@ -34,12 +38,13 @@ class Asked implements LaneRequest {
   compile(_names: PreparedNames, slot: LaneSlot, pieces: Uint8Array[]): void {
     slot.skip = this.skip
     slot.prepares = this.prepares
-    pieces.push(Buffer.from('request'))
+    slot.batch = this.batch
+    pieces.push(Buffer.from(this.batch ? `batch ${sync}` : 'request '))
   }
 
-  answered(reply: Uint8Array): void {
+  answered(reply: Uint8Array, ready: boolean): void {
     this.reply = Buffer.from(reply)
-    this.told.push('answered')
+    this.told.push(ready ? 'answered' : 'answered with others')
   }
 
   failed({ code }: ErrorFields, parsed: boolean): void {
@@ -65,7 +70,7 @@ class Asked implements LaneRequest {
   }
 }
 
-function laneOf(maxResultBytes = 1000) {
+function laneOf(maxResultBytes = 1000, joins = false) {
   let sink: RawSink | null = null
   const events: string[] = []
   const written: string[] = []
@@ -95,14 +100,18 @@ function laneOf(maxResultBytes = 1000) {
     destroy: () => void events.push('destroy'),
   } satisfies Lease<ServerConnection>
   let now = 0
-  const lane: Lane & LaneOf = new Lane(lease, {
-    limits: { enabled: true, connections: 1, stallMs: 20, maxResultBytes, depth: 8 },
-    now: () => now,
-    moved: () => undefined,
-    ended: () => void events.push('ended'),
-    served: () => undefined,
-    count: () => undefined,
-  })
+  const lane: Lane & LaneOf = new Lane(
+    lease,
+    {
+      limits: { enabled: true, connections: 1, stallMs: 20, maxResultBytes, depth: 8 },
+      now: () => now,
+      moved: () => undefined,
+      ended: () => void events.push('ended'),
+      served: () => undefined,
+      count: () => undefined,
+    },
+    joins,
+  )
   const data = (bytes: Uint8Array): void => sink?.data(bytes)
   const push = (count: number): Asked[] => {
     const asked = Array.from({ length: count }, () => new Asked())
@@ -343,9 +352,167 @@ t.test('what comes within a turn is written once, whether something is in flight
   push(1)
   t.same(written, [])
   await soon()
-  t.same(written, ['requestrequest'])
+  t.same(written, ['request request '])
   push(3)
   await soon()
-  t.same(written, ['requestrequest', 'requestrequestrequest'])
+  t.same(written, ['request request ', 'request request request '])
   data(answer('one'))
+})
+
+/** A lane whose batches share a Sync, and some that stand on it. */
+function joining(count: number, maxResultBytes = 1000) {
+  const made = laneOf(maxResultBytes, true)
+  const pushed = (change: (asked: Asked) => void = () => undefined): Asked => {
+    const asked = new Asked()
+    asked.batch = true
+    change(asked)
+    made.lane.push(asked, 0)
+    return asked
+  }
+  const asked = Array.from({ length: count }, () => pushed())
+  const told = (): readonly string[] => asked.map((one) => one.told.join(', '))
+  return { ...made, asked, pushed, told }
+}
+
+t.test('batches of one write share its last Sync, and each gets its own reply, wherever the bytes are cut', async (t) => {
+  const all = Buffer.concat([part('one'), part('two'), answer('three')])
+  for (let cut = 0; cut <= all.length; cut++) {
+    const { data, asked, told, written, lane } = joining(3)
+    await soon()
+    t.same(written, [`batch batch batch ${sync}`])
+    data(all.subarray(0, cut))
+    if (cut < all.length) data(all.subarray(cut))
+    t.same(told(), ['answered with others', 'answered with others', 'answered'], `cut at ${String(cut)}`)
+    t.same(
+      asked.map(({ reply }) => reply),
+      [part('one'), part('two'), answer('three')],
+    )
+    t.equal(lane.inFlight, 0)
+    t.ok(lane.open)
+  }
+})
+
+t.test('a Query ends by itself, what is prepared is sure to be, and what is written later has a Sync of its own', async (t) => {
+  const { pushed, written, push } = joining(1)
+  push(1)
+  pushed()
+  pushed((asked) => (asked.prepares = 'key'))
+  pushed()
+  await soon()
+  pushed()
+  await soon()
+  t.same(written, [`batch ${sync}request batch ${sync}batch batch ${sync}`, `batch ${sync}`])
+})
+
+t.test('a connection where several reads would not be as each alone has a Sync for each', async (t) => {
+  const { lane, written } = laneOf()
+  for (let count = 0; count < 2; count++) {
+    const asked = new Asked()
+    asked.batch = true
+    lane.push(asked, 0)
+  }
+  await soon()
+  t.same(written, [`batch ${sync}batch ${sync}`])
+})
+
+t.test('not so many share a Sync, and not for so long, that what they have locked would be missed', async (t) => {
+  const many = joining(18)
+  await soon()
+  t.equal(many.written.join('').split(sync).length - 1, 2)
+  const slow = joining(0)
+  for (let count = 0; count < 3; count++) slow.pushed((asked) => (asked.record.ms = 0.6))
+  await soon()
+  t.same(slow.written, [`batch batch ${sync}batch ${sync}`])
+})
+
+t.test('an error stays with its owner: those that the server passes over are run elsewhere, and it keeps to itself', async (t) => {
+  const { data, asked, told, lane, written, pushed } = joining(4)
+  await soon()
+  data(Buffer.concat([part('one'), frames('ParseComplete'), error('ERROR', '22012')]))
+  t.same(told(), ['answered with others', 'failed 22012 parsed', 'missed: neighbour', 'missed: neighbour'])
+  t.equal(lane.inFlight, 1, 'the Sync')
+  const next = pushed()
+  const same = pushed((one) => Object.assign(one, { record: asked[1]?.record }))
+  data(Buffer.concat([ready, answer('next'), answer('again')]))
+  t.same([next.told, same.told], [['answered'], ['answered']])
+  t.equal(written.at(-1), `batch ${sync}batch ${sync}`)
+  t.equal(lane.inFlight, 0)
+})
+
+t.test('the error of the last one is followed by the Sync that all have shared', (t) => {
+  const { data, told, lane } = joining(2)
+  data(Buffer.concat([part('one'), failure('22012')]))
+  t.same(told(), ['answered with others', 'failed 22012'])
+  t.equal(lane.inFlight, 0)
+  t.end()
+})
+
+t.test('a server that goes is no error of who is answered', (t) => {
+  const { data, told, closed } = joining(3)
+  data(Buffer.concat([part('one'), error('FATAL', '57P01')]))
+  closed()
+  t.same(told(), ['answered with others', 'missed: lost', 'missed: lost'])
+  t.end()
+})
+
+t.test('slow with others: nobody knows who, so all look elsewhere, and what they have locked is let go of', async (t) => {
+  const { data, asked, told, lane, at, cancelEnds, written } = joining(3)
+  await soon()
+  at(21)
+  lane.check(21, 20)
+  t.same(told(), ['stalled', 'stalled', 'stalled'])
+  t.same(
+    asked.map(({ record }) => [record.barred, record.alone > 0]),
+    Array(3).fill([null, true]),
+  )
+  at(39)
+  lane.check(39, 20)
+  t.equal(lane.state, 'slow')
+  at(41)
+  lane.check(41, 20)
+  lane.check(42, 20)
+  t.equal(lane.state, 'canceling')
+  t.same(told(), Array(3).fill('stalled, missed: neighbour'))
+  data(Buffer.concat([part('one'), error('ERROR', '57014'), ready]))
+  cancelEnds()
+  await soon()
+  t.equal(written.at(-1), sync)
+  data(ready)
+  t.ok(lane.open)
+  t.same(told(), Array(3).fill('stalled, missed: neighbour'))
+})
+
+t.test('a client that cancels is let go of where others share its Sync: it might hit one of them', async (t) => {
+  const { data, asked, lane, told } = joining(3)
+  const [first, second, third] = asked
+  if (first === undefined || second === undefined || third === undefined) return
+  t.equal(lane.cancel(first), 'dropped')
+  data(part('one'))
+  t.equal(lane.cancel(second), 'dropped')
+  data(part('two'))
+  t.equal(lane.cancel(third), 'dropped', 'the last one has shared it, too')
+  data(answer('three'))
+  t.same(told(), ['', '', ''])
+  t.equal(lane.state, 'open')
+})
+
+t.test('a large reply among several goes on as it comes, and ends like any other', (t) => {
+  const large = frames('BindComplete', row('x'.repeat(80)), 'CommandComplete "SELECT 1"')
+  const { data, asked, told } = joining(3, 50)
+  const all = Buffer.concat([part('one'), large, answer('three')])
+  for (let from = 0; from < all.length; from += 7) data(all.subarray(from, from + 7))
+  t.same(told(), ['answered with others', 'streamed', 'stalled, answered'])
+  t.same(Buffer.concat(asked[1]?.parts ?? []), Buffer.concat([large, ready]))
+  t.end()
+})
+
+t.test('who shares a Sync has a share of its time', (t) => {
+  const { data, asked, at } = joining(3)
+  at(3)
+  data(Buffer.concat([part('one'), part('two'), answer('three')]))
+  t.same(
+    asked.map(({ record }) => record.ms),
+    [1, 1, 1],
+  )
+  t.end()
 })

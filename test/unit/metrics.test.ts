@@ -239,7 +239,7 @@ t.test('notifications: what was read, given, and may be missing', async (t) => {
 
 t.test('lanes are told by node and state, and what happened there by what it was', async (t) => {
   const lane = { cluster: 'main', node: 'p:1', user: 'app', dbname: 'app', settings: [], waiting: 0, served: 9, age: 1 }
-  const counts = { served: 9, stalled: 1, moved: 3, large: 0, canceled: 0, missed: 2, misrouted: 0 }
+  const counts = { served: 9, joined: 6, stalled: 1, moved: 3, large: 0, canceled: 0, missed: 2, misrouted: 0 }
   const lanes = [
     { ...lane, state: 'open' as const, inFlight: 4 },
     { ...lane, state: 'slow' as const, inFlight: 1 },
@@ -252,6 +252,7 @@ t.test('lanes are told by node and state, and what happened there by what it was
   t.match(text, 'pointsman_lane_connections{node="p:1",state="slow"} 1')
   t.match(text, 'pointsman_lane_connections{node="p:1",state="large"} 0')
   t.match(text, 'pointsman_lane_requests_total 9')
+  t.match(text, 'pointsman_lane_joined_total 6')
   t.match(text, 'pointsman_lane_trouble_total{what="missed"} 2')
   t.match(text, 'pointsman_lane_shapes_barred 1')
 })

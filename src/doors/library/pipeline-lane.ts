@@ -340,6 +340,7 @@ export function pipelineLanes(unfit: (reason: string) => void): LaneKind<PgConne
         await client.query(replaySql(changes))
       }
       connection.settings = connectionSettings(wanted)
+      return false
     },
     open: (lease, owner) => new PipelineLane(lease, owner),
   }

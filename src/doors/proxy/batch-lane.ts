@@ -53,6 +53,7 @@ export class BatchLane implements LaneWork {
   compile(names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void {
     this.head = null
     this.#parses = false
+    slot.batch = true
     let parsed: ClientStatement | null = null
     for (const message of this.#messages) {
       if (message.kind === 'parse') {

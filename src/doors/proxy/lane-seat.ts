@@ -5,6 +5,7 @@
 //                 │ stalled: a connection of its own is asked for, while the reply may still come
 //                 ├── granted first ──▶ let go of there, and run on that connection
 //                 └── reply first ────▶ told; what was asked for is given back
+import { encodeReadyForQuery } from '../../protocol/backend-messages.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
 import { PointsmanError } from '../../errors/error.js'
 import { rerunFor } from '../../execute/again.js'
@@ -180,7 +181,7 @@ export class LaneSeat implements LaneRequest {
     this.#work?.compile(names, slot, frames)
   }
 
-  answered(reply: Uint8Array, lane: LaneOf): void {
+  answered(reply: Uint8Array, ready: boolean, lane: LaneOf): void {
     const { output } = this.#parts.state
     const head = this.#work?.head ?? null
     this.#came(lane)
@@ -188,6 +189,7 @@ export class LaneSeat implements LaneRequest {
     this.#work?.told?.(reply, lane.connection.statements)
     if (head !== null) output.write(head)
     output.write(reply)
+    if (!ready) output.write(readyIdle)
     this.#settled()
   }
 
@@ -197,7 +199,7 @@ export class LaneSeat implements LaneRequest {
     if (request !== null) request.outcome = outcomeOf(error)
     this.#work?.failed(parsed)
     const renamed = namesOurs(error.message) ? this.#work?.renamed(reply, lane.connection.statements) : undefined
-    this.answered(renamed ?? reply, lane)
+    this.answered(renamed ?? reply, true, lane)
   }
 
   /** The error says "not on this connection" rather than "not at all". */
@@ -390,6 +392,8 @@ export class LaneSeat implements LaneRequest {
   }
 }
 
+const readyIdle = encodeReadyForQuery('I')
+
 const nothing: ShapeRecord = {
   cluster: '',
   shape: -1,
@@ -399,6 +403,7 @@ const nothing: ShapeRecord = {
   bars: 0,
   barredUntil: Infinity,
   barred: null,
+  alone: 0,
 }
 
 function outcomeOf({ code }: ErrorFields): Request['outcome'] {

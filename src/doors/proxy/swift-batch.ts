@@ -178,6 +178,7 @@ export class SwiftBatch implements LaneWork {
   compile(names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void {
     const statement = this.#statement
     if (statement === null) return
+    slot.batch = true
     if (statement.name !== '') {
       const name = names.get(statement.key) ?? this.#prepare(statement, names, slot, frames)
       frames.push(this.#frames.renamed(name))
