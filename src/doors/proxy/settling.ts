@@ -4,6 +4,7 @@ import { asOverride } from '../../consistency/policy.js'
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { endedByServer, lossError } from '../../execute/loss-error.js'
 import { readEnd } from '../../execute/read-end.js'
+import { isStaleStatement } from '../../execute/stale-statement.js'
 import { writeBegins } from '../../execute/write-marks.js'
 import { PointsmanError } from '../../errors/error.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
@@ -247,6 +248,5 @@ function lostError(hold: Hold, { error }: Loss, unknown = false): PointsmanError
 function prepareAgain(fields: ErrorFields, expect: ExpectReply, request: Request): 'prepare' | null {
   const { reply } = expect
   const prepared = reply === 'bind' || reply === 'execute' || reply === 'describe-statement' || (reply === 'query' && request.executes)
-  if (prepared && (fields.code === '26000' || (fields.code === '0A000' && fields.message.includes('cached plan')))) return 'prepare'
-  return null
+  return prepared && isStaleStatement(fields.code, fields.routine) ? 'prepare' : null
 }
