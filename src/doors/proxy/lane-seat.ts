@@ -12,6 +12,7 @@ import { rerunFor } from '../../execute/again.js'
 import { endedByServer, lossError } from '../../execute/loss-error.js'
 import { fitsPlace, outlived, routeTo, type Place } from '../../execute/place.js'
 import type { AcquireRequest, RouteTaken } from '../../execute/contract.js'
+import { isStaleStatement } from '../../execute/stale-statement.js'
 import { nobody, type Party } from '../../pool/account.js'
 import type { WireLaneGroup } from '../../pool/lane.js'
 import type { LaneMiss, LaneOf, LaneRequest, LaneSlot } from '../../pool/lane-request.js'
@@ -203,7 +204,7 @@ export class LaneSeat implements LaneRequest {
   }
 
   /** The error says "not on this connection" rather than "not at all". */
-  #notHere({ code, message }: ErrorFields, { node, cluster, connection }: LaneOf): boolean {
+  #notHere({ code, routine }: ErrorFields, { node, cluster, connection }: LaneOf): boolean {
     if (code === '25006') {
       const { state, lanes } = this.#parts
       this.#writes = true
@@ -213,7 +214,7 @@ export class LaneSeat implements LaneRequest {
       return true
     }
     // The plan of a statement that was prepared for somebody, earlier: the client never saw that.
-    if (code === '26000' || (code === '0A000' && message.includes('cached plan'))) {
+    if (isStaleStatement(code, routine)) {
       this.#work?.forget(connection.statements)
       return true
     }
