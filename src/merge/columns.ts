@@ -1,6 +1,6 @@
 // merge/columns.ts — columns as they are described, and what may be done with each: the checks that need types, made once when
 // the parts are described. What PostgreSQL would compare in a way that is not known here is refused before the first row.
-import type { CollationOf, ColumnIndex, KeyColumn, SortKey } from './contract.js'
+import type { CollationOf, ColumnIndex, KeyColumn, KeyPlace, SortKey } from './contract.js'
 import { broken, refused } from './problems.js'
 import { collatable, typeName, valueType } from './types.js'
 import type { Format, ValueType } from './value-type.js'
@@ -50,6 +50,19 @@ export function place(index: ColumnIndex, count: number): number {
   return at
 }
 
+/** The place of a key's column. */
+export function keyPlace(column: KeyPlace, columns: readonly MergeColumn[]): number {
+  if (typeof column === 'number') return place(column, columns.length)
+  const at = columns.findIndex(({ name }) => name === column.named)
+  const again = columns.findLastIndex(({ name }) => name === column.named)
+  if (at === -1 || again !== at)
+    throw refused(
+      `cannot merge by column "${column.named}" of several clusters: * does not give it just once`,
+      'Name the columns instead of *.',
+    )
+  return at
+}
+
 export function columnAt(columns: readonly MergeColumn[], at: number): MergeColumn {
   const column = columns[at]
   if (column === undefined) throw broken('a column that is needed is not there')
@@ -57,7 +70,7 @@ export function columnAt(columns: readonly MergeColumn[], at: number): MergeColu
 }
 
 export function sortColumn(key: SortKey, columns: readonly MergeColumn[], session: SessionForm): SortColumn {
-  const column = place(key.column, columns.length)
+  const column = keyPlace(key.column, columns)
   const type = orderedType(columnAt(columns, column), key.collation, session, 'ORDER BY')
   return { column, type, compare: directed(type, key) }
 }
@@ -81,7 +94,7 @@ export function orderedType(column: MergeColumn, collation: CollationOf, session
 }
 
 export function equalityColumn(key: KeyColumn, columns: readonly MergeColumn[], use: string): EqualityColumn {
-  const column = place(key.column, columns.length)
+  const column = keyPlace(key.column, columns)
   return { column, type: equalityType(columnAt(columns, column), key.collation, use) }
 }
 

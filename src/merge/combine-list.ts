@@ -2,7 +2,7 @@
 // element, the arrays of their sort keys. The arrays of a group are kept as they came and merged when the group is whole.
 import { plainElement, readArray, writeArray } from './array-form.js'
 import type { CombineContext, Combiner } from './combiner.js'
-import { columnAt, directed, formatOf, orderedType, place, type MergeColumn, type Row, type SortColumn } from './columns.js'
+import { columnAt, directed, formatOf, keyPlace, orderedType, place, type MergeColumn, type Row, type SortColumn } from './columns.js'
 import type { Combine, SortKey } from './contract.js'
 import { entryBytes } from './memory.js'
 import { broken, refused } from './problems.js'
@@ -65,7 +65,7 @@ interface ArrayKey extends ArrayColumn {
 }
 
 function arrayKey(key: SortKey, context: CombineContext): ArrayKey {
-  const array = arrayColumn(key.column, context.columns)
+  const array = arrayColumn(keyPlace(key.column, context.columns), context.columns)
   const element: MergeColumn = { name: columnAt(context.columns, array.at).name, oid: array.elementOid, format: array.format }
   const type = orderedType(element, key.collation, context.session, 'ORDER BY of an aggregate in')
   return { ...array, sort: { column: array.at, type, compare: directed(type, key) } }

@@ -29,6 +29,12 @@
  */
 export type ColumnIndex = number
 
+/**
+ * The column of a key. By its name: one column of the part's row, of those that go to the client, has it, and which one is only
+ * known when the parts are described, since a star stands for it. Never of combined rows.
+ */
+export type KeyPlace = ColumnIndex | { readonly named: string }
+
 export interface MergeSpec {
   /** How many columns at the end of a part's row are there for merging alone. They are never in the client's result. */
   readonly hidden: number
@@ -61,7 +67,7 @@ export type Described = 'part' | 'original'
 // ---- order
 
 export interface SortKey {
-  readonly column: ColumnIndex
+  readonly column: KeyPlace
   readonly descending: boolean
   /** As PostgreSQL has it: said outright, or else NULLS FIRST for DESC and LAST for ASC. */
   readonly nullsFirst: boolean
@@ -82,7 +88,7 @@ export type CollationOf = 'bytes' | 'deterministic' | 'unknown'
 
 /** Equality is the type's own, by value: numeric 1.0 and 1.00, float8 -0 and 0, NaN and NaN, NULL and NULL are equal. */
 export interface KeyColumn {
-  readonly column: ColumnIndex
+  readonly column: KeyPlace
   readonly collation: CollationOf
 }
 

@@ -123,7 +123,7 @@ function groupKeys(group: GroupSpec, columns: readonly MergeColumn[]): EqualityC
 /** Groups of sorted parts: the order names combined columns, each of which is a column of the parts. */
 function ofPart(key: SortKey, { group }: MergeSpec): SortKey {
   if (group === null) return key
-  const column = group.columns[place(key.column, group.columns.length)]
+  const column = typeof key.column === 'number' ? group.columns[place(key.column, group.columns.length)] : undefined
   if (column?.kind !== 'key') throw broken('parts cannot be sorted by an aggregate')
   return { ...key, column: column.column }
 }

@@ -1,16 +1,20 @@
 // routing/scatter/columns.ts — the columns of a part: those of the client first, then the hidden ones that merging needs. Each
 // expression has one: that of the select list where it stands there already.
-import type { CollationOf, ColumnIndex, SortKey } from '../../merge/contract.js'
+import type { CollationOf, KeyPlace, SortKey } from '../../merge/contract.js'
 import { treeKey } from '../../sql/deparse.js'
 import { as, fields, integer, list, strings, text, type Fields } from '../../sql/tree.js'
 import type { Level } from './level.js'
 import { isOwnColumn } from './query.js'
-import { columnPath, isText, resolve } from './scope.js'
-import { collationOf, isStar, targetName } from './targets.js'
+import { columnPath, isText, readsInText, resolve } from './scope.js'
+import { collationOf, isStar, targetName, targetsOf } from './targets.js'
 import { Unmergeable } from './unmergeable.js'
 
 /** A column before all hidden ones are known. */
-export type Place = { readonly at: 'target'; readonly index: number } | { readonly at: 'hidden'; readonly index: number } | Absolute
+export type Place =
+  | { readonly at: 'target'; readonly index: number }
+  | { readonly at: 'hidden'; readonly index: number }
+  | { readonly at: 'star'; readonly name: string }
+  | Absolute
 /** Counted in the result, stars taken apart. */
 interface Absolute {
   readonly at: 'result'
@@ -61,6 +65,8 @@ export class Columns {
     if (target !== -1) return { at: 'target', index: target }
     const known = this.#hiddenKeys.indexOf(key)
     if (known !== -1) return { at: 'hidden', index: known }
+    const name = this.#starred(expression)
+    if (name !== null) return { at: 'star', name }
     return mayAdd ? this.add(expression) : null
   }
 
@@ -68,6 +74,21 @@ export class Columns {
     this.#hiddenKeys.push(this.keyOf(expression))
     this.#hidden.push(expression)
     return { at: 'hidden', index: this.#hidden.length - 1 }
+  }
+
+  /**
+   * The name by which the parts describe a column that a star stands for; null: it is none, or two have that name. PostgreSQL
+   * makes every row of a table anew for one column more, which takes longer than to sort them.
+   */
+  #starred(expression: unknown): string | null {
+    const ref = columnPath(expression) === null ? null : resolve(expression, this.level.scope)
+    if (ref === null || !this.level.scope.entries.includes(ref.entry) || !readsInText(ref)) return null
+    const targets = this.#firstStar === this.#targets.length ? null : targetsOf(this.level)
+    if (targets === null || targets.some(({ name }) => name === null)) return null
+    const [only, another] = targets.filter(({ name }) => name === ref.column)
+    if (only === undefined || another !== undefined) return null
+    const same = resolve(only.expression, this.level.scope)
+    return same?.entry === ref.entry && same.column === ref.column ? ref.column : null
   }
 
   /** With stars on both sides nobody knows the place of a column. */
@@ -108,8 +129,9 @@ export class Columns {
     return null
   }
 
-  index(place: Place): ColumnIndex {
+  index(place: Place): KeyPlace {
     if (place.at === 'result') return place.index
+    if (place.at === 'star') return { named: place.name }
     if (place.at === 'hidden') return place.index - this.#hidden.length
     if (place.index < this.#firstStar) return place.index
     return place.index - this.#targets.length - this.#hidden.length

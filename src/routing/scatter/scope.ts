@@ -134,6 +134,14 @@ export function isText(ref: Ref | null): boolean {
   return ref !== null && /^(text|character|character varying|name)(\(\d+\))?$/.test(typeOf(ref) ?? '')
 }
 
+/** A type whose order can be seen in text as well, which is what a client may ask for. */
+export function readsInText(ref: Ref): boolean {
+  return readable.test(typeOf(ref) ?? '')
+}
+
+const readable =
+  /^(smallint|integer|bigint|numeric(\(.*\))?|boolean|uuid|text|character varying(\(\d+\))?|date|timestamp(\(\d\))? with(out)? time zone)$/
+
 function refKey(ref: Ref): string {
   return `${String(ref.entry.id)} ${ref.column}`
 }
