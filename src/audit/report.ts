@@ -29,7 +29,13 @@ export function byOwner(findings: readonly Finding[]): readonly OwnerGroup[] {
   return [...groups].map(([owner, found]) => ({ owner, findings: found })).sort((a, b) => (a.owner < b.owner ? -1 : 1))
 }
 
-export function endWords({ home, object, owner }: Finding['from']): string {
+/** From where to where; once where both are the same. */
+export function ends({ from, to }: Pick<Finding, 'from' | 'to'>): string {
+  const [here, there] = [endWords(from), endWords(to)]
+  return here === there ? here : `${here} → ${there}`
+}
+
+function endWords({ home, object, owner }: Finding['from']): string {
   const where = object === null ? home : `${object} (${home})`
   return owner === null ? where : `${where} of ${owner}`
 }
@@ -67,7 +73,7 @@ export function printReport(report: AuditReport): string {
 function printFinding(finding: Finding): readonly string[] {
   return [
     `  ${finding.kind}  ${times(finding)}  ${finding.id}`,
-    `    ${endWords(finding.from)} → ${endWords(finding.to)}`,
+    `    ${ends(finding)}`,
     `    ${finding.example.replaceAll(/\s+/g, ' ')}`,
     `    way out: ${finding.way}`,
   ]
