@@ -11,7 +11,7 @@ const style = `
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.2; } h2 { font-size: 1.15rem; margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td:first-child { min-width: 7rem; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+#owners td:first-child { min-width: 7rem; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 article { margin: 1rem 0; padding: .6rem 1rem; border-left: 3px solid var(--mark); background: #8881; }
 article p { margin: .2rem 0; } article .id { float: right; margin-left: 1rem; }
 pre { margin: .4rem 0; white-space: pre-wrap; } pre, code { font: 13px/1.4 ui-monospace, monospace; }
