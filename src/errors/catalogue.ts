@@ -126,6 +126,7 @@ export const catalogue = {
   insufficient_privilege: { sqlstate: '42501', retry: 'never', text: '{what}', help: '' },
   startup_option: { sqlstate: '42601', retry: 'never', text: 'invalid command-line argument for server process: {argument}', help: '' },
   console_syntax: { sqlstate: '42601', retry: 'never', text: '{what}', help: 'SHOW HELP lists the commands of the console.' },
+  invalid_setting_name: { sqlstate: '42602', retry: 'never', text: '{what}', help: '' },
   undefined_setting: { sqlstate: '42704', retry: 'never', text: '{what}', help: '' },
   duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
   too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },

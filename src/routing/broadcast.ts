@@ -99,6 +99,11 @@ export function sessionAgainst({ session, inBatch }: Context, { clusters }: Pick
   if (!session.understood)
     return { message: 'the session reads text in another way', hint: 'SET standard_conforming_strings = on and use client_encoding UTF8.' }
   if (transaction.isolated) return { message: 'above READ COMMITTED all of it would have to see one moment', hint: 'Use READ COMMITTED.' }
+  if (transaction.constraints === true)
+    return {
+      message: 'SET CONSTRAINTS was said in the transaction, which would count for one cluster only',
+      hint: 'Use a transaction without it.',
+    }
   const pinned = clusters.find((cluster) => {
     const reason = pins.get(cluster)
     return reason !== undefined && !harmlessPins.has(reason)

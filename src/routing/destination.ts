@@ -84,7 +84,7 @@ export function route(context: Context, outer: Statement): Routed | RefusePlan {
 function asksForIds(): RefusePlan {
   const refused = refuse('unique-id', {
     message: 'pointsman.unique_id() cannot be called there',
-    hint: 'Call it in the VALUES of an INSERT or in a SELECT without FROM, in a query without parameters; in the library, await pool.uniqueId().',
+    hint: 'Call it in the VALUES of an INSERT or in a SELECT without FROM; in the library, await pool.uniqueId().',
   })
   return Object.freeze({ ...refused, uniqueIds: true })
 }

@@ -40,6 +40,8 @@ function obstacle(context: Context, to: Destination, home: Home): string | null 
   if (home.role === 'replica') return 'End the transaction first: it was begun READ ONLY, on a replica.'
   if (isolated)
     return 'End the transaction first: above READ COMMITTED all of it would have to see one moment, which two clusters do not have.'
+  if (session.transaction.constraints === true)
+    return 'End the transaction first: SET CONSTRAINTS was said in it, which would count for one of its clusters only.'
   if (!session.understood) return 'SET standard_conforming_strings = on and use client_encoding UTF8.'
   if (inBatch) return 'Send the statements one by one: what is sent together goes to one cluster.'
   for (const cluster of [home.cluster, to.cluster]) {

@@ -1,6 +1,7 @@
 // routing/session-kinds.ts — statements about the session rather than about data: transaction control, SET and SHOW,
 // cursors, LISTEN, DISCARD. BEGIN and what follows it wait until a statement shows where the transaction belongs.
 import { pinReasons } from '../session/pin-reasons.js'
+import { setsConstraints } from '../session/transaction.js'
 import type { SettingChange, SettingValue, Statement, TransactionFacts } from '../sql/statement.js'
 import { suppliedCluster, type Context } from './context.js'
 import { jointControl, notInJoint } from './joining.js'
@@ -30,7 +31,7 @@ const unfitKinds: Partial<Record<Statement['detail']['kind'], string>> = {
 /** null: a statement about data. */
 export function sessionKind(context: Context, statement: Statement): SessionKind | null {
   const { detail } = statement
-  const unfit = unfitKinds[detail.kind]
+  const unfit = setsConstraints(detail) ? 'SET CONSTRAINTS' : unfitKinds[detail.kind]
   const refused = unfit === undefined ? null : notInJoint(context, unfit)
   if (refused !== null) return decided(refused)
   switch (detail.kind) {

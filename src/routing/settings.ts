@@ -1,6 +1,7 @@
 // routing/settings.ts — SET and SHOW of `pointsman.*`: which names exist and which values they take. Doors answer them;
 // here a bad one is refused with 22023 as PostgreSQL does for its own settings.
 import { parseDuration } from '../consistency/duration.js'
+import { reservedFor } from '../session/reserved-settings.js'
 import type { SettingChange } from '../sql/statement.js'
 import { parseSwitch } from '../sql/switch.js'
 import type { Context } from './context.js'
@@ -38,7 +39,7 @@ export function planSet(context: Context, change: SettingChange): AnswerPlan | R
 
 /** null: a setting of ours with a value it takes, or one that is not ours. */
 export function checkSetting(context: Context, change: SettingChange): RefusePlan | null {
-  if (!isOurs(change.name)) return null
+  if (!isOurs(change.name)) return reserved(change)
   if (!shown.has(change.name) || change.name === 'pointsman.last_route') return unknownSetting(change.name)
   if (change.value === null) return null
   const texts = change.value.flatMap((value) => (value.kind === 'text' ? [value.text] : []))
@@ -65,6 +66,14 @@ function allowedIfBad(context: Context, name: string, text: string): string | nu
     default:
       return null
   }
+}
+
+/** As a server says it that has the language loaded. */
+function reserved({ name, value }: SettingChange): RefusePlan | null {
+  const language = value === null ? null : reservedFor(name)
+  if (language === null) return null
+  const message = `invalid configuration parameter name "${name}"`
+  return refuse('setting', { message, hint: `"${language}" is a reserved prefix.`, error: 'invalid_setting_name' })
 }
 
 function unknownSetting(name: string): RefusePlan {

@@ -112,6 +112,7 @@ function sessionKey(session: SessionView): string {
       readOnly: transaction.readOnly,
       needsPrimary: transaction.needsPrimary,
       isolated: transaction.isolated,
+      constraints: transaction.constraints ?? false,
       joined: transaction.joined,
       overrides: overridesKey(transaction.overrides),
     } satisfies Record<keyof TransactionView, unknown>,

@@ -113,7 +113,7 @@ export interface Runtime<C extends PooledConnection> {
   /** Transactions over several clusters: their commit, and what a crash has left of them. */
   readonly twoPhase: Pick<TwoPhaseKeeper, 'commit' | 'inDoubt' | 'recover'>
   /** Ids of this process. */
-  readonly uniqueIds: Pick<UniqueIds, 'take'>
+  readonly uniqueIds: Pick<UniqueIds, 'take' | 'ready' | 'isReady' | 'now'>
   /** What is known of directories: it may be forgotten, so that they are asked again. */
   readonly directories: Pick<DirectoryCache, 'forget'>
   /** What crosses homes, as traffic has shown it since the start. */

@@ -8,8 +8,7 @@
 // no id for longer than that, so that it begins after all that its last holder can have given.
 import { createServer, type Server } from 'node:net'
 import { PointsmanError } from '../errors/error.js'
-
-export type IdBits = 64 | 53
+import type { IdBits } from '../sql/unique-ids.js'
 
 interface Form {
   readonly tickMs: number
@@ -43,7 +42,9 @@ export interface UniqueIdsParts {
 export class UniqueIds {
   readonly #parts: UniqueIdsParts
   readonly #last: Record<IdBits, { tick: number; number: number }> = { 64: { tick: 0, number: 0 }, 53: { tick: 0, number: 0 } }
-  #place: Promise<number> | null = null
+  #claimed: Promise<number> | null = null
+  /** What has come of that. */
+  #place: number | null = null
   #node: number | null = null
   #server: Server | null = null
   #closed = false
@@ -54,15 +55,31 @@ export class UniqueIds {
 
   /** `count` of them, ascending. Waits the first time, for more than a second. */
   async take(count: number, bits: IdBits): Promise<readonly bigint[]> {
+    await this.ready(bits)
+    return this.now(new Array<IdBits>(count).fill(bits))
+  }
+
+  /** Resolves when now() gives. Rejects where it never will. */
+  async ready(bits: IdBits): Promise<void> {
     const node = this.#nodeFor(bits)
-    this.#place ??= this.#claim(node).catch((error: unknown) => {
-      this.#place = null
+    this.#claimed ??= this.#claim(node).catch((error: unknown) => {
+      this.#claimed = null
       throw error
     })
-    const place = await this.#place
+    this.#place = await this.#claimed
+  }
+
+  get isReady(): boolean {
+    return this.#place !== null
+  }
+
+  /** One for each of `bits`, those of the same form ascending. Throws 55000 before ready(), 54000 where they are too many. */
+  now(bits: readonly IdBits[]): readonly bigint[] {
     // The place may be another process's by now.
     if (this.#closed) throw new PointsmanError('shutting_down')
-    return Array.from({ length: count }, () => this.#next(bits, this.#node ?? node, place))
+    const place = this.#place
+    if (place === null) throw new PointsmanError('unique_id_unready', { values: { why: 'this process has no place yet' } })
+    return bits.map((form) => this.#next(form, this.#nodeFor(form), place))
   }
 
   #nodeFor(bits: IdBits): number {

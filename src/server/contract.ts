@@ -31,6 +31,8 @@ export interface ExpectReply {
   readonly prepares?: string
   /** Of a `close`: the server-side statement name it closes. If the Close is skipped, `statements` hands the name out again. */
   readonly closes?: string
+  /** Of a `describe-statement`: whoever asks is told of so many parameters; those behind them are ours. */
+  readonly parameters?: number
   /** Its ReadyForQuery is read and told in ready(), and not given: whoever waits for it gets one of ours. */
   readonly readyHeld?: true
   /** For the sink alone: told back in error() and ready(). */

@@ -8,6 +8,7 @@ import {
   decodeParameterDescription,
   decodeParameterStatus,
   decodeReadyForQuery,
+  encodeParameterDescription,
 } from '../protocol/backend-messages.js'
 import { decodeErrorFields, type ErrorFields } from '../protocol/error-fields.js'
 import type { FrameHandler } from '../protocol/frame-reader.js'
@@ -165,9 +166,16 @@ export class ReplyReader implements FrameHandler {
     const effect = replies[head.reply][type]
     if (effect === undefined) throw this.#unexpected(type)
     if (!acknowledges.has(type) && head.act === 'forward') this.#holding = false
-    this.#forward(head, chunk, start, end)
+    if (type === Backend.ParameterDescription && head.parameters !== undefined)
+      this.#shortened(head, head.parameters, chunk.subarray(start, end))
+    else this.#forward(head, chunk, start, end)
     this.#tell(type, head, chunk, start, end)
     if (effect === 'ends') this.#shift()
+  }
+
+  #shortened(head: ExpectReply, parameters: number, frame: Uint8Array): void {
+    const told = encodeParameterDescription(decodeParameterDescription(frame).slice(0, parameters))
+    this.#forward(head, told, 0, told.length)
   }
 
   /** What a sink wants to know of a frame that is forwarded or swallowed all the same. */

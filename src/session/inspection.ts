@@ -5,6 +5,7 @@
 // Settings of extensions and of users' own (`app.tenant`) are in no list that a server gives: they are asked for by name, so
 // those that nobody has named to Pointsman are not found.
 import { quoteLiteral } from './quote.js'
+import { reservedFor } from './reserved-settings.js'
 import type { Settings } from './settings.js'
 
 /** What stands in the session of one server connection, between transactions. */
@@ -55,7 +56,7 @@ export function readFindings(rows: readonly (readonly (string | null)[])[], user
 /** Settings in which what is asked of the server differs from what was known of it, as changes; null is "to its default". */
 export function unseenChanges(found: Settings, known: Settings): readonly { readonly name: string; readonly value: string | null }[] {
   const changes: { readonly name: string; readonly value: string | null }[] = []
-  for (const [name, value] of found) if (known.get(name) !== value) changes.push({ name, value })
+  for (const [name, value] of found) if (known.get(name) !== value && reservedFor(name) === null) changes.push({ name, value })
   for (const name of known.keys()) if (!found.has(name) && known.get(name) !== '') changes.push({ name, value: null })
   return changes
 }

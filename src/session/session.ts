@@ -1,6 +1,7 @@
 // session/session.ts — one client's life as far as routing must know it: settings, transaction, prepared names, pins.
 // Holds values and makes the SessionView that plan() reads; it sends nothing and waits for nothing.
 import type { SettingChange, Statement, Understood } from '../sql/statement.js'
+import type { WithIdParameters } from '../sql/unique-ids.js'
 import type { OwnText } from './client-pids.js'
 import { decoderFor, plainlyOn, safeEncoding } from './lexing.js'
 import { routeOverrides, tokenSetting } from './route-settings.js'
@@ -44,6 +45,8 @@ export interface ClientStatement {
   readonly understood: Understood
   /** What is sent in the place of a text about the client's own process number. */
   readonly own?: OwnText
+  /** Its calls of pointsman.unique_id(), and the parameters that stand for them in `text` and `types`. */
+  readonly ids?: WithIdParameters
   /** Where a PREPARE's text has the name; null: it came as a Parse. */
   readonly named: { readonly start: number; readonly end: number } | null
 }
@@ -237,6 +240,7 @@ export class Session {
 function sameTransaction(left: TransactionView, right: TransactionView): boolean {
   if (left.status !== right.status || left.readOnly !== right.readOnly || left.needsPrimary !== right.needsPrimary) return false
   if (left.overrides !== right.overrides || left.isolated !== right.isolated || left.joined !== right.joined) return false
+  if (left.constraints !== right.constraints) return false
   if (left.home === null || right.home === null) return left.home === right.home
   if ((left.home.place ?? null) !== (right.home.place ?? null)) return false
   return left.home.cluster === right.home.cluster && left.home.node === right.home.node && left.home.role === right.home.role

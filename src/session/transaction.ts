@@ -5,7 +5,7 @@
 //    ▲                │  ▲ refused ──▶ deferred, failed ◀──lost────│
 //    └───COMMIT/ROLLBACK─┴──────────────ReadyForQuery I────────────┘
 import type { PolicyOverride } from '../consistency/policy.js'
-import type { TransactionFacts } from '../sql/statement.js'
+import type { Statement, TransactionFacts } from '../sql/statement.js'
 import type { TransactionView } from './view.js'
 
 export interface Home {
@@ -21,6 +21,8 @@ export interface TransactionMode {
   readonly readOnly: boolean | null
   readonly isolation: string | null
   readonly snapshot: boolean
+  /** SET CONSTRAINTS was said: when constraints are checked on its server is not as anywhere else. */
+  readonly constraints?: true
 }
 
 /** One statement that was answered here and waits to be sent. */
@@ -56,12 +58,24 @@ const alone: readonly string[] = []
 const unsaid: TransactionMode = { readOnly: null, isolation: null, snapshot: false }
 
 /** The mode after BEGIN, START TRANSACTION or SET TRANSACTION. */
-export function withMode(mode: TransactionMode, facts: TransactionFacts): TransactionMode {
+function withMode(mode: TransactionMode, facts: TransactionFacts): TransactionMode {
   return {
+    ...mode,
     readOnly: facts.readOnly ?? mode.readOnly,
     isolation: facts.isolation ?? mode.isolation,
     snapshot: mode.snapshot || facts.snapshot,
   }
+}
+
+/** What `statement`, which has ended, makes of the mode of its transaction. */
+export function modeAfter(mode: TransactionMode, { detail }: Statement): TransactionMode {
+  if (setsConstraints(detail)) return { ...mode, constraints: true }
+  const facts = detail.kind === 'transaction' ? detail.transaction : null
+  return facts?.op === 'begin' || facts?.op === 'set-transaction' ? withMode(mode, facts) : mode
+}
+
+export function setsConstraints(detail: Statement['detail']): boolean {
+  return detail.kind === 'utility' && detail.what === 'set constraints'
 }
 
 /** The mode that a state has; nothing said outside a transaction. */
@@ -149,6 +163,7 @@ export function transactionView(
     readOnly: mode.readOnly ?? defaults.readOnly,
     needsPrimary: mode.snapshot || isolation === 'serializable',
     isolated: mode.snapshot || (isolation !== 'read committed' && isolation !== 'read uncommitted'),
+    constraints: mode.constraints === true,
     joined: !defaults.joins ? null : state.kind === 'open' ? state.joined : alone,
     overrides: state.kind === 'open' ? state.overrides : noOverrides,
   }

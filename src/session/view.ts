@@ -20,6 +20,8 @@ export interface TransactionView {
   readonly needsPrimary: boolean
   /** REPEATABLE READ or SERIALIZABLE, also by default, or a snapshot: it cannot see several clusters at one moment. */
   readonly isolated: boolean
+  /** SET CONSTRAINTS was said in it, which counts for its server alone. Default: false. */
+  readonly constraints?: boolean
   /** Clusters that the open transaction has come to, where these are several, the first is its home; null: the door keeps it on one. */
   readonly joined: readonly string[] | null
   /** Policy fixed by the first statement of the transaction. */

@@ -37,6 +37,7 @@ export interface GivenSession {
   readonly readOnly?: true
   readonly needsPrimary?: true
   readonly isolated?: true
+  readonly constraints?: true
   readonly joined?: readonly string[]
   readonly overrides?: TransactionView['overrides']
 }
@@ -377,6 +378,7 @@ export function givenSession(given: GivenSession = {}): SessionView {
       readOnly: given.readOnly ?? false,
       needsPrimary: given.needsPrimary ?? false,
       isolated: given.isolated ?? false,
+      constraints: given.constraints ?? false,
       joined: given.joined ?? null,
       overrides: given.overrides ?? {},
     },

@@ -52,7 +52,7 @@ async function libraryPlan(fixture: Fixture, values: readonly unknown[]): Promis
 function proxyPlan(fixture: Fixture, values: readonly (string | null)[]): unknown {
   const input = inputOf(fixture, understand)
   if (fixture.given?.parameters === undefined) return describePlan(plan({ ...input, session: sessionOf(fixture) }))
-  const reader = new MessageReader(newSession(), understand)
+  const reader = new MessageReader(newSession(), understand, { isReady: true, ready: () => Promise.resolve(), now: () => [] })
   reader.read(Frontend.Parse, encodeParse('', fixture.sql), 0)
   const bytes = values.map((value) => (value === null ? null : Buffer.from(value)))
   const { message } = reader.read(Frontend.Bind, encodeBind('', '', bytes), 1)

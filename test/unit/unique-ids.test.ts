@@ -2,7 +2,9 @@
 import t from 'tap'
 import { UniqueIds, type UniqueIdsParts } from '../../src/runtime/unique-ids.js'
 import { loadSql } from '../../src/sql/parser.js'
-import { uniqueIdCalls, withUniqueIds } from '../../src/sql/unique-ids.js'
+import { uniqueIdCalls, withIdArguments, withIdParameters, withUniqueIds } from '../../src/sql/unique-ids.js'
+import { appendParameters } from '../../src/protocol/append-parameters.js'
+import { decodeBind, encodeBind } from '../../src/protocol/extended.js'
 
 const scope = `test-${String(process.pid)}`
 const wall = 1_800_000_000_000
@@ -90,4 +92,42 @@ t.test('calls in texts are replaced where they are made once, and nowhere else',
     'SELECT pointsman.unique_id(), (SELECT max(pointsman.unique_id()) FROM t)',
   ])
     t.equal(given(text), null, text)
+})
+
+t.test('what is prepared has parameters in the place of its calls, behind its own', async (t) => {
+  await loadSql()
+  const made = withIdParameters("INSERT INTO t (unique_id, id) VALUES ($3, pointsman.unique_id()), ('é', pointsman.unique_id(53))", 0)
+  t.equal(made?.text, "INSERT INTO t (unique_id, id) VALUES ($3, $4::pg_catalog.int8), ('é', $5::pg_catalog.int8)")
+  t.same([made?.parameters, made?.bits], [3, [64, 53]])
+  t.same(made?.replaced[1], { start: 72, end: 95, to: '$5::pg_catalog.int8' })
+  t.equal(withIdParameters('SELECT pointsman.unique_id(), $1', 4)?.text, 'SELECT $5::pg_catalog.int8 AS unique_id, $1')
+  t.equal(
+    withIdParameters('PREPARE p (text, int) AS SELECT pointsman.unique_id() AS a, $1', 0)?.text,
+    'PREPARE p (text, int) AS SELECT $3::pg_catalog.int8 AS a, $1',
+  )
+  t.equal(withIdParameters('SELECT pointsman.unique_id()', 65_535), null, 'a Bind cannot have more')
+  for (const text of ['SELECT $1', 'SELECT pointsman.unique_id() FROM t', 'EXPLAIN SELECT pointsman.unique_id()'])
+    t.equal(withIdParameters(text, 0), null, text)
+  t.equal(uniqueIdCalls('PREPARE p AS SELECT pointsman.unique_id()'), null, 'its text cannot have the value')
+  const id = 9_000_000_000_000n
+  const value = `'${String(id)}'::pg_catalog.int8`
+  t.equal(withIdArguments('EXECUTE p', 9, [id]), `EXECUTE p (${value})`)
+  t.equal(withIdArguments("EXECUTE p ('a)', (1)) -- )", 9, [id]), `EXECUTE p ('a)', (1), ${value}) -- )`)
+  t.equal(withIdArguments('EXPLAIN EXECUTE p', 17, [id]), null)
+})
+
+t.test('a Bind with more parameters keeps the bytes and formats of its own', async (t) => {
+  const bytes = [Buffer.from([0, 1]), null]
+  for (const formats of [[], [0], [1], [1, 0]]) {
+    const bind = decodeBind(appendParameters(encodeBind('p', 's', bytes, formats, [1, 0, 1]), [5n, 2n ** 40n]))
+    t.match(bind, { portal: 'p', statement: 's', parameters: 4, results: [1, 0, 1] })
+    const given = decodeBind(encodeBind('p', 's', bytes, formats))
+    for (const number of [1, 2]) t.same(bind.parameter(number), given.parameter(number))
+    const binary = formats.length === 1 && formats[0] === 1
+    const last = bind.parameter(4)
+    t.equal(last?.binary, binary)
+    t.equal(binary ? Buffer.from(last?.bytes ?? []).readBigInt64BE() : BigInt(Buffer.from(last?.bytes ?? []).toString()), 2n ** 40n)
+  }
+  const one = decodeBind(appendParameters(encodeBind('', '', [], [1]), [7n]))
+  t.same(Buffer.from(one.parameter(1)?.bytes ?? []), Buffer.from([0, 0, 0, 0, 0, 0, 0, 7]))
 })

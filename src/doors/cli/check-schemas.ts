@@ -1,10 +1,11 @@
 // doors/cli/check-schemas.ts — `check --live` of tables that stand on several clusters (sharded ones, and reference tables): they are
-// to be the same everywhere, and sequences of sharded tables must not give the same numbers. Asked of primaries, from the catalog.
+// to be the same everywhere, sequences of sharded tables must not give the same numbers, and what holds on each cluster apart is told. Asked of primaries, from the catalog.
 import type { ClusterConfig, Config, DatabaseConfig, NodeConfig } from '../../config/config.js'
 import { clustersOf } from '../../config/clusters-of.js'
 import type { Path } from '../../config/locator.js'
 import type { ServerConnection } from '../../server/contract.js'
 import { quoted, quoteLiteral } from '../../session/quote.js'
+import { readApart, tellApart, type Apart } from './check-apart.js'
 import { withServer, type Login, type ServerFacts } from './ask-server.js'
 import type { Told } from './told.js'
 
@@ -20,8 +21,8 @@ interface Spread {
   readonly clusters: readonly string[]
   /** `schema.name` */
   readonly tables: readonly string[]
-  /** Each cluster gives values of its own. */
-  readonly sequences: boolean
+  /** Each cluster gives values of its own, and has rows of its own: the shard key of each table. null: all have the same. */
+  readonly keys: ReadonlyMap<string, readonly string[]> | null
 }
 
 /** Tells where tables of several clusters are not the same. Never rejects. */
@@ -45,7 +46,10 @@ export async function checkSchemas(
         if (found !== null) read.push(found)
       }
       tellDifferences(spread, read, warnings)
-      if (spread.sequences) tellSequences(spread, read, warnings)
+      if (spread.keys === null) continue
+      tellSequences(spread, read, warnings)
+      const apart = read.flatMap((one) => one.apart)
+      tellApart(spread.path, spread.keys, apart, warnings)
     }
   }
 }
@@ -56,9 +60,9 @@ function spreadOver(database: DatabaseConfig): readonly Spread[] {
     path: [...path, 'sharded', set.name],
     clusters: set.clusters,
     tables: [...set.tables.keys()],
-    sequences: true,
+    keys: set.tables,
   }))
-  const reference = { path: [...path, 'reference'], clusters: clustersOf(database), tables: referencesOf(database), sequences: false }
+  const reference = { path: [...path, 'reference'], clusters: clustersOf(database), tables: referencesOf(database), keys: null }
   return [...sets, reference]
 }
 
@@ -79,6 +83,7 @@ interface Read {
   readonly parts: ReadonlyMap<string, string>
   /** By `schema.name`. */
   readonly sequences: ReadonlyMap<string, Sequence>
+  readonly apart: readonly Apart[]
 }
 
 async function asked(cluster: ClusterConfig, node: NodeConfig, login: Login, spread: Spread, warnings: Told[]): Promise<Read | null> {
@@ -102,7 +107,7 @@ async function read(connection: ServerConnection, cluster: string, tables: reado
   const sequences = new Map<string, Sequence>()
   for (const [name, next, increment] of (await connection.query(sequencesSql(wanted))).rows)
     if (typeof name === 'string') sequences.set(name, { next: BigInt(next ?? '1'), increment: BigInt(increment ?? '1') })
-  return { cluster, parts, sequences }
+  return { cluster, parts, sequences, apart: await readApart(connection, tables) }
 }
 
 function partsSql(wanted: string): string {

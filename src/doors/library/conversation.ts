@@ -30,20 +30,9 @@ import { settleStatement, type Session } from '../../session/session.js'
 import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
 import { tokenSetting } from '../../session/route-settings.js'
 import { tokensIn } from '../../session/tokens-in.js'
-import {
-  afterReady,
-  defer,
-  deferBegin,
-  fail,
-  idle,
-  lose,
-  modeOf,
-  poison,
-  recover,
-  withMode,
-  type TransactionMode,
-} from '../../session/transaction.js'
+import { afterReady, defer, deferBegin, fail, idle, lose, modeOf, poison, recover, modeAfter } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
+import { asksUniqueIds } from '../../sql/unique-ids.js'
 import { NotWanted, type Begun, type Moved } from './begun.js'
 import { commandResult, notAsStream, onlyAsText, textResult, withRoute } from './answers.js'
 import { CachedRead } from './cached-read.js'
@@ -58,6 +47,7 @@ import type { PlainQuery, Query } from './query-arguments.js'
 import type { CarriedSession } from './request-context.js'
 import { withRouteOptions } from './route-hints.js'
 import { isTimeout, readScattered } from './scatter.js'
+import { withUniqueIds } from './unique-ids.js'
 
 export type Answer = PgResult | PgResult[] | undefined
 
@@ -192,10 +182,11 @@ export class Conversation {
   async #run(query: Query, begun: Begun | null): Promise<Answer> {
     if (this.#over) throw new Error('Client was released to the pool and is not queryable')
     if (query.kind === 'submittable' && query.closing.closed()) return undefined
-    const request = begun === null ? await this.#request(query) : this.#continued(query, begun)
+    let request = begun === null ? await this.#request(query) : this.#continued(query, begun)
     request.ground.generation.enter()
     const end = this.#requestSession?.begin()
     try {
+      if (asksUniqueIds(request.understood)) request = await this.#withIds(request)
       const result = await this.#dispatch(request)
       return result === undefined ? undefined : withRoute(result, request.route)
     } catch (error) {
@@ -218,6 +209,16 @@ export class Conversation {
     const understood = withRouteOptions(ground.planner.understand(query.text), query.route, query.scope)
     const parameters = query.values.length === 0 ? null : parameterSource(this.#core.pg, query.values)
     return this.#continued(query, { ground, startedAt, understood, parameters, moved: null })
+  }
+
+  async #withIds(request: Request): Promise<Request> {
+    const { query: given, ground, startedAt, moved } = request
+    const ids = this.#core.runtime?.uniqueIds
+    if (given.kind !== 'plain' || ids === undefined || !(this.#session ?? ground.fresh).view.understood) return request
+    const query = await withUniqueIds(given, ids)
+    if (query === null) return request
+    const understood = withRouteOptions(ground.planner.understand(query.text), query.route, query.scope)
+    return this.#continued(query, { ground, startedAt, understood, parameters: parameterSource(this.#core.pg, query.values), moved })
   }
 
   #continued(query: Query, { ground, startedAt, understood, parameters, moved }: Begun): Request {
@@ -707,7 +708,7 @@ export class Conversation {
   #atReady(hold: Hold, request: Request, plan: OnePlan, status: Status, failed: boolean): void {
     const session = this.#session
     if (session !== null) {
-      const mode = modeAfter(modeOf(session.transaction), request.understood)
+      const mode = (request.understood.shape.statements ?? []).reduce(modeAfter, modeOf(session.transaction))
       if (status === 'I' && session.settings.undo.length > 0) {
         session.settings = settle(session.settings, { kind: failed ? 'rollback' : 'commit' })
         if (hold.values !== null) hold.values = ownless(session.settings.values)
@@ -804,13 +805,6 @@ function transactionFacts(statement: Statement | undefined): Extract<Statement['
 
 function endsTransaction({ shape }: Understood): boolean {
   return shape.statements?.some((statement) => /^(commit|rollback)$/.test(transactionFacts(statement)?.op ?? '')) === true
-}
-
-function modeAfter(mode: TransactionMode, understood: Understood): TransactionMode {
-  return (understood.shape.statements ?? []).reduce((before, statement) => {
-    const facts = transactionFacts(statement)
-    return facts?.op === 'begin' || facts?.op === 'set-transaction' ? withMode(before, facts) : before
-  }, mode)
 }
 
 function touchesSession({ detail }: Statement): boolean {

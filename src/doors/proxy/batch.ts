@@ -61,7 +61,7 @@ export class Batch implements BatchOnLane {
     this.#conversation = conversation
     this.#lane = new BatchLane(this, conversation.traffic)
     this.#planner = new StepPlanner(conversation, this.#at)
-    this.#reader = new MessageReader(conversation.session, (text) => conversation.core.understand(text))
+    this.#reader = new MessageReader(conversation.session, (text) => conversation.core.understand(text), conversation.uniqueIds)
   }
 
   /** Messages have come whose Sync has not. */
@@ -72,6 +72,12 @@ export class Batch implements BatchOnLane {
   /** Takes Parse, Bind, Describe, Execute or Close. Throws 08P01 on a malformed one. */
   add(type: number, frame: Uint8Array): Promise<void> | null {
     if (this.#failed) return null
+    const ids = type === Frontend.Bind ? this.#reader.idsAwaited(frame) : null
+    if (ids !== null) return ids.then(() => this.#added(type, frame) ?? undefined)
+    return this.#added(type, frame)
+  }
+
+  #added(type: number, frame: Uint8Array): Promise<void> | null {
     this.#read(type, frame)
     return this.#freshBytes > stepBytes ? this.#step() : null
   }
@@ -149,8 +155,8 @@ export class Batch implements BatchOnLane {
     this.#fresh = []
     this.#freshBytes = 0
     const step = this.#route(messages, request)
-    if (step.scatter !== undefined) return this.#through(request, () => this.#scatter(step, request, true))
-    if (step.broadcast !== undefined) return this.#through(request, () => this.#broadcast(step, request, true))
+    if (step.scatter !== undefined) return this.#through(request, () => this.#onSeveral(step, request, true))
+    if (step.broadcast !== undefined) return this.#through(request, () => this.#onSeveral(step, request, true))
     if (step.plan === null) {
       this.#answerHere(step, true)
       this.#close(request)
@@ -337,8 +343,7 @@ export class Batch implements BatchOnLane {
 
   async #take(messages: readonly Message[], request: Request, last: boolean): Promise<void> {
     const step = this.#route(messages, request)
-    if (step.scatter !== undefined) return this.#scatter(step, request, last)
-    if (step.broadcast !== undefined) return this.#broadcast(step, request, last)
+    if (step.scatter !== undefined || step.broadcast !== undefined) return this.#onSeveral(step, request, last)
     if (step.plan === null && this.#at.hold === null) {
       this.#answerHere(step, last)
       return
@@ -352,6 +357,17 @@ export class Batch implements BatchOnLane {
     this.#enter(step)
     if (last) await this.#runToSync(step, request)
     else await this.#sendStep(step, request)
+  }
+
+  /** What a PAUSE held back while tables moved elsewhere is planned again: nothing of it was sent. */
+  async #onSeveral(step: Step, request: Request, last: boolean): Promise<void> {
+    try {
+      await (step.scatter === undefined ? this.#broadcast(step, request, last) : this.#scatter(step, request, last))
+    } catch (error) {
+      if (!isRoutingChange(error)) throw error
+      await this.#planner.carriedOut(step.messages)
+      await this.#take(step.messages, request, last)
+    }
   }
 
   /** A read on several clusters: what the batch has only described elsewhere ends unseen. */

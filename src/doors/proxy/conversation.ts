@@ -249,7 +249,7 @@ export class Conversation implements HoldOwner {
   }
 
   /** Ids of this process. */
-  get uniqueIds(): Pick<UniqueIds, 'take'> {
+  get uniqueIds(): Pick<UniqueIds, 'ready' | 'isReady' | 'now'> {
     return this.#state.runtime.uniqueIds
   }
 

@@ -2,7 +2,7 @@
 // on: settings, the mode of the transaction, temporary tables, prepared names.
 import { settleStatement } from '../../session/session.js'
 import { settle, type SettingsState } from '../../session/settings.js'
-import { withMode } from '../../session/transaction.js'
+import { modeAfter, setsConstraints } from '../../session/transaction.js'
 import type { Statement } from '../../sql/statement.js'
 import type { ClientState } from './client-state.js'
 import type { Hold } from './hold.js'
@@ -16,10 +16,7 @@ export function completed(state: ClientState, hold: Hold, tag: string, { stateme
   hold.settings = effectOf(hold.settings, statement, tag, parameter)
   session.settings = effectOf(session.settings, statement, tag, parameter)
   const { detail } = statement
-  if (detail.kind === 'transaction' && state.mode !== null) {
-    const { op } = detail.transaction
-    if (op === 'begin' || op === 'set-transaction') state.mode = withMode(state.mode, detail.transaction)
-  }
+  if (state.mode !== null) state.mode = modeAfter(state.mode, statement)
   if (detail.kind === 'ddl' && detail.temporary) {
     session.addTemporary(statement.relations.filter(({ access }) => access === 'define').map(({ name }) => name.name))
   }
@@ -42,6 +39,8 @@ function touchesSession(statement: Statement): boolean {
       return (detail.settings !== null && detail.settings.length > 0) || detail.into?.temporary === true
     case 'ddl':
       return detail.temporary
+    case 'utility':
+      return setsConstraints(detail)
     default:
       return false
   }

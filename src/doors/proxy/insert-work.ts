@@ -62,11 +62,15 @@ export class InsertWork implements BroadcastWork {
   }
 
   before(first: Answered): readonly Uint8Array[] {
-    if (this.#ask === null) return first.columns === null ? [] : [first.columns]
-    return this.#ask.before.flatMap((each) => {
+    const ask = this.#ask
+    if (ask === null) return first.columns === null ? [] : [first.columns]
+    return ask.before.flatMap((each) => {
       if (each === 'portal') return first.before
       if (each !== 'statement') return [each]
-      return [encodeParameterDescription(this.#types ?? []), ...(this.#description === null ? [] : [this.#description])]
+      return [
+        encodeParameterDescription((this.#types ?? []).slice(0, ask.parameters)),
+        ...(this.#description === null ? [] : [this.#description]),
+      ]
     })
   }
 

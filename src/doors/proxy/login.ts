@@ -10,6 +10,7 @@ import { encodeNegotiateProtocolVersion, needsNegotiation, newestMinor, type Sta
 import { violation } from '../../protocol/violation.js'
 import { parseStartupOptions } from '../../session/startup-options.js'
 import { isOwn } from '../../session/replay.js'
+import { reservedFor } from '../../session/reserved-settings.js'
 import { routeSettingProblem, tokenSetting } from '../../session/route-settings.js'
 import { parseSwitch } from '../../sql/switch.js'
 import type { Settings } from '../../session/settings.js'
@@ -269,6 +270,12 @@ function startupSettings(parameters: ReadonlyMap<string, string>): Pick<Login, '
   for (const [name, value] of settings) {
     const problem = isOwn(name) ? routeSettingProblem(name, value) : null
     if (problem !== null) throw new PointsmanError('invalid_parameter_value', { values: { what: problem } })
+    const language = reservedFor(name)
+    if (language !== null)
+      throw new PointsmanError('invalid_setting_name', {
+        values: { what: `invalid configuration parameter name "${name}"` },
+        hint: `"${language}" is a reserved prefix.`,
+      })
   }
   const token = settings.get(tokenSetting) ?? null
   settings.delete(tokenSetting)

@@ -14,7 +14,7 @@ export function errorOf(message: Message): PointsmanError | null {
     case 'parse':
       return message.problem
     case 'bind':
-      return message.statement === null ? unknownStatement(message.name) : null
+      return message.statement === null ? unknownStatement(message.name) : message.problem
     case 'describe':
       if (message.of === 'portal') return message.portal === null ? unknownPortal(message.name) : null
       return message.statement === null ? unknownStatement(message.name) : null

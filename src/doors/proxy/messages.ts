@@ -5,12 +5,14 @@ import { Frontend } from '../../protocol/message-types.js'
 import { violation } from '../../protocol/violation.js'
 import type { ParameterSource, ParameterValue } from '../../routing/input.js'
 import type { ClientStatement, Session } from '../../session/session.js'
-import type { PointsmanError } from '../../errors/error.js'
-import { duplicateStatement, fullWith, namingOf, unknownStatement, type Naming } from './named.js'
+import { PointsmanError } from '../../errors/error.js'
+import { duplicateStatement, encodeParseBytes, fullWith, namingOf, unknownStatement, type Naming } from './named.js'
 import type { ParameterText } from '../../session/settings.js'
 import { ownParse } from './own-calls.js'
 import { sharedStatement } from './shared-statements.js'
 import type { Understood } from '../../sql/statement.js'
+import type { WithIdParameters } from '../../sql/unique-ids.js'
+import { bindWithIds, idsToAwait, onlyAlone, preparedWithIds, typesWithIds, type Ids } from './prepared-ids.js'
 
 /** A portal that this client has bound: what it runs and with which parameters. */
 export interface Portal {
@@ -47,6 +49,7 @@ export type Message = MessageBase &
         readonly portal: Portal | null
         readonly statement: ClientStatement | null
         readonly naming: Naming | null
+        readonly problem: PointsmanError | null
       }
     | {
         readonly kind: 'describe'
@@ -84,11 +87,22 @@ export function rememberTypes(statement: ClientStatement, oids: readonly number[
 export class MessageReader {
   readonly #session: Session
   readonly #understand: (text: string) => Understood
+  readonly #ids: Ids
   readonly #portals = new Map<string, Portal>()
+  /** Something that it has read asks for ids. */
+  #asksIds = false
 
-  constructor(session: Session, understand: (text: string) => Understood) {
+  constructor(session: Session, understand: (text: string) => Understood, ids: Ids) {
     this.#session = session
     this.#understand = understand
+    this.#ids = ids
+  }
+
+  /** What must be waited for before read() of this Bind; null: nothing. */
+  idsAwaited(frame: Uint8Array): Promise<void> | null {
+    if (!this.#asksIds || this.#ids.isReady) return null
+    const head = decodeBindHead(frame, this.#session.decoder)
+    return head === null ? null : idsToAwait(this.#ids, this.#session.prepared.get(head.statement))
   }
 
   /** Portals end with their transaction. */
@@ -119,26 +133,31 @@ export class MessageReader {
 
   #parse(sent: Uint8Array, index: number): { message: Message; undo: () => void } {
     const { prepared, decoder } = this.#session
-    const { name, text: said, types } = decodeParse(sent, decoder)
+    const { name, text: said, types: told } = decodeParse(sent, decoder)
     const given = this.#understand(said)
-    const instead = ownParse(this.#session, given, name, types)
-    const frame = instead?.frame ?? sent
-    const text = instead?.own.text ?? said
+    const instead = ownParse(this.#session, given, name, told)
+    // PREPARE is a statement of its own.
+    const ids = given.shape.names ? null : preparedWithIds(this.#session, given, told.length)
+    const types = ids === null ? told : typesWithIds(told, ids)
+    const text = instead?.own.text ?? ids?.text ?? said
+    const frame = ids === null ? (instead?.frame ?? sent) : encodeParseBytes(name, Buffer.from(text, decoder), types)
     const duplicate = name !== '' && prepared.has(name)
     const key = `${types.join(',')}\0${decoder === 'utf8' ? '' : this.#session.encodingKey}${text}`
     const make = (): Omit<ClientStatement, 'name' | 'named'> => {
       // A copy: what is kept for long must not keep the chunk it came in.
-      return { text, types, key, frame: Uint8Array.from(frame), understood: instead === null ? given : this.#understand(text) }
+      return { text, types, key, frame: Uint8Array.from(frame), understood: text === said ? given : this.#understand(text) }
     }
     const statement: ClientStatement = {
       name,
       ...(name === '' || instead !== null ? make() : sharedStatement(key, make)),
       named: null,
       ...(instead === null ? {} : { own: instead.own }),
+      ...(ids === null ? {} : { ids }),
     }
+    if (ids !== null) this.#asksIds = true
     const problem = duplicate ? duplicateStatement(name) : fullWith(prepared)
     if (problem !== null) return { message: { kind: 'parse', index, frame, statement, problem, naming: null }, undo: () => undefined }
-    const naming = namingOf(this.#session, statement.understood)
+    const naming = this.#namingOf(statement)
     prepared.set(name, statement)
     const undo = (): void => {
       if (prepared.get(name) === statement) prepared.delete(name)
@@ -146,13 +165,16 @@ export class MessageReader {
     return { message: { kind: 'parse', index, frame, statement, problem, naming }, undo }
   }
 
-  #bind(frame: Uint8Array, index: number): { message: Message; undo: () => void } {
+  #bind(sent: Uint8Array, index: number): { message: Message; undo: () => void } {
     const { prepared, decoder } = this.#session
-    const head = decodeBindHead(frame, decoder)
+    const head = decodeBindHead(sent, decoder)
     if (head === null) throw violation('Bind is shorter than its fields')
     const statement = prepared.get(head.statement) ?? null
-    const naming = statement === null ? null : namingOf(this.#session, statement.understood)
-    const portal = statement === null ? null : portalOf(statement, naming, frame, decoder)
+    const naming = statement === null ? null : this.#namingOf(statement)
+    const bound = statement?.ids === undefined ? sent : this.#withIds(statement.ids, sent)
+    const problem = bound instanceof PointsmanError ? bound : null
+    const frame = bound instanceof PointsmanError ? sent : bound
+    const portal = statement === null || problem !== null ? null : portalOf(statement, naming, frame, decoder)
     const before = this.#portals.get(head.portal)
     if (portal === null) this.#portals.delete(head.portal)
     else this.#portals.set(head.portal, portal)
@@ -160,14 +182,28 @@ export class MessageReader {
       if (before === undefined) this.#portals.delete(head.portal)
       else this.#portals.set(head.portal, before)
     }
-    return { message: { kind: 'bind', index, frame, name: head.statement, portal, statement, naming }, undo }
+    return { message: { kind: 'bind', index, frame, name: head.statement, portal, statement, naming, problem }, undo }
+  }
+
+  /** Why there are none is told when its turn comes. */
+  #withIds(asked: WithIdParameters, frame: Uint8Array): Uint8Array | PointsmanError {
+    try {
+      return bindWithIds(this.#ids, asked, frame)
+    } catch (error) {
+      if (error instanceof PointsmanError) return error
+      throw error
+    }
+  }
+
+  #namingOf({ understood }: ClientStatement): Naming | null {
+    return namingOf(this.#session, understood, this.#understand)
   }
 
   #describe(frame: Uint8Array, index: number): Message {
     const { of, name } = decodeDescribe(frame, this.#session.decoder)
     const portal = of === 'portal' ? (this.#portals.get(name) ?? null) : null
     const statement = of === 'statement' ? (this.#session.prepared.get(name) ?? null) : (portal?.statement ?? null)
-    const naming = of === 'portal' ? (portal?.naming ?? null) : statement === null ? null : namingOf(this.#session, statement.understood)
+    const naming = of === 'portal' ? (portal?.naming ?? null) : statement === null ? null : this.#namingOf(statement)
     return { kind: 'describe', index, frame, of, name, statement, portal, naming }
   }
 
@@ -186,12 +222,14 @@ export class MessageReader {
     const { prepared } = this.#session
     switch (naming.kind) {
       case 'execute':
-        return { problem: naming.definition === null ? unknownStatement(naming.name) : null, undo: null }
+        if (naming.definition === null) return { problem: unknownStatement(naming.name), undo: null }
+        return { problem: naming.definition.ids === undefined ? null : onlyAlone(), undo: null }
       case 'prepare': {
         const { definition } = naming
         const problem = prepared.has(definition.name) ? duplicateStatement(definition.name) : fullWith(prepared)
         if (problem !== null) return { problem, undo: null }
         prepared.set(definition.name, definition)
+        if (definition.ids !== undefined) this.#asksIds = true
         return { problem: null, undo: () => prepared.get(definition.name) === definition && prepared.delete(definition.name) }
       }
       case 'deallocate': {

@@ -8,6 +8,7 @@ import { Backend } from '../../protocol/message-types.js'
 import type { PreparedNames } from '../../server/contract.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { Execution } from '../../sql/statement.js'
+import type { WithIdParameters } from '../../sql/unique-ids.js'
 import { characters, positionIn, renameIn, type Renamed } from './renaming.js'
 
 /** A text of the client's, and what has another name on the server: within the text, or (of a Parse) beside it. */
@@ -45,7 +46,8 @@ export function renamedError(frame: Uint8Array, encoding: Encoding, sent: SentTe
 }
 
 function pairsOf({ renames, beside }: SentText): readonly Pick<Renamed, 'from' | 'to'>[] {
-  return beside === null ? renames : [...renames, beside]
+  const named = renames.filter(({ bare }) => bare !== true)
+  return beside === null ? named : [...named, beside]
 }
 
 function placed(position: number, code: string, sent: SentText, behind: Behind | null): number {
@@ -74,9 +76,18 @@ export function batchReply(reply: Uint8Array, statement: ClientStatement, names:
 }
 
 /** What was sent for a statement that stands on a server under the name `to`. */
-export function textOf({ text, named, name: from }: ClientStatement, to: string | undefined): SentText {
-  if (to === undefined) return { text, renames: [], beside: null }
-  return named === null ? { text, renames: [], beside: { from, to } } : { text, renames: [{ ...named, from, to }], beside: null }
+export function textOf({ text: sent, ids, named, name: from }: ClientStatement, to: string | undefined): SentText {
+  const text = ids?.said ?? sent
+  const renames = ids === undefined ? noRenames : idsIn(ids)
+  if (to === undefined) return { text, renames, beside: null }
+  return named === null ? { text, renames, beside: { from, to } } : { text, renames: [{ ...named, from, to }, ...renames], beside: null }
+}
+
+const noRenames: readonly Renamed[] = []
+
+/** Parameters of ours where the client's text has calls. */
+function idsIn({ said, replaced }: WithIdParameters): readonly Renamed[] {
+  return replaced.map(({ start, end, to }) => ({ start, end, from: said.slice(start, end), to, bare: true }))
 }
 
 export function argsOf({ understood }: Pick<ClientStatement, 'understood'>): Execution['args'] {

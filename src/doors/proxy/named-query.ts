@@ -19,13 +19,16 @@ import type { Conversation } from './conversation.js'
 import type { Planned } from './core-contract.js'
 import { describing } from './join-plans.js'
 import { duplicateStatement, encodeQueryBytes, fullWith, putPrepare, unknownStatement, type Naming } from './named.js'
-import { nameOf, neededBy, partsOf, textFor, type NamedPart, type NamedText } from './named-text.js'
+import { asksIds, nameOf, neededBy, partsOf, textFor, type NamedPart, type NamedText } from './named-text.js'
 import { argsOf, renamedError, textOf } from './named-errors.js'
 import { renameIn } from './renaming.js'
+import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
 import type { Request, Running } from './request.js'
 import { reply } from './simple-reply.js'
+import { onlyAlone } from './prepared-ids.js'
 import { takeTokens } from './tokens.js'
+import { executeWithIds } from './unique-ids.js'
 
 const syncFrame = encodeSync()
 const prepareComplete = encodeCommandComplete('PREPARE')
@@ -33,7 +36,8 @@ const prepareComplete = encodeCommandComplete('PREPARE')
 /** Runs it to its ReadyForQuery, and finishes the request. Never rejects. */
 export async function runNamedQuery(conversation: Conversation, request: Request, understood: Understood): Promise<void> {
   try {
-    await new NamedQuery(conversation, request, understood).run()
+    const given = executeWithIds(conversation, understood)
+    await new NamedQuery(conversation, request, given === null ? understood : await given).run()
   } catch (error) {
     await conversation.refuse(request, error)
     conversation.ready()
@@ -69,10 +73,25 @@ class NamedQuery {
     if (readyByte(session.transaction) === 'E' && first?.naming !== null) throw new PointsmanError('in_failed_transaction')
     const only = this.#only
     if (only !== null) raise(only, session.prepared)
+    else if (this.#parts.some(asksIds)) throw onlyAlone()
     if (this.#parts.every(({ naming }) => naming?.kind === 'deallocate')) {
       this.#deallocateAll()
       return
     }
+    for (;;) {
+      try {
+        await this.#planned()
+        return
+      } catch (error) {
+        // What a PAUSE held back while tables moved elsewhere is planned again: nothing of it was sent.
+        if (!isRoutingChange(error)) throw error
+      }
+    }
+  }
+
+  async #planned(): Promise<void> {
+    const conversation = this.#conversation
+    const only = this.#only
     const [begins, ...others] = this.#parts.map(({ planned }) => planned)
     await conversation.directoriesAsked([begins as Planned, ...others])
     const plan = alone(this.#plan())

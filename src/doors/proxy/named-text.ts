@@ -31,7 +31,7 @@ export function partsOf(session: Session, whole: Understood, understand: (text: 
   return Array.from({ length: count }, (_, index) => {
     const { start, end } = count === 1 ? { start: 0, end: whole.text.length } : statementRange(whole, index)
     const understood = count === 1 ? whole : understand(whole.text.slice(start, end))
-    const naming = namingOf(session, understood, names)
+    const naming = namingOf(session, understood, understand, names)
     const name = nameOf(naming)
     const before = name === null ? null : (names.get(name) ?? null)
     if (naming !== null) follow(names, naming)
@@ -39,6 +39,11 @@ export function partsOf(session: Session, whole: Understood, understand: (text: 
     const planned = named ?? { understood: naming === null ? understood : understand('SELECT 1'), parameters: null }
     return { understood, start, naming, before, planned, parameter: named?.text ?? noParameter }
   })
+}
+
+/** PREPARE or EXECUTE of what calls pointsman.unique_id(). */
+export function asksIds({ naming, before }: NamedPart): boolean {
+  return naming?.kind === 'prepare' ? naming.definition.ids !== undefined : naming?.kind === 'execute' && before?.ids !== undefined
 }
 
 /** The name that a statement is about; null: none, or all. */

@@ -14,6 +14,7 @@ import type { Expect } from '../../server/contract.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { preparedBy, preparedName, type Span } from '../../sql/prepared.js'
 import type { Understood } from '../../sql/statement.js'
+import { preparedWithIds, typesWithIds } from './prepared-ids.js'
 
 /** What one statement says of a prepared one. `definition` of an EXECUTE: what the name stands for now; null: for nothing. */
 export type Naming =
@@ -29,6 +30,7 @@ export const nobody = 'pointsman_0'
 export function namingOf(
   session: Session,
   understood: Understood,
+  understand: (text: string) => Understood,
   prepared: ReadonlyMap<string, ClientStatement> = session.prepared,
 ): Naming | null {
   if (!understood.shape.names) return null
@@ -42,7 +44,11 @@ export function namingOf(
   if (detail.kind === 'deallocate') return { kind: 'deallocate', name: detail.name, span: detail.name === null ? null : spanOf(understood) }
   if (detail.kind !== 'prepare') return null
   const span = spanOf(understood)
-  return { kind: 'prepare', span, definition: definitionOf(session, understood, span, detail.name, detail.types.map(typeOid)) }
+  const ids = preparedWithIds(session, understood, 0)
+  const whole = ids === null ? understood : understand(ids.text)
+  const declared = detail.types.map(typeOid)
+  const definition = definitionOf(session, whole, span, detail.name, ids === null ? declared : typesWithIds(declared, ids))
+  return { kind: 'prepare', span, definition: ids === null ? definition : { ...definition, ids } }
 }
 
 function spanOf(understood: Understood): Span {
@@ -104,7 +110,8 @@ export function putPrepare(
   put([encodeClose({ of: 'statement', name: helper })], { act: 'swallow', reply: 'close', closes: helper, ...by })
 }
 
-function encodeParseBytes(name: string, sql: Uint8Array, types: readonly number[] = []): Buffer {
+/** A Parse with this text, in the client's encoding. */
+export function encodeParseBytes(name: string, sql: Uint8Array, types: readonly number[] = []): Buffer {
   const frame = new FrameWriter(Frontend.Parse, sql.length + name.length + 4 + 4 * types.length).cstring(name).bytes(sql).byte(0)
   frame.int16(types.length)
   for (const type of types) frame.uint32(type)

@@ -2,19 +2,20 @@
 // it was sent are told as they are in the client's text.
 import type { Span } from '../../sql/prepared.js'
 
-/** `from` is what the client's text has there, a name; `to` is ours. */
+/** `from` is what the client's text has there, a name; `to` is ours. `bare`: no name, but written as it is. */
 export interface Renamed extends Span {
   readonly from: string
   readonly to: string
+  readonly bare?: true
 }
 
 /** The text as it is sent, our names always quoted, so that they may stand where quotes stood. `renames` in the order of the text. */
 export function renameIn(text: string, renames: readonly Renamed[]): string {
   let made = ''
   let at = 0
-  for (const { start, end, to } of renames) {
-    made += `${text.slice(at, start)}"${to}"`
-    at = end
+  for (const rename of renames) {
+    made += text.slice(at, rename.start) + written(rename)
+    at = rename.end
   }
   return made + text.slice(at)
 }
@@ -22,13 +23,19 @@ export function renameIn(text: string, renames: readonly Renamed[]): string {
 /** From a position in what was sent (characters, from 1) to the one in the client's text. */
 export function positionIn(text: string, renames: readonly Renamed[], sent: number): number {
   let at = sent
-  for (const { start, end, to } of renames) {
+  for (const rename of renames) {
+    const { start, end } = rename
+    const ours = characters(written(rename))
     const from = characters(text.slice(0, start)) + 1
     const length = characters(text.slice(start, end))
     if (at <= from) break
-    at = at < from + to.length + 2 ? from : at - (to.length + 2) + length
+    at = at < from + ours ? from : at - ours + length
   }
   return at
+}
+
+function written({ to, bare }: Renamed): string {
+  return bare === true ? to : `"${to}"`
 }
 
 export function characters(text: string): number {

@@ -37,7 +37,15 @@ export function scatterAsk(
     if (message.kind !== 'close') throw refused(what, 'together with what comes behind it before one Sync', 'Send Sync first.')
     return emptyMessages.closeComplete
   })
-  return { ask: { types: statement.types, bind: bound, before: messages.slice(0, at).map((message) => before(what, message)) }, after }
+  return {
+    ask: {
+      types: statement.types,
+      parameters: statement.ids?.parameters,
+      bind: bound,
+      before: messages.slice(0, at).map((message) => before(what, message)),
+    },
+    after,
+  }
 }
 
 function before(what: string, message: Message): Before {

@@ -38,6 +38,8 @@ export type Before = Uint8Array | 'statement' | 'portal'
 export interface ScatterAsk {
   /** Of its Parse. */
   readonly types: readonly number[]
+  /** Parameters of the client's, where others of ours are behind them. */
+  readonly parameters?: number | undefined
   /** null: a simple query. */
   readonly bind: Bind | null
   readonly before: readonly Before[]

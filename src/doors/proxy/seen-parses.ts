@@ -5,12 +5,13 @@ import { decodeParse } from '../../protocol/extended.js'
 import { ownCallOf } from '../../session/client-pids.js'
 import type { ClientStatement } from '../../session/session.js'
 import type { Understood } from '../../sql/statement.js'
+import { asksUniqueIds } from '../../sql/unique-ids.js'
 import { longestSwift } from './swift-frames.js'
 
 /** What the same bytes always mean, read as UTF-8. */
 export interface SeenParse extends Pick<ClientStatement, 'text' | 'types' | 'key' | 'understood'> {
   readonly frame: Buffer
-  /** It is one statement that stands for nothing but itself: no PREPARE or EXECUTE, nothing about the client's own process. */
+  /** It is one statement that stands for nothing but itself: no PREPARE or EXECUTE, nothing about the client's own process, no ids. */
   readonly plain: boolean
 }
 
@@ -51,7 +52,7 @@ export class SeenParses {
       const { text, types } = decodeParse(frame)
       const understood = this.#understand(text)
       const { shape } = understood
-      const plain = !shape.names && shape.statements?.length === 1 && ownCallOf(understood) === null
+      const plain = !shape.names && shape.statements?.length === 1 && ownCallOf(understood) === null && !asksUniqueIds(understood)
       return { frame, text, types, key: `${types.join(',')}\0${text}`, understood, plain }
     } catch {
       // What cannot be read is told where all messages are.

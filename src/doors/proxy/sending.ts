@@ -130,6 +130,8 @@ export class Sending {
   #describe(message: Extract<Message, { kind: 'describe' }>, label: string): void {
     if (message.of === 'portal') return this.put([message.frame], { act: 'forward', reply: 'describe-portal', label })
     const name = message.statement === null ? '' : this.#known(this.#own(message.statement, message.naming, label), label)
-    this.put([encodeDescribe({ of: 'statement', name })], { act: 'forward', reply: 'describe-statement', label })
+    const ids = message.statement?.ids
+    const told = ids === undefined ? {} : { parameters: ids.parameters }
+    this.put([encodeDescribe({ of: 'statement', name })], { act: 'forward', reply: 'describe-statement', label, ...told })
   }
 }

@@ -1,6 +1,6 @@
 // doors/proxy/simple-query.ts — one Query message: answered here, refused, or sent as it came to one server.
 import { PointsmanError } from '../../errors/error.js'
-import { decodeQuery, encodeQuery } from '../../protocol/query.js'
+import { decodeQuery } from '../../protocol/query.js'
 import { asWrite } from '../../execute/again.js'
 import type { AnswerPlan, OnePlan, Plan, RefusePlan, ScatterPlan, BroadcastPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
@@ -15,6 +15,7 @@ import type { End, Hold } from './hold.js'
 import type { HoldWaiter } from './holds.js'
 import type { LaneWork } from './lane-seat.js'
 import { parked, type Parked } from './parked.js'
+import { encodeQueryBytes } from './named.js'
 import { runNamedQuery } from './named-query.js'
 import { InsertWork } from './insert-work.js'
 import { ownQuery } from './own-calls.js'
@@ -112,7 +113,7 @@ class SimpleQuery implements LaneWork, HoldWaiter {
       const given = await giveUniqueIds(conversation, this.#understood.text)
       if (given === null) throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       this.#understood = conversation.core.understand(given)
-      this.#frame = encodeQuery(given)
+      this.#frame = encodeQueryBytes(given, conversation.session.decoder)
     } catch (error) {
       return refused(conversation, this.#request, error)
     }
@@ -248,7 +249,8 @@ class SimpleQuery implements LaneWork, HoldWaiter {
         )
       conversation.ready()
     } catch (error) {
-      return refused(conversation, request, error)
+      // Of a COPY the client may have been told to begin.
+      return plan.copy === undefined ? this.#unsent(error) : refused(conversation, request, error)
     }
     conversation.finish(request)
   }
@@ -260,9 +262,14 @@ class SimpleQuery implements LaneWork, HoldWaiter {
       await runScatter(conversation, request, plan, { types: [], bind: null, before: ['portal'], onBegun: () => undefined })
       conversation.ready()
     } catch (error) {
-      return refused(conversation, request, error)
+      return this.#unsent(error)
     }
     conversation.finish(request)
+  }
+
+  /** What a PAUSE held back while tables moved elsewhere is planned again: nothing of it was sent. */
+  #unsent(error: unknown): Promise<void> {
+    return isRoutingChange(error) ? this.#afterDirectories() : refused(this.#conversation, this.#request, error)
   }
 
   // ---- on a connection of its own
@@ -297,10 +304,9 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     }
   }
 
-  /** What a PAUSE held back while tables moved elsewhere is planned again: nothing of it was sent. */
   notHeld(error: unknown): void {
     const over = this.#over
-    over(isRoutingChange(error) ? this.#afterDirectories() : refused(this.#conversation, this.#request, error))
+    over(this.#unsent(error))
   }
 
   /** Sends the frame as it came. */

@@ -17,6 +17,7 @@ import { unknownParameters, type Message, type Portal } from './messages.js'
 import { answersNaming, namingReplies, plannedNaming } from './naming-replies.js'
 import { giveSignal } from './own-signal.js'
 import type { Request } from './request.js'
+import { clientTypes } from './prepared-ids.js'
 import { takeTokens, tokenParameters } from './tokens.js'
 
 export class StepPlanner {
@@ -94,8 +95,8 @@ export class StepPlanner {
     for (const message of known) if (message.statement?.own !== undefined) giveSignal(conversation, message)
     if (plan.kind !== 'one') return this.#answered(messages, known[0] as Message, plan)
     const runs = !known.every((message) => message.naming?.kind === 'prepare')
-    // What a name stands for is known to this client alone: no lane learns of it.
-    const on = known.some(({ naming }) => naming !== null) ? { ...plan, lane: false } : plan
+    // What a name stands for, and which parameters are ours, is known to this client alone: no lane learns of it.
+    const on = known.some(({ naming, statement }) => naming !== null || statement?.ids !== undefined) ? { ...plan, lane: false } : plan
     return { messages, plan: runs ? on : describing(on), replies: this.#strangers(messages, plan), runs }
   }
 
@@ -239,7 +240,9 @@ function localReply(message: Message, plan: AnswerPlan): readonly Uint8Array[] {
       return [emptyMessages.bindComplete]
     case 'describe': {
       const columns = describeFrames(columnsOf(plan))
-      return message.of === 'portal' ? [columns] : [encodeParameterDescription(message.statement?.types ?? []), columns]
+      return message.of === 'portal'
+        ? [columns]
+        : [encodeParameterDescription(message.statement === null ? [] : clientTypes(message.statement)), columns]
     }
     case 'close':
       return [emptyMessages.closeComplete]

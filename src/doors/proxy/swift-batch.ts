@@ -274,6 +274,6 @@ function planOf(conversation: Conversation, understood: Understood, parameters: 
 }
 
 /** It stands for nothing but itself. */
-function isPlain({ named, own, understood }: ClientStatement): boolean {
-  return named === null && own === undefined && !understood.shape.names
+function isPlain({ named, own, ids, understood }: ClientStatement): boolean {
+  return named === null && own === undefined && ids === undefined && !understood.shape.names
 }

@@ -1,22 +1,30 @@
-// doors/proxy/unique-ids.ts — a simple query that calls pointsman.unique_id() → the text that is sent in its place (sql/unique-ids.ts).
-import { uniqueIdCalls, withUniqueIds } from '../../sql/unique-ids.js'
+// doors/proxy/unique-ids.ts — simple queries that ask for ids, with the ids in their texts (sql/unique-ids.ts): those that call
+// pointsman.unique_id(), and EXECUTE of what does.
+import type { Understood } from '../../sql/statement.js'
+import { uniqueIdCalls, withIdArguments, withUniqueIds } from '../../sql/unique-ids.js'
 import type { Conversation } from './conversation.js'
+import { namingOf } from './named.js'
+import { onlyAlone, readyFor } from './prepared-ids.js'
 
 /** null: it stands where it may be called more than once. Rejects where there are no ids. */
 export async function giveUniqueIds({ uniqueIds }: Conversation, text: string): Promise<string | null> {
   const calls = uniqueIdCalls(text)
   if (calls === null || calls.length === 0) return null
-  const ids: Readonly<Record<64 | 53, Iterator<bigint>>> = {
-    64: (await uniqueIds.take(calls.filter((bits) => bits === 64).length, 64)).values(),
-    53: (await take53(uniqueIds, calls)).values(),
-  }
-  return withUniqueIds(
-    text,
-    calls.map((bits) => ids[bits].next().value as bigint),
-  )
+  await readyFor(uniqueIds, calls)
+  return withUniqueIds(text, uniqueIds.now(calls))
 }
 
-async function take53(uniqueIds: Conversation['uniqueIds'], calls: readonly (64 | 53)[]): Promise<readonly bigint[]> {
-  const count = calls.filter((bits) => bits === 53).length
-  return count === 0 ? [] : uniqueIds.take(count, 53)
+/** An EXECUTE alone, of what asks for ids, with ids for this time; null: it is none. Rejects where it is more than an EXECUTE. */
+export function executeWithIds({ session, core, uniqueIds }: Conversation, understood: Understood): Promise<Understood> | null {
+  const { statements } = understood.shape
+  if (statements?.length !== 1 || statements[0]?.executes === null) return null
+  const understand = (text: string): Understood => core.understand(text)
+  const naming = namingOf(session, understood, understand)
+  if (naming?.kind !== 'execute' || naming.definition?.ids === undefined) return null
+  const { bits } = naming.definition.ids
+  return readyFor(uniqueIds, bits).then(() => {
+    const text = withIdArguments(understood.text, naming.span.end, uniqueIds.now(bits))
+    if (text === null) throw onlyAlone()
+    return understand(text)
+  })
 }
