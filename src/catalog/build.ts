@@ -14,6 +14,7 @@ import type {
   HiddenCall,
   RelationInfo,
   TriggerInfo,
+  RuleInfo,
   UniqueInfo,
   Volatility,
 } from './catalog.js'
@@ -61,7 +62,13 @@ export interface CatalogRows {
   readonly operators: readonly { readonly schema: string; readonly name: string; readonly volatility: string }[]
   /** Schemas with an `=` of their own between types that shard keys have. */
   readonly keyEquals: readonly string[]
-  readonly types: readonly { readonly oid: string; readonly schema: string; readonly name: string; readonly volatility: string }[]
+  readonly types: readonly {
+    readonly oid: string
+    readonly schema: string
+    readonly name: string
+    readonly volatility: string
+    readonly composite?: boolean
+  }[]
   /** `type` contains, or is made from, `part`. */
   readonly typeParts: readonly { readonly type: string; readonly part: string }[]
   readonly domainChecks: readonly { readonly type: string; readonly text: string | null }[]
@@ -70,6 +77,7 @@ export interface CatalogRows {
   readonly triggers?: readonly TriggerInfo[]
   readonly foreignKeys?: readonly ForeignKeyInfo[]
   readonly uniques?: readonly UniqueInfo[]
+  readonly rules?: readonly RuleInfo[]
   readonly sequenceUses?: readonly { readonly sequence: string; readonly table: string }[]
   readonly sequenceOwners?: readonly { readonly sequence: string; readonly table: string }[]
   readonly casts: readonly { readonly implicit: boolean; readonly volatility: string; readonly schema: string; readonly type: string }[]
@@ -134,12 +142,13 @@ export function buildCatalog(
   const relations = new Map(buildRelations(rows, read, types).map((info) => [`${info.schema}.${info.name}`, info]))
   const volatileImplicitCast = rows.casts.some((cast) => cast.implicit && cast.volatility === 'v')
   const { serverVersion, eventTriggers, keyEquals } = rows
-  const { foreignKeys, triggers, sequenceUses, uniques } = rows
+  const { foreignKeys, triggers, sequenceUses, uniques, rules } = rows
   return {
     ...{ cluster, generation, serverVersion, functions, relations, operators, types, volatileImplicitCast, eventTriggers, keyEquals },
     ...(foreignKeys === undefined ? {} : { foreignKeys }),
     ...(triggers === undefined ? {} : { triggers }),
     ...(uniques === undefined ? {} : { uniques }),
+    ...(rules === undefined ? {} : { rules }),
     ...(sequenceUses === undefined ? {} : { sequenceUses }),
     ...(rows.collation === undefined ? {} : { collation: rows.collation }),
   }
@@ -186,10 +195,11 @@ function hiddenInTypes(
   const own = new Map(rows.types.map((type) => [type.oid, [volatilityOf(type.volatility)]]))
   for (const { type, text } of rows.domainChecks) own.get(type)?.push(checkVolatility(text, read, functions, operators))
   const parts = group(rows.typeParts, (part) => part.type)
-  const user = rows.types.map(({ oid, schema, name }): HiddenCall => ({
+  const user = rows.types.map(({ oid, schema, name, composite }): HiddenCall => ({
     schema,
     name,
     volatility: worst(reachable(oid, parts, (edge) => edge.part).flatMap((it) => own.get(it) ?? [])),
+    ...(composite === true ? { composite } : {}),
   }))
   const casts = rows.casts
     .filter((cast) => cast.volatility !== 'i')
@@ -278,6 +288,7 @@ function buildRelations(rows: CatalogRows, read: ReadBody, types: Catalog['types
         .filter((oid) => oid !== row.oid)
         .flatMap((oid) => names.get(oid) ?? []),
       behind: texts.length === 0 ? null : behind(texts, depends.get(row.oid) ?? [], read, types),
+      ...(row.rowSecurity ? { rowSecurity: true } : {}),
       ...(ownedBy === undefined ? {} : { ownedBy }),
       ...(above.length === 0 ? {} : { inherits: above.flatMap((oid) => names.get(oid) ?? []) }),
       ...(row.kind === 'm' && row.definition !== null ? { made: behind([row.definition], [], read, types) } : {}),

@@ -56,6 +56,13 @@ export interface UniqueInfo {
   readonly columns: readonly string[]
 }
 
+/** CREATE RULE on `table`, which names the other `relations`; all `schema.name`, of the roots of partition trees. */
+export interface RuleInfo {
+  readonly name: string
+  readonly table: string
+  readonly relations: readonly string[]
+}
+
 export interface ColumnInfo {
   readonly name: string
   /** format_type() of the column, e.g. `bigint`; of a domain that of the type which it is over. */
@@ -87,6 +94,8 @@ export interface RelationInfo {
   readonly changesWith: readonly string[]
   /** What a view, or a row-security policy, reads and calls. null where there is none. */
   readonly behind: Behind | null
+  /** Row-level security is enabled, whatever policies there are. */
+  readonly rowSecurity?: true
   /** `schema.name` of the table that a sequence belongs to (serial, identity, or the default of a column), or of that table's root. */
   readonly ownedBy?: string
   /** `schema.name` of the tables that it INHERITS from, theirs included; of no partition. Absent: none. */
@@ -108,6 +117,8 @@ export interface HiddenCall {
   readonly schema: string
   readonly name: string
   readonly volatility: Volatility
+  /** A type with columns of its own, also one that a table has made. */
+  readonly composite?: true
 }
 
 export interface Catalog {
@@ -134,6 +145,8 @@ export interface Catalog {
   readonly foreignKeys?: readonly ForeignKeyInfo[]
   readonly triggers?: readonly TriggerInfo[]
   readonly uniques?: readonly UniqueInfo[]
+  /** Rules that are not views. Absent: not loaded. */
+  readonly rules?: readonly RuleInfo[]
   /** Defaults of columns that draw from a sequence which is not their own. */
   readonly sequenceUses?: readonly { readonly sequence: string; readonly table: string }[]
 }

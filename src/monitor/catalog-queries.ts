@@ -79,6 +79,12 @@ const uniquesQuery = `SELECT x.relname, ${rootName('i.indrelid')},
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE (i.indisunique OR i.indisexclusion) AND NOT x.relispartition AND ${userRelation}`
 
+const rulesQuery = `SELECT w.rulename, ${rootName('w.ev_class')},
+ (SELECT coalesce(json_agg(DISTINCT ${rootName('d.refobjid')}), '[]') FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass
+  AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class)::text
+FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE w.ev_type <> '1' AND w.ev_enabled <> 'D' AND ${userRelation}`
+
 // Serial and identity own their sequence; a default that calls nextval() of another one makes it the table's as well.
 const sequenceOwnersQuery = `SELECT d.objid::text, min(${rootName('d.refobjid')})
 FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
@@ -185,7 +191,7 @@ function keyLike(type: string): string {
 const typesQuery = `SELECT t.oid::text, n.nspname, t.typname,
  coalesce((SELECT CASE max(CASE p.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 END) WHEN 2 THEN 'v' WHEN 1 THEN 's' ELSE 'i' END
   FROM pg_proc p WHERE p.oid >= ${String(firstUserOid)} AND (p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend)
-   OR p.oid IN (SELECT unnest(ARRAY[r.rngcanonical, r.rngsubdiff]::oid[]) FROM pg_range r WHERE r.rngtypid = t.oid))), 'i')
+   OR p.oid IN (SELECT unnest(ARRAY[r.rngcanonical, r.rngsubdiff]::oid[]) FROM pg_range r WHERE r.rngtypid = t.oid))), 'i'), (t.typtype = 'c')::text
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid >= ${String(firstUserOid)} AND n.nspname !~ '^pg_(toast_)?temp_'`
 
 const typePartsQuery = `SELECT oid::text, typbasetype::text FROM pg_type WHERE typbasetype >= ${String(firstUserOid)}
@@ -226,6 +232,10 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
       ...{ name: text(row, 0), table: text(row, 1) },
       columns: JSON.parse(text(row, 2)) as string[],
     })),
+    rules: (await query(rulesQuery)).map((row) => ({
+      ...{ name: text(row, 0), table: text(row, 1) },
+      relations: JSON.parse(text(row, 2)) as string[],
+    })),
     sequenceUses: (await query(sequenceUsesQuery)).map((row) => ({ sequence: text(row, 0), table: text(row, 1) })),
     sequenceOwners: (await query(sequenceOwnersQuery)).map((row) => ({ sequence: text(row, 0), table: text(row, 1) })),
     functions: (await query(functionsQuery)).map(functionRow),
@@ -253,6 +263,7 @@ export async function loadRows(query: Query): Promise<CatalogRows> {
       schema: text(row, 1),
       name: text(row, 2),
       volatility: text(row, 3),
+      composite: is(row, 4),
     })),
     typeParts: (await query(typePartsQuery)).map((row) => ({ type: text(row, 0), part: text(row, 1) })),
     domainChecks: (await query(domainChecksQuery)).map((row) => ({ type: text(row, 0), text: row[1] ?? null })),

@@ -51,7 +51,7 @@ export function writtenOnAll(
   context: Context,
   routed: Routed,
   to: BroadcastTo,
-  { detail, inTurn, ...rows }: { readonly detail: string; readonly inTurn: string } & Pick<BroadcastPlan, 'insert' | 'copy'>,
+  { detail, inTurn, ...rows }: { readonly detail: string; readonly inTurn: string } & Pick<BroadcastPlan, 'insert' | 'copy' | 'move'>,
 ): BroadcastPlan | RefusePlan {
   const parts: OnePlan[] = []
   for (const cluster of to.clusters) {

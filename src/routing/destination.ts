@@ -9,7 +9,7 @@ import { suppliedCluster, type Context } from './context.js'
 import { touchedByCode } from './code.js'
 import { meeting } from './crossing.js'
 import { commonHome, describe, homeLabel, touch, touchedEnd, type CommonHome, type Home, type Touched } from './homes.js'
-import { rowsOnOne } from './insert-on-one.js'
+import { movesOnOne, rowsOnOne } from './insert-on-one.js'
 import { refuse } from './make.js'
 import type { BroadcastTo, RefusePlan, Why } from './plan.js'
 import { why } from './rules.js'
@@ -379,6 +379,9 @@ export function placeFound(
       return keyMissing(routed, need, found.demand)
     case 'several':
       return rowsOnOne(context, routed.statement, need, found) ?? refuseSeveral(sharded, found.demand)
+    case 'moving':
+      // Where shards are not apart yet, what can be moved then is looked at by itself (move-rows.ts).
+      return context.database.virtual.has(`sharded ${sharded.name}`) ? found.refused : (movesOnOne(need, found) ?? found.refused)
     case 'lookup':
       return unasked(sharded, found.demand, found.keys)
     case 'any': {

@@ -1,10 +1,11 @@
-// routing/insert-on-one.ts — INSERT … VALUES with rows of several shards that are all on one cluster: it runs there as it is.
+// routing/insert-on-one.ts — INSERT … VALUES with rows of several shards, and UPDATE that brings rows from one shard to another, where
+// all of them are on one cluster: it runs there as it is.
 import type { Statement } from '../sql/statement.js'
 import type { Context } from './context.js'
 import type { Why } from './plan.js'
 import { why } from './rules.js'
 import type { ShardNeed } from './shard-demands.js'
-import type { SeveralShards } from './shard-eval.js'
+import type { Moving, SeveralShards } from './shard-eval.js'
 
 interface OnOne {
   readonly cluster: string
@@ -23,9 +24,17 @@ export function rowsOnOne(context: Context, statement: Statement, need: ShardNee
   const [cluster, another] = found.clusters
   const { database } = context
   if (cluster === undefined || another !== undefined || !insertsRows(statement) || found.supplied) return null
-  const { sharded } = need
   // Where the shards are not apart yet, what will need two_phase then needs it now.
-  if (database.virtual.has(`sharded ${sharded.name}`) && database.twoPhase === null) return null
-  const entry = why('shard-key', `${sharded.name} shards ${found.shards.join(', ')} on cluster ${cluster}`)
-  return { cluster, shard: null, provisional: found.provisional, why: [entry] }
+  if (database.virtual.has(`sharded ${need.sharded.name}`) && database.twoPhase === null) return null
+  return onOne(need, found, cluster)
+}
+
+/** Rows that stay on their cluster; null: they leave it. */
+export function movesOnOne(need: ShardNeed, found: Moving): OnOne | null {
+  return found.from.every((cluster) => cluster === found.to) ? onOne(need, found, found.to) : null
+}
+
+function onOne({ sharded }: ShardNeed, { shards, provisional }: SeveralShards | Moving, cluster: string): OnOne {
+  const entry = why('shard-key', `${sharded.name} shards ${shards.join(', ')} on cluster ${cluster}`)
+  return { cluster, shard: null, provisional, why: [entry] }
 }

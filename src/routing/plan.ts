@@ -183,6 +183,25 @@ export interface BroadcastPlan extends PlanBase {
   readonly insert?: InsertRows
   /** COPY … FROM STDIN, whose rows are told apart as they come. */
   readonly copy?: CopyRows
+  /** UPDATE that gives rows a shard key of another cluster. */
+  readonly move?: MoveRows
+}
+
+/** How rows go to another cluster: all parts but the last give theirs up, the last takes them. */
+export interface MoveRows {
+  /** As the client has sent it. */
+  readonly text: string
+  /** How many parameters it has. */
+  readonly parameters: number
+  readonly returning: boolean
+  /** The same UPDATE of no row: whether the client may. */
+  readonly tried: string
+  /** DELETE … RETURNING all columns. */
+  readonly removed: string
+  /** INSERT of one such row as the UPDATE changes it; its columns are the parameters after the client's own. */
+  readonly inserted: string
+  /** The last part may have such rows of its own, which it updates first. */
+  readonly stays: boolean
 }
 
 /** How the rows of an INSERT are parted. */

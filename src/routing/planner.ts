@@ -10,6 +10,7 @@ import { placeFound, route, type Routed } from './destination.js'
 import { finish, preparesSharded } from './finish.js'
 import type { PlanInput } from './input.js'
 import { insertRows } from './insert-rows.js'
+import { moveRows } from './move-rows.js'
 import { notInJoint } from './joining.js'
 import { answer, inFailedTransaction, one, refuse } from './make.js'
 import type { Plan } from './plan.js'
@@ -148,6 +149,7 @@ function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: 
     const { text } = input.understood
     if ((found.kind === 'missing' || found.kind === 'several') && routed.statement.detail.kind === 'copy')
       return copySelect(context, routed, need.sharded, input, plan)
+    if (found.kind === 'moving') return moveRows(context, routed, need, found, text)
     if ((found.kind === 'missing' || found.kind === 'several') && suppliedCluster(context) === null) {
       const { sharded } = need
       const inserted = found.kind === 'several' ? insertRows(context, routed, need, found, valuesOf(input)) : null

@@ -109,6 +109,7 @@ function describeKind(plan: Plan): Readonly<Record<string, unknown>> {
         clusters: plan.parts.map(({ cluster }) => cluster),
         combine: plan.combine,
         ...(plan.insert === undefined ? {} : { rows: plan.insert.parts.map(({ rows }) => rows.length) }),
+        ...(plan.move === undefined ? {} : { moves: plan.move.stays ? 'rows go to the last, which may have some' : 'rows go to the last' }),
       }
   }
 }

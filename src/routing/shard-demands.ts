@@ -26,7 +26,7 @@ export interface ShardNeed {
   readonly sharded: Sharded
   readonly demands: readonly Demand[]
   readonly writes: boolean
-  /** It assigns to a shard key: what is said where it is not all within one shard. */
+  /** It assigns to a shard key, and the first demand is for the new one: what is said where the rows cannot be moved there. */
   readonly moves: RefusePlan | null
   /** Parameters that also stand where no key is: without a declared type, the server may take it from there. */
   readonly elsewhere: ReadonlySet<number>
@@ -47,7 +47,7 @@ export function shardNeed(
   const stored = storedDemands(context, statement, { sharded, touched, flows })
   if ('kind' in stored) return stored
   demands.push(...stored)
-  const assigned = assignedKey(context, statement, sharded, touched)
+  const assigned = assignedKey(context, statement, { sharded, touched, flows })
   if (assigned !== null) demands.push(assigned)
   for (const entry of entriesWithoutInsertTargets(statement)) {
     const relation = lookup(touched, entry.relation.schema, entry.relation.name)
@@ -125,10 +125,9 @@ function unsupported(context: Context, statement: Statement, sharded: Sharded, t
         )
   }
   const assigned = assignedColumns(statement)
-  const assigns =
-    assigned === null ||
-    touched.some((one) => keyColumns(one).some((column) => assigned.includes(column))) ||
-    (assigned.length > 0 && touched.some((one) => hasComputedKey(context, one, sharded)))
+  if (assigned !== null && assigned.length > 0 && touched.some((one) => hasComputedKey(context, one, sharded)))
+    return movesRow(sharded, touched)
+  const assigns = assigned === null || touched.some((one) => keyColumns(one).some((column) => assigned.includes(column)))
   if (assigns && keyValues(statement, touched) === null) return movesRow(sharded, touched)
   const writes = statement.entries.filter((entry) => entry.access === 'write' && touched.some((one) => sameName(entry, one)))
   if (writes.length > followedWrites(statement) || insertsTwice(statement, writes)) {
@@ -182,25 +181,33 @@ function insertsTwice(statement: Statement, writes: readonly RangeEntry[]): bool
   return insertsOf(statement).some(({ target }) => writes.filter((entry) => isSame(entry.relation, target)).length > 1)
 }
 
-/** The values that UPDATE gives to the whole shard key of its table; null: others than values, of another statement, or to a part of it. */
-function keyValues({ detail, innerWrites }: Statement, touched: readonly Touched[]): readonly Operand[] | null {
+/** What UPDATE gives to each column of its table's shard key, null: it stays; null as a whole: others than values, or another statement. */
+function keyValues({ detail, innerWrites }: Statement, touched: readonly Touched[]): readonly (Operand | null)[] | null {
   if (detail.kind !== 'update' || innerWrites !== undefined) return null
   const { target, columns, values } = detail.assigns
   const written = lookup(touched, target.schema, target.name)
   if (written === null || columns === null || values === undefined) return null
-  const found = keyColumns(written).map((column) => values[columns.indexOf(column)])
-  return found.every((value) => value?.kind === 'literal' || value?.kind === 'param') ? found : null
+  const found = keyColumns(written).map((column) => (columns.includes(column) ? (values[columns.indexOf(column)] ?? other) : null))
+  const plain = found.every((value) => value === null || value.kind === 'literal' || value.kind === 'param')
+  return plain && found.some((value) => value !== null) ? found : null
 }
 
+const other: Operand = { kind: 'other' }
+
 /** An UPDATE that gives the key a value may stay within its shard, as one does that writes all columns back. */
-function assignedKey(context: Context, statement: Statement, sharded: Sharded, touched: readonly Touched[]): Demand | null {
+function assignedKey(context: Context, statement: Statement, { sharded, touched, flows }: Storing): Demand | null {
   const { detail } = statement
   if (detail.kind !== 'update') return null
   const values = keyValues(statement, touched)
-  const target = lookup(touched, detail.assigns.target.schema, detail.assigns.target.name)
-  if (values === null || target === null) return null
-  const stored = { trims: trims(context, target, sharded) }
-  return { table: target.key, columns: keyColumns(target), alternatives: values.map((value) => [[value]]), stored }
+  const { schema, name } = detail.assigns.target
+  const target = lookup(touched, schema, name)
+  const entry = statement.entries.find(({ access, relation }) => access === 'write' && isSame(relation, { schema, name }))
+  if (values === null || target === null || entry === undefined) return null
+  const columns = keyColumns(target)
+  // What stays is what the rows are found by.
+  const stays = (i: number): Demand['alternatives'][number] => flows?.of(entry.place, columns[i] ?? '', sharded.keyTypes[i] ?? 'text') ?? []
+  const alternatives = values.map((value, i) => (value === null ? stays(i) : [[value]]))
+  return { table: target.key, columns, alternatives, stored: { trims: trims(context, target, sharded) } }
 }
 
 function isInsertTarget(statement: Statement, touched: Touched): boolean {

@@ -26,6 +26,7 @@ export type Evaluated =
   /** Some entry has no key of its own. */
   | { readonly kind: 'missing'; readonly demand: Demand }
   | SeveralShards
+  | Moving
   /** A directory must be asked first: for `keys`, each as texts of its columns. */
   | { readonly kind: 'lookup'; readonly demand: Demand; readonly keys: readonly (readonly string[])[] }
   | { readonly kind: 'refused'; readonly plan: RefusePlan }
@@ -42,6 +43,19 @@ export interface SeveralShards {
   readonly provisional: boolean
   /** A hint or setting supplies a key, too, which cannot be that of all. */
   readonly supplied: boolean
+}
+
+/** It gives rows a shard key of another shard. */
+export interface Moving {
+  readonly kind: 'moving'
+  /** Clusters of the rows, in the order of `sharded.clusters`. */
+  readonly from: readonly string[]
+  readonly to: string
+  /** Of both. */
+  readonly shards: readonly number[]
+  readonly provisional: boolean
+  /** What is said where that cannot be done. */
+  readonly refused: RefusePlan
 }
 
 export interface Values {
@@ -66,7 +80,20 @@ type Found =
 export function evaluate(need: ShardNeed, values: Values): Evaluated {
   const found = evaluateDemands(need, values)
   const within = need.moves === null || (found.kind !== 'missing' && found.kind !== 'several')
-  return within ? found : { kind: 'refused', plan: need.moves }
+  if (within) return found
+  return (found.kind === 'several' ? movement(need, found, need.moves, values) : null) ?? { kind: 'refused', plan: need.moves }
+}
+
+/** null: there is not one shard that all rows go to. */
+function movement(need: ShardNeed, { shards, provisional, supplied }: SeveralShards, refused: RefusePlan, values: Values): Moving | null {
+  const [assigned, rows, another] = need.demands
+  if (assigned === undefined || rows === undefined || another !== undefined || supplied) return null
+  const { sharded } = need
+  const [next, before] = [findShard(need, assigned, values), findShard(need, rows, values)]
+  const to = next.kind === 'shard' ? sharded.map[next.shard] : undefined
+  const held = before.kind === 'shard' ? [before.shard] : before.kind === 'several' ? [...before.shards] : []
+  const from = sharded.clusters.filter((cluster) => held.some((shard) => sharded.map[shard] === cluster))
+  return to === undefined || from.length === 0 ? null : { kind: 'moving', from, to, shards, provisional, refused }
 }
 
 function evaluateDemands(need: ShardNeed, values: Values): Evaluated {

@@ -4,6 +4,7 @@ import type pg from 'pg'
 import type { ConfigInput } from '../../src/config/input.js'
 import { checkServers } from '../../src/doors/cli/check-live.js'
 import { until } from '../../src/embedded/until.js'
+import { answered, kinds, others, refused, rowsOf, still, types, type Asked } from '../support/moving-rows.js'
 import { withProxy } from '../support/proxy.js'
 import { withTopology } from '../support/topology.js'
 
@@ -15,12 +16,14 @@ const running = await withTopology(t, {
   clusters: {
     main: {
       seed: `${spread} CREATE TABLE users (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO users SELECT i FROM generate_series(1, 20) i;
-        CREATE TABLE notes ${noted} CREATE TABLE plain ${noted}`,
+        CREATE TABLE notes ${noted} CREATE TABLE plain ${noted} ${types} ${kinds('movable')} ${kinds('settled')} ${others}`,
       settings,
     },
     media: {
       seed: `${spread} CREATE TABLE images (id int PRIMARY KEY, n int NOT NULL DEFAULT 0); INSERT INTO images SELECT i FROM generate_series(1, 20) i;
-        CREATE TABLE checked (id int PRIMARY KEY, other int REFERENCES images DEFERRABLE INITIALLY DEFERRED); CREATE TABLE notes ${noted}`,
+        CREATE TABLE checked (id int PRIMARY KEY, other int REFERENCES images DEFERRABLE INITIALLY DEFERRED); CREATE TABLE notes ${noted}
+        -- Types have other numbers here than on main.
+        CREATE TYPE first AS ENUM (); ${types} ${kinds('movable')} ${others}`,
       settings,
     },
   },
@@ -40,7 +43,39 @@ const config: ConfigInput = {
       two_phase: { lock_timeout: '500ms' },
       reference: ['countries'],
       sharded: {
-        things: { clusters: ['main', 'media'], shards: 8, by: 'hash', key_type: 'bigint', tables: { things: 'id', notes: 'id' } },
+        things: {
+          clusters: ['main', 'media'],
+          shards: 8,
+          by: 'hash',
+          key_type: 'bigint',
+          tables: { things: 'id', notes: 'id', movable: 'id', ...Object.fromEntries(still.map((name) => [name, 'id'])) },
+        },
+        pairs: {
+          clusters: ['main', 'media'],
+          shards: 8,
+          by: 'hash',
+          key_type: ['bigint', 'text'],
+          tables: { pairs: ['id', 'region'], lines: ['id', 'region'], bases: ['id', 'region'] },
+        },
+        spans: {
+          clusters: ['main', 'media'],
+          shards: 2,
+          by: 'range',
+          ranges: [
+            { to: 100, shard: 0 },
+            { from: 100, shard: 1 },
+          ],
+          key_type: 'bigint',
+          tables: { spans: 'id' },
+        },
+        lands: {
+          clusters: ['main', 'media'],
+          shards: 2,
+          by: 'list',
+          values: { 0: ['de'], 1: ['us'] },
+          key_type: 'text',
+          tables: { lands: 'land' },
+        },
       },
       partitions: { media: { cluster: 'media', owner: 'media-team', tables: ['images', 'checked'] } },
     },
@@ -467,6 +502,114 @@ t.test('what each row would make of other rows is refused', async (t) => {
   t.match(await refusal(client.query("INSERT INTO notes (id, word) VALUES (1, 'z'), (1 + 1, 'z')")), /^0A000/)
   t.match(await refusal(client.query("EXPLAIN INSERT INTO notes (id, word) VALUES (1, 'z'), (5, 'z'), (3, 'z')")), /^0A000/)
   t.same(await everywhere("SELECT count(*) FROM notes WHERE word = 'z'"), [0, 0])
+})
+
+t.test('UPDATE of a shard key moves the row, as one server would have changed it', async (t) => {
+  const client = await proxy.connect()
+  const keys = Array.from({ length: 20 }, (_, i) => i + 1)
+  await client.query(`INSERT INTO movable (id) SELECT 1 WHERE false`)
+  const seed = rowsOf(keys.slice(0, 8))
+  for (const table of ['movable', 'settled']) await client.query(seed.replaceAll('@', table))
+  const on = async (cluster: string): Promise<readonly number[]> =>
+    (await running.cluster(cluster).primary.sql('SELECT DISTINCT id FROM movable ORDER BY id')).map(({ id }) => Number(id))
+  const [a = 0, c = 0] = await on('main')
+  const [b = 0] = await on('media')
+  const named = (text: string): string => text.replaceAll('#a', String(a)).replaceAll('#b', String(b)).replaceAll('#c', String(c))
+  const run = ({ sql, values }: Asked, table: string, binary: boolean): Promise<pg.QueryResult> => {
+    const text = named(sql).replaceAll('@', table)
+    const given = values?.map((value) => (typeof value === 'string' ? named(value) : value))
+    if (given === undefined && !binary) return client.query(text)
+    return client.query({ text, values: given ?? [], queryMode: 'extended', binary } as pg.QueryConfig)
+  }
+  const said = (work: Promise<pg.QueryResult>): Promise<unknown> =>
+    work.then(
+      ({ command, rowCount, rows, fields }) => ({
+        tag: `${command} ${String(rowCount)}`,
+        rows: rows.map((row) => JSON.stringify(row)).sort(),
+        fields: fields.map(({ name, dataTypeID }) => `${name} ${dataTypeID < 16_384 ? String(dataTypeID) : ''}`),
+      }),
+      (error: unknown) => `${(error as { code: string }).code} ${(error as Error).message.replaceAll('settled', 'movable')}`,
+    )
+  const contents = async (clusters: readonly string[], table: string): Promise<readonly string[]> => {
+    const all = await Promise.all(clusters.map((cluster) => running.cluster(cluster).primary.sql(`SELECT t::text FROM ${table} t`)))
+    return all
+      .flat()
+      .map(({ t }) => String(t))
+      .sort()
+  }
+  for (const binary of [false, true]) {
+    for (const asked of answered) {
+      t.same(await said(run(asked, 'movable', binary)), await said(run(asked, 'settled', binary)), asked.sql)
+      t.same(await contents(['main', 'media'], 'movable'), await contents(['main'], 'settled'), `after ${asked.sql}`)
+    }
+  }
+  for (const asked of refused) t.match(await refusal(run(asked, 'movable', false)), /^0A000/, asked.sql)
+  t.same(await contents(['main', 'media'], 'movable'), await contents(['main'], 'settled'))
+  t.equal(await prepared(), 0)
+})
+
+t.test('keys of several columns, ranges and lists; in a transaction; and what stays where it is', async (t) => {
+  const client = await proxy.connect()
+  const counts = (table: string): Promise<readonly number[]> => everywhere(`SELECT count(*) FROM ${table}`)
+  await client.query('INSERT INTO spans VALUES (1, 1), (2, 2)')
+  t.equal((await client.query('UPDATE spans SET id = 101, n = n + 1 WHERE id = 1 RETURNING n')).rows[0].n, 2)
+  t.same(await counts('spans'), [1, 1])
+  t.match(await refusal(client.query('UPDATE spans SET id = NULL WHERE id = 2')), /^0A000/)
+  await client.query("INSERT INTO lands VALUES ('de', 1)")
+  t.equal((await extended(client, 'UPDATE lands SET land = $1 WHERE land = $2', ['us', 'de'])).rowCount, 1)
+  t.same(await counts('lands'), [0, 1])
+  t.match(await refusal(client.query("UPDATE lands SET land = 'fr' WHERE land = 'us'")), /^0A000/)
+  // One column of the key stays, until the row has come to the other cluster.
+  await client.query("INSERT INTO pairs VALUES (1, 'r0', 7)")
+  const [before] = await counts('pairs')
+  for (let i = 0; i < 12; i++) {
+    const text = `UPDATE pairs SET region = 'r${String(i + 1)}', n = n + 1 WHERE id = 1 AND region = 'r${String(i)}' RETURNING region, n`
+    t.same((await client.query(text)).rows, [{ region: `r${String(i + 1)}`, n: 8 + i }])
+  }
+  const seen = new Set([before])
+  for (let i = 12; i < 24 && seen.size < 2; i++) {
+    await client.query(`UPDATE pairs SET region = 'r${String(i + 1)}' WHERE region = 'r${String(i)}' AND id = 1`)
+    seen.add((await counts('pairs'))[0])
+  }
+  t.equal(seen.size, 2, 'it has been on both')
+  t.match(await refusal(client.query("UPDATE pairs SET region = 'x' WHERE region = 'r13'")), /^0A000/)
+  // Who refers to a row comes to one that has the new key; what is referred to stays.
+  const regions = Array.from({ length: 8 }, (_, i) => `q${String(i)}`)
+  await client.query(`INSERT INTO bases VALUES ${regions.map((region) => `(1, '${region}')`).join(', ')}`)
+  await client.query("INSERT INTO lines VALUES (1, 'q0', 5)")
+  for (const [i, region] of regions.entries()) {
+    const text = `UPDATE lines SET region = '${regions[i + 1] ?? 'q0'}' WHERE id = 1 AND region = '${region}' RETURNING n`
+    t.same((await client.query(text)).rows, [{ n: 5 }])
+  }
+  const lacks = await Promise.all(
+    regions.map((_, i) => refusal(client.query(`UPDATE lines SET region = 'none${String(i)}' WHERE id = 1 AND region = 'q0'`))),
+  )
+  t.ok(lacks.every((words) => words.startsWith('23503')))
+  const base = await Promise.all(
+    regions.map((_, i) => refusal(client.query(`UPDATE bases SET region = 'z${String(i)}' WHERE id = 1 AND region = 'q1'`))),
+  )
+  t.ok(base.some((words) => words.startsWith('0A000')))
+  for (const table of still) {
+    const found = new Set<string>()
+    for (let id = 2; id < 12; id++)
+      found.add((await refusal(client.query(`UPDATE ${table} SET id = ${String(id)} WHERE id = 1`))).slice(0, 60))
+    t.ok(
+      [...found].some((words) => words.startsWith('0A000')),
+      table,
+    )
+  }
+  // In a transaction, and back.
+  await client.query('BEGIN')
+  await client.query('UPDATE spans SET id = 102 WHERE id = 2')
+  t.same((await client.query('SELECT n FROM spans WHERE id = 102')).rows, [{ n: 2 }])
+  await client.query('SAVEPOINT s')
+  t.equal((await client.query('UPDATE spans SET id = 3, n = 9 WHERE id IN (101, 102) AND n = 7')).rowCount, 0)
+  t.match(await refusal(client.query('UPDATE spans SET id = 4 WHERE id IN (101, 102)')), /^23505/)
+  await client.query('ROLLBACK TO s')
+  t.equal((await extended(client, 'UPDATE spans SET id = $1 WHERE id = $2', [5, 101])).rowCount, 1)
+  await client.query('ROLLBACK')
+  t.same(await counts('spans'), [1, 1])
+  t.equal(await prepared(), 0)
 })
 
 t.test('check --live asks for what two-phase commit needs', async (t) => {

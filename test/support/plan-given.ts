@@ -341,6 +341,15 @@ function catalog(cluster: string, known: readonly (readonly [string, RelationInf
     eventTriggers: false,
     keyEquals: ['shadow'],
     collation: 'deterministic',
+    foreignKeys: [
+      {
+        ...{ name: 'of_author', from: 'public.comment_votes', to: 'public.comment_authors' },
+        columns: [
+          ['image_id', 'image_id'],
+          ['user_id', 'user_id'],
+        ],
+      },
+    ],
   }
 }
 

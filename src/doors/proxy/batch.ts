@@ -26,7 +26,7 @@ import type { Request, Running } from './request.js'
 import { runningNaming } from './naming-replies.js'
 import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
 import { runBroadcast, type BroadcastFrames, type BroadcastWork } from './broadcast.js'
-import { InsertWork } from './insert-work.js'
+import { partedWork } from './parted-work.js'
 import { runScatter } from './scatter.js'
 import { scatterAsk } from './scatter-batch.js'
 import { labelOf, Sending } from './sending.js'
@@ -390,16 +390,17 @@ export class Batch implements BatchOnLane {
     const conversation = this.#conversation
     const plan = broadcast as BroadcastPlan
     requireAlone(messages)
+    const parted = plan.insert ?? plan.move
     const { ask, after } =
-      plan.insert === undefined
+      parted === undefined
         ? { ask: null, after: [] }
-        : scatterAsk(messages, conversation.session.decoder, { what: 'a write', limits: !plan.insert.returning })
+        : scatterAsk(messages, conversation.session.decoder, { what: 'a write', limits: !parted.returning })
     const hold = this.#at.hold
     if (hold !== null && !this.#planner.movable(hold)) throw elsewhere(hold, null)
     if (hold !== null) await this.#endUnseen(hold, request)
     if (!this.#failed) {
       const same: BroadcastWork = { frames: (on) => this.#everyTime(on, messages) }
-      await runBroadcast(conversation, request, plan, plan.insert === undefined ? same : new InsertWork(plan.insert, ask))
+      await runBroadcast(conversation, request, plan, partedWork(plan, ask) ?? same)
       for (const frame of after) conversation.output.write(frame)
       this.#handled += messages.length
     }

@@ -35,6 +35,12 @@ export interface BroadcastWork {
   before?(first: Answered): readonly Uint8Array[]
   /** The rows of all, in their order. Absent: one after the other. */
   rows?(answers: readonly Answered[]): readonly Uint8Array[]
+  /** The next part has answered. */
+  answered?(answer: Answered): void
+  /** There is nothing for this part to do. */
+  skips?(part: number): boolean
+  /** All that the client is told. Absent: one answer made of them all. */
+  reply?(): readonly Uint8Array[]
 }
 
 /** What one cluster has answered. */
@@ -44,7 +50,9 @@ export interface Answered {
   readonly before: readonly Uint8Array[]
   readonly columns: Uint8Array | null
   readonly rows: readonly Uint8Array[]
+  /** The last one's; and of all that ran there. */
   readonly tag: string
+  readonly tags: readonly string[]
   readonly after: readonly Uint8Array[]
   /** How its texts are written. */
   readonly forms: string
@@ -79,6 +87,7 @@ async function everywhere(
   const answers: Answered[] = []
   let bytes = 0
   for (const [index, part] of plan.parts.entries()) {
+    if (work.skips?.(index) === true) continue
     const hold = await conversation.holdFor(part, request)
     const exchange = async (frames: BroadcastFrames): Promise<Kept> => {
       conversation.starting(hold, part, request)
@@ -95,9 +104,11 @@ async function everywhere(
     bytes += kept.size
     if (kept.full) throw new PointsmanError('merge_memory', { values: { limit, what: 'what is returned' } })
     const { TimeZone, DateStyle, IntervalStyle } = Object.fromEntries(hold.connection.parameters) as Record<string, string>
-    answers.push(read(part.cluster, kept.chunks, [TimeZone, DateStyle, IntervalStyle].join()))
+    const answer = read(part.cluster, kept.chunks, [TimeZone, DateStyle, IntervalStyle].join())
+    answers.push(answer)
+    work.answered?.(answer)
   }
-  return together(plan, work, answers)
+  return work.reply?.() ?? together(plan, work, answers)
 }
 
 interface Group {
@@ -176,18 +187,18 @@ function read(cluster: string, chunks: readonly Uint8Array[], forms: string): An
   const rows: Uint8Array[] = []
   const after: Uint8Array[] = []
   let columns: Uint8Array | null = null
-  let tag: string | null = null
+  const tags: string[] = []
   for (const frame of framesOf(chunks)) {
     if (frame[0] === Backend.ReadyForQuery) continue
     if (frame[0] === Backend.DataRow) rows.push(frame)
-    else if (frame[0] === Backend.CommandComplete) tag = decodeCommandComplete(frame)
-    else if (tag !== null) after.push(frame)
+    else if (frame[0] === Backend.CommandComplete) tags.push(decodeCommandComplete(frame))
+    else if (tags.length > 0) after.push(frame)
     else {
       if (frame[0] === Backend.RowDescription) columns = frame
       before.push(frame)
     }
   }
-  return { cluster, before, columns, rows, tag: tag ?? '', after, forms }
+  return { cluster, before, columns, rows, tag: tags.at(-1) ?? '', tags, after, forms }
 }
 
 // ---- one reply of several

@@ -17,7 +17,7 @@ import type { LaneWork } from './lane-seat.js'
 import { parked, type Parked } from './parked.js'
 import { encodeQueryBytes } from './named.js'
 import { runNamedQuery } from './named-query.js'
-import { InsertWork } from './insert-work.js'
+import { partedWork } from './parted-work.js'
 import { ownQuery } from './own-calls.js'
 import type { Request, Running } from './request.js'
 import { reply } from './simple-reply.js'
@@ -240,13 +240,7 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     const request = this.#request
     try {
       if (plan.copy !== undefined) await runCopyIn(conversation, request, plan, plan.copy, this.#frame)
-      else
-        await runBroadcast(
-          conversation,
-          request,
-          plan,
-          plan.insert === undefined ? this.#sameEverywhere : new InsertWork(plan.insert, null),
-        )
+      else await runBroadcast(conversation, request, plan, partedWork(plan, null) ?? this.#sameEverywhere)
       conversation.ready()
     } catch (error) {
       // Of a COPY the client may have been told to begin.

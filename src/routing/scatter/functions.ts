@@ -25,7 +25,8 @@ function makesValue(world: World, use: FunctionUse): boolean {
   return found.length > 0 && found.every((info) => (info.builtin ? chance.has(info.name) : info.kind === 'function' && readsNothing(info)))
 }
 
-function readsNothing({ language, body }: FunctionInfo): boolean {
+/** What it gives depends on no rows. */
+export function readsNothing({ language, body }: FunctionInfo): boolean {
   if (language === 'c' || language === 'internal') return true
   return body !== undefined && !body.unknown && body.reads.length + body.writes.length + body.calls.length === 0
 }
