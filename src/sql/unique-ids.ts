@@ -12,7 +12,7 @@ import { as, integer, list, nameOf, unwrap, type Fields, type Node } from './tre
 export type IdBits = 64 | 53
 
 /** Half-open offsets into the client's text, and what stands there in the new one. */
-export interface Replaced {
+interface Replaced {
   readonly start: number
   readonly end: number
   readonly to: string
