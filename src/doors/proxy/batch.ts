@@ -55,7 +55,8 @@ export class Batch implements BatchOnLane {
   readonly #undo: { readonly index: number; readonly undo: () => void }[] = []
   /** Until Sync everything is skipped: something failed here. */
   #failed = false
-  readonly #labels = new Map<string, Message>()
+  /** Those that were routed, by their index. */
+  readonly #labels: Message[] = []
 
   constructor(conversation: Conversation) {
     this.#conversation = conversation
@@ -282,7 +283,7 @@ export class Batch implements BatchOnLane {
     this.#handled = 0
     this.#undo.length = 0
     this.#failed = false
-    this.#labels.clear()
+    this.#labels.length = 0
   }
 
   /** What comes now is asked for as of now, however long ago the batch has begun. */
@@ -596,7 +597,7 @@ export class Batch implements BatchOnLane {
   }
 
   readonly #rowsDescribed = (hold: Hold, frame: Uint8Array, label: string | undefined): void => {
-    const message = label === undefined ? undefined : this.#labels.get(label)
+    const message = label === undefined ? undefined : this.#labels[Number(label)]
     const statement = message?.statement ?? null
     if (message === undefined || statement === null || statement.name === '' || message.naming !== null) return
     const asked = this.#asked?.label === label ? this.#asked : null
@@ -640,19 +641,19 @@ export class Batch implements BatchOnLane {
   }
 
   #label(messages: readonly Message[]): void {
-    for (const message of messages) this.#labels.set(labelOf(message.index), message)
+    for (const message of messages) this.#labels[message.index] = message
   }
 
   // ---- effects and failures
 
   /** Errors speak of the client's names, and of places in its texts. */
   readonly #renamed = (frame: Uint8Array, label: string | undefined, hold: Hold): Uint8Array | null => {
-    const message = label === undefined ? undefined : this.#labels.get(label)
+    const message = label === undefined ? undefined : this.#labels[Number(label)]
     return message === undefined ? null : batchError(frame, message, hold, this.#conversation.session.decoder)
   }
 
   #running(label: string | undefined): Running | null {
-    const message = label === undefined ? undefined : this.#labels.get(label)
+    const message = label === undefined ? undefined : this.#labels[Number(label)]
     if (message?.kind !== 'execute') return null
     if (message.naming !== null) return runningNaming(message)
     const [statement] = message.statement?.understood.shape.statements ?? []
@@ -661,7 +662,7 @@ export class Batch implements BatchOnLane {
   }
 
   #described(oids: readonly number[], label: string | undefined): void {
-    const statement = label === undefined ? null : (this.#labels.get(label)?.statement ?? null)
+    const statement = label === undefined ? null : (this.#labels[Number(label)]?.statement ?? null)
     if (statement !== null) rememberTypes(statement, oids)
   }
 

@@ -36,7 +36,12 @@ export class Sending {
   }
 
   put(frames: readonly Uint8Array[], expect: Expect): void {
-    this.frames.push(...frames)
+    for (const frame of frames) this.frames.push(frame)
+    this.expects.push(expect)
+  }
+
+  #one(frame: Uint8Array, expect: Expect): void {
+    this.frames.push(frame)
     this.expects.push(expect)
   }
 
@@ -55,7 +60,7 @@ export class Sending {
         return this.#describe(message, label)
       case 'execute':
         if (message.naming?.kind === 'prepare') return this.#define(message.naming.definition, label)
-        return this.put([message.frame], { act: 'forward', reply: 'execute', label })
+        return this.#one(message.frame, { act: 'forward', reply: 'execute', label })
       case 'close':
         if (message.of === 'portal') this.#closePortal(message, label)
         // Ours stays on the connection for whoever prepares the same.
@@ -124,11 +129,13 @@ export class Sending {
 
   #bind(statement: ClientStatement | null, { frame, naming }: Message, label: string): void {
     const name = statement === null ? '' : this.#known(this.#own(statement, naming, label), label)
-    this.put(name === '' ? [frame] : renameBind(frame, name), { act: 'forward', reply: 'bind', label })
+    const expect: Expect = { act: 'forward', reply: 'bind', label }
+    if (name === '') this.#one(frame, expect)
+    else this.put(renameBind(frame, name), expect)
   }
 
   #describe(message: Extract<Message, { kind: 'describe' }>, label: string): void {
-    if (message.of === 'portal') return this.put([message.frame], { act: 'forward', reply: 'describe-portal', label })
+    if (message.of === 'portal') return this.#one(message.frame, { act: 'forward', reply: 'describe-portal', label })
     const name = message.statement === null ? '' : this.#known(this.#own(message.statement, message.naming, label), label)
     const ids = message.statement?.ids
     const told = ids === undefined ? {} : { parameters: ids.parameters }

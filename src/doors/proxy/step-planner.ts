@@ -66,6 +66,28 @@ export class StepPlanner {
 
   /** Where the messages belong, and which of them are answered here. Throws what is to be refused. */
   route(messages: readonly Message[], request: Request): Step {
+    const usual = this.#carried === null ? alone(messages) : null
+    return (usual === null ? null : this.#routeAlone(usual, messages, request)) ?? this.#routeAny(messages, request)
+  }
+
+  /** One statement runs, and nothing about it is out of the ordinary, as is so with nearly all; null: it is looked at again. */
+  #routeAlone({ statement, portal }: Alone, messages: readonly Message[], request: Request): Step | null {
+    const conversation = this.#conversation
+    const { understood } = statement
+    request.shape = understood.shape.id
+    request.uses = understood.shape.uses
+    const failed = conversation.failedPlan()
+    if (failed !== null) return { messages, plan: failed, replies: none, runs: true }
+    const plan = conversation.plan([{ understood, parameters: portal.parameters }], this.#view())
+    if (plan.kind === 'one' && plan.settings.length === 0) {
+      request.plan = plan
+      return { messages, plan, replies: none, runs: true }
+    }
+    this.#carried = plan.kind === 'answer' ? plan : null
+    return null
+  }
+
+  #routeAny(messages: readonly Message[], request: Request): Step {
     const conversation = this.#conversation
     const executed = messages.filter((message) => message.kind === 'execute')
     const [shape] = executed.length > 0 ? executed : messages
@@ -208,6 +230,26 @@ const none: ReadonlyMap<Message, readonly Uint8Array[]> = new Map()
 function onFirst({ parts, role, policy, owner, tables, why }: ScatterPlan): OnePlan {
   const cluster = parts[0]?.cluster ?? ''
   return one({ cluster, role, policy, owner, tables, why, provisional: true })
+}
+
+interface Alone {
+  readonly statement: ClientStatement
+  readonly portal: Portal
+}
+
+/** The one that runs, of messages of which no other looks at names, tokens or statements that are not used; null: there is more to it. */
+function alone(messages: readonly Message[]): Alone | null {
+  let found: Alone | null = null
+  let parses = 0
+  for (const message of messages) {
+    if (message.naming !== null) return null
+    if (message.kind === 'parse') parses += 1
+    if (message.kind !== 'execute') continue
+    const { statement, portal } = message
+    if (found !== null || statement === null || portal === null || statement.own !== undefined || statement.ids !== undefined) return null
+    found = { statement, portal }
+  }
+  return parses < 2 ? found : null
 }
 
 function plannedExecute(message: Message): Planned {
