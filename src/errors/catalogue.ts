@@ -68,6 +68,7 @@ export const catalogue = {
     text: 'read-only: writes to cluster {cluster} are switched off: {why}',
     help: 'Reads go on; send the write again when the cluster takes writes.',
   },
+  no_active_transaction: { sqlstate: '25P01', retry: 'never', text: '{what}', help: '' },
   in_failed_transaction: {
     sqlstate: '25P02',
     retry: 'never',
@@ -128,6 +129,7 @@ export const catalogue = {
   console_syntax: { sqlstate: '42601', retry: 'never', text: '{what}', help: 'SHOW HELP lists the commands of the console.' },
   invalid_setting_name: { sqlstate: '42602', retry: 'never', text: '{what}', help: '' },
   undefined_setting: { sqlstate: '42704', retry: 'never', text: '{what}', help: '' },
+  duplicate_cursor: { sqlstate: '42P03', retry: 'never', text: 'cursor "{name}" already exists', help: '' },
   duplicate_prepared_statement: { sqlstate: '42P05', retry: 'never', text: 'prepared statement "{name}" already exists', help: '' },
   too_many_connections: { sqlstate: '53300', retry: 'safe', text: '{what}', help: '' },
   too_many_statements: {
@@ -161,6 +163,13 @@ export const catalogue = {
     text: 'database "{database}" is not accepting connections now',
     help: 'An operator has disabled it for new clients.',
   },
+  cursor_forward_only: {
+    sqlstate: '55000',
+    retry: 'never',
+    text: 'cursor can only scan forward',
+    help: 'A cursor over several shards merges its rows as they come: it cannot be declared with SCROLL.',
+  },
+  cursor_failed: { sqlstate: '55000', retry: 'never', text: 'portal "{name}" cannot be run', help: '' },
   console_state: { sqlstate: '55000', retry: 'never', text: '{what}', help: '' },
   unique_id_unready: {
     sqlstate: '55000',

@@ -6,13 +6,13 @@ import type { Sharded } from '../sharding/sharded.js'
 import { deparse } from '../sql/deparse.js'
 import { parseStatements } from '../sql/parser.js'
 import { unwrap, type Fields } from '../sql/tree.js'
-import { createUnderstanding, type Understanding } from '../sql/understand.js'
 import { refusedBroadcast, sessionAgainst, writtenOnAll } from './broadcast.js'
 import type { Context } from './context.js'
 import { copyForm } from './copy-form.js'
 import type { CopyTarget, Routed } from './destination.js'
 import { finish } from './finish.js'
 import type { Touched } from './homes.js'
+import { understandInner } from './inner-statement.js'
 import type { PlanInput } from './input.js'
 import { refuse } from './make.js'
 import type { CopyKey, Plan, RefusePlan } from './plan.js'
@@ -138,8 +138,6 @@ function outOf(
   return gathered(context, routed, text, form, input, planned)
 }
 
-let understanding: Understanding | null = null
-
 function gathered(
   context: Context,
   routed: Routed,
@@ -148,8 +146,7 @@ function gathered(
   input: PlanInput,
   planned: (input: PlanInput) => Plan,
 ): Plan {
-  understanding ??= createUnderstanding({ maxParseBytes: 1024 * 1024, shapeCacheBytes: 256 * 1024 })
-  const understood = { ...understanding.understand(text), hints: input.understood.hints }
+  const understood = understandInner(text, input.understood.hints)
   const plan = planned({ ...input, understood, parameters: null })
   if (plan.kind === 'one') return finish(context, routed, { cluster: plan.cluster, shard: plan.shard, provisional: false, why: plan.why })
   return plan.kind === 'scatter' ? Object.freeze({ ...plan, copy: form }) : plan

@@ -7,7 +7,7 @@ import { access, type AccessFacts } from './access.js'
 import { changedBy, keptOn } from './caching.js'
 import { stickyWrites, type Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
-import { inJoint, joinRefusal, pinInJoint, unfitForJoint, withJoin } from './joining.js'
+import { inJoint, joinRefusal, pinInJoint, unfitForJoint, withJoin, writesApart } from './joining.js'
 import { one, refuse } from './make.js'
 import type { Asks, OnePlan, Plan, RefusePlan, Why } from './plan.js'
 import { twoPlaces } from './places.js'
@@ -29,7 +29,9 @@ export function finish(context: Context, routed: Routed, place: Destination): On
     if (bad !== null) return bad
   }
   const unfit = jointProblem(context, routed, joins)
-  return unfit ?? compose(context, routed, to, facts, settings)
+  if (unfit !== null) return unfit
+  const made = compose(context, routed, to, facts, settings)
+  return (made.kind === 'one' ? writesApart(context, routed, made) : null) ?? made
 }
 
 /** What a transaction of several clusters cannot hold. */

@@ -6,7 +6,7 @@ import type { TransactionFacts } from '../sql/statement.js'
 import type { Context } from './context.js'
 import type { Destination, Routed } from './destination.js'
 import { answer, refuse } from './make.js'
-import type { AnswerPlan, RefusePlan } from './plan.js'
+import type { AnswerPlan, OnePlan, RefusePlan } from './plan.js'
 import { why } from './rules.js'
 
 type Home = NonNullable<Context['session']['transaction']['home']>
@@ -29,15 +29,28 @@ export function joinRefusal(context: Context, routed: Routed, to: Destination, h
   })
 }
 
+/** Without two-phase commit a transaction may write where it began; what it came to later it only reads, which the servers are told. */
+export function writesApart(context: Context, routed: Routed, { cluster, writes }: OnePlan): RefusePlan | null {
+  const { home } = context.session.transaction
+  if (!writes || home === null || home.cluster === cluster || context.database.twoPhase !== null) return null
+  return refuse('other-cluster', {
+    message: `the transaction may write on cluster ${home.cluster}, and this statement belongs to cluster ${cluster}, which it only reads`,
+    hint: 'End the transaction first, or set two_phase: true for the database.',
+    tables: routed.touched.map((one) => one.key),
+    owner: routed.owner,
+  })
+}
+
 /** What the connection may be kept for, and a transaction still be prepared on it. */
 export const harmlessPins: ReadonlySet<string> = new Set([sessionMode, 'sequence'])
 
 function obstacle(context: Context, to: Destination, home: Home): string | null {
   const { database, session, inBatch } = context
   const { joined, isolated } = session.transaction
-  if (database.twoPhase === null) return 'End the transaction first, or set two_phase: true for the database.'
+  const there = joined?.includes(to.cluster) === true
+  if (database.twoPhase === null && !there) return 'End the transaction first, or set two_phase: true for the database.'
   if (joined === null) return 'End the transaction first: here a transaction stays on one cluster.'
-  if (home.role === 'replica') return 'End the transaction first: it was begun READ ONLY, on a replica.'
+  if (home.role === 'replica' && !there) return 'End the transaction first: it was begun READ ONLY, on a replica.'
   if (isolated)
     return 'End the transaction first: above READ COMMITTED all of it would have to see one moment, which two clusters do not have.'
   if (session.transaction.constraints === true)

@@ -140,9 +140,9 @@ export interface ScatterPart {
 
 /**
  * A read on several clusters whose rows are merged. Every part runs `query.text` with the client's parameters, on one server
- * of its cluster that meets `policy` there, each at its own moment. Only outside of transactions, by itself (never in a batch
- * with others), of a session whose settings all parts are given; it changes nothing, keeps nothing in the session, and may
- * be repeated as long as no row has gone out.
+ * of its cluster that meets `policy` there, each at its own moment. By itself (never in a batch with others), of a session whose
+ * settings all parts are given; it changes nothing and keeps nothing in the session. Outside of a transaction it may be repeated as
+ * long as no row has gone out; an open one comes to every part, to read there.
  *
  * Whoever runs it also sees to what no plan can know: the parts' sessions report the same TimeZone, DateStyle,
  * IntervalStyle and server_encoding (UTF8), else 0A000; and what of a part has not been read is ended with its connection's
@@ -165,6 +165,8 @@ export interface ScatterPlan extends PlanBase {
   readonly provisional: boolean
   /** COPY … TO STDOUT: its rows go out in this form. */
   readonly copy?: CopyForm
+  /** DECLARE of a cursor of this name: nothing of it goes out before FETCH. */
+  readonly cursor?: string
 }
 
 /**

@@ -7,6 +7,7 @@ import { planTogether, type Part } from './batch.js'
 import { copyPlan, copySelect } from './copy.js'
 import { createContext, suppliedCluster, suppliedKey, type Context } from './context.js'
 import { placeFound, route, type Routed } from './destination.js'
+import { cursorPlan } from './cursor.js'
 import { finish, preparesSharded } from './finish.js'
 import type { PlanInput } from './input.js'
 import { insertRows } from './insert-rows.js'
@@ -151,6 +152,8 @@ function keyedTemplate(context: Context, routed: Routed, need: ShardNeed, home: 
       return copySelect(context, routed, need.sharded, input, plan)
     if (found.kind === 'moving') return moveRows(context, routed, need, found, text)
     if ((found.kind === 'missing' || found.kind === 'several') && suppliedCluster(context) === null) {
+      if (routed.outer.detail.kind === 'declare' && routed.statement.detail.kind === 'select' && context.session.spreads === true)
+        return cursorPlan(context, routed, input, plan)
       const { sharded } = need
       const inserted = found.kind === 'several' ? insertRows(context, routed, need, found, valuesOf(input)) : null
       if (inserted !== null) return inserted

@@ -22,8 +22,6 @@ const unfitKinds: Partial<Record<Statement['detail']['kind'], string>> = {
   listen: 'LISTEN',
   unlisten: 'UNLISTEN',
   notify: 'NOTIFY',
-  fetch: 'a cursor',
-  close: 'a cursor',
   discard: 'DISCARD',
   load: 'LOAD',
 }

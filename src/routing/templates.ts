@@ -97,6 +97,7 @@ function sessionKey(session: SessionView): string {
     user: session.user,
     pooling: session.pooling,
     bus: session.bus,
+    spreads: session.spreads ?? false,
     searchPath: session.searchPath,
     searchPathSettled: session.searchPathSettled,
     startup: startup === undefined ? [] : [...startup.keys()],

@@ -62,10 +62,12 @@ export interface SessionStart {
   readonly bus?: boolean
   /** The door can take a transaction to several clusters (TransactionView.joined). Default: false. */
   readonly joins?: boolean
+  /** See SessionView. Default: false. */
+  readonly spreads?: boolean
 }
 
 /** What clients of the proxy are: whoever explains or audits plans as for these. */
-export const ofProxy: Required<Pick<SessionStart, 'bus' | 'joins'>> = { bus: true, joins: true }
+export const ofProxy: Required<Pick<SessionStart, 'bus' | 'joins' | 'spreads'>> = { bus: true, joins: true, spreads: true }
 
 /** A view, and what of the settings it was made from. `start`: as they stood when the transaction began. */
 interface Seen {
@@ -84,6 +86,7 @@ export class Session {
   readonly pooling: Pooling
   readonly #bus: boolean
   readonly #joins: boolean
+  readonly #spreads: boolean
   /** By the client's own name. */
   readonly prepared: Map<string, ClientStatement> = new Map()
   /** The process number that the client was given; 0: none. */
@@ -104,6 +107,7 @@ export class Session {
     this.pooling = start.pooling ?? 'transaction'
     this.#bus = start.bus ?? false
     this.#joins = start.joins ?? false
+    this.#spreads = start.spreads ?? false
     this.#greeting = start.greeting
     this.#settings = startSettings(start.settings)
   }
@@ -200,6 +204,7 @@ export class Session {
       user: this.user,
       pooling: this.pooling,
       bus: this.#bus,
+      spreads: this.#spreads,
       transaction,
       searchPath: resolveSearchPath(effective(this.#settings, 'search_path') ?? this.#greeting.searchPath, this.role),
       searchPathSettled: this.#searchPathSettled(),

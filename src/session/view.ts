@@ -38,6 +38,8 @@ export interface SessionView {
   readonly pooling: Pooling
   /** The door listens for its clients: LISTEN is told to the bus and pins nothing. */
   readonly bus: boolean
+  /** The door can read several clusters within a transaction, and keep cursors there. Default: false. */
+  readonly spreads?: boolean
   readonly transaction: TransactionView
   /** Schemas in order, `$user` resolved; null where it cannot be known. */
   readonly searchPath: readonly string[] | null

@@ -1,6 +1,6 @@
 // Reads on several clusters through the proxy, against one PostgreSQL that holds the same rows: what is answered is the same, in both
 // protocols, in text and in binary; what a server or a client does meanwhile loses nothing.
-import t from 'tap'
+import t, { type Test } from 'tap'
 import pg from 'pg'
 import type { ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
@@ -221,14 +221,176 @@ t.test('servers that would write values in other ways, and columns of other type
   await third.query('ALTER ROLE app RESET DateStyle')
 })
 
-t.test('not within a transaction, and not together with others', async (t) => {
+t.test('not above READ COMMITTED, and not together with others', async (t) => {
   const other = await connect()
-  await other.query('BEGIN')
-  await t.rejects(other.query('SELECT count(*) FROM comments'), { code: '0A000' })
+  await other.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
+  await t.rejects(other.query('SELECT count(*) FROM comments'), { code: '0A000', message: /above READ COMMITTED/ })
   await other.query('ROLLBACK')
   await t.rejects(other.query('SELECT count(*) FROM comments; SELECT 1'), { code: '0A000' })
   t.same((await other.query('SELECT count(*)::int AS n FROM comments WHERE image_id = 3')).rows, [{ n: 4 }])
   await other.end()
+})
+
+/** Each line to the proxy and to the one server: what they say must be the same. */
+async function alike(t: Test, lines: readonly string[]): Promise<void> {
+  const [ours, theirs] = [await connect(), await connect({ database: 'whole' })]
+  const say = async (each: pg.Client, sql: string): Promise<unknown> => {
+    try {
+      const { command, rowCount, rows } = await each.query<Record<string, unknown>>(sql)
+      return [command, rowCount, rows]
+    } catch (error) {
+      return (error as { code?: string }).code
+    }
+  }
+  for (const sql of lines) t.same(await say(ours, sql), await say(theirs, sql), sql)
+  await Promise.all([ours.end(), theirs.end()])
+  await idle()
+}
+
+t.test('within a transaction: it sees its own writes, and fails as a whole', async (t) => {
+  await alike(t, [
+    'BEGIN',
+    "UPDATE comments SET body = 'mine' WHERE image_id = 3",
+    "SELECT count(*) FROM comments WHERE body = 'mine'",
+    'SAVEPOINT a',
+    'SELECT image_id, id FROM comments ORDER BY 1, 2 LIMIT 3',
+    'SELECT sum(1 / (id - 1)) FROM comments',
+    'SELECT count(*) FROM comments',
+    'ROLLBACK TO a',
+    "SELECT count(*) FROM comments WHERE body = 'mine'",
+    'ROLLBACK',
+    "SELECT count(*) FROM comments WHERE body = 'mine'",
+    'BEGIN READ ONLY',
+    'SELECT count(*) FROM comments',
+    'SELECT image_id, id FROM comments WHERE image_id = 5 ORDER BY id',
+    'COMMIT',
+  ])
+})
+
+t.test('without two_phase it writes where it began, and nowhere else', async (t) => {
+  const other = await connect()
+  await other.query('BEGIN')
+  const found = new Set<string>()
+  await other.query("UPDATE comments SET body = 'mine' WHERE image_id = 3")
+  t.equal((await other.query("SELECT count(*) AS n FROM comments WHERE body = 'mine'")).rows[0].n, '4')
+  for (let key = 1; key <= 6; key++) {
+    await other.query('SAVEPOINT s')
+    const { code } = await other.query(`UPDATE comments SET body = 'mine' WHERE image_id = ${String(key)}`).then(
+      () => ({ code: 'written' }),
+      (error: unknown) => error as { code: string },
+    )
+    found.add(code)
+    await other.query('ROLLBACK TO s')
+  }
+  t.same([...found].sort(), ['0A000', 'written'])
+  await other.query('ROLLBACK')
+  await other.end()
+})
+
+t.test('a cursor: forward, beside other statements, back to savepoints, as of when it was declared', async (t) => {
+  await alike(t, [
+    'DECLARE c CURSOR FOR SELECT id FROM comments',
+    'BEGIN',
+    'DECLARE c NO SCROLL CURSOR FOR SELECT image_id, id FROM comments ORDER BY 1, 2',
+    'FETCH 3 FROM c',
+    'DELETE FROM comments WHERE image_id = 3',
+    'SELECT count(*) FROM comments',
+    'FETCH FORWARD 9 FROM c',
+    'MOVE 2 FROM c',
+    'SAVEPOINT a',
+    'FETCH NEXT FROM c',
+    'DECLARE d NO SCROLL CURSOR FOR SELECT body, count(*) FROM comments GROUP BY 1 ORDER BY 1',
+    'FETCH 2 FROM d',
+    'FETCH BACKWARD 1 FROM c',
+    'FETCH 1 FROM c',
+    'ROLLBACK TO a',
+    'FETCH 1 FROM c',
+    'SAVEPOINT b',
+    'DECLARE e NO SCROLL CURSOR FOR SELECT id FROM comments ORDER BY id, image_id',
+    'RELEASE b',
+    'FETCH 2 FROM e',
+    'FETCH 1 FROM d',
+    'ROLLBACK TO a',
+    'FETCH 1 FROM e',
+    'ROLLBACK TO a',
+    'FETCH ALL FROM c',
+    'FETCH 1 FROM c',
+    'CLOSE c',
+    'FETCH 1 FROM c',
+    'ROLLBACK',
+    'BEGIN',
+    'DECLARE "X" NO SCROLL CURSOR FOR SELECT image_id, id FROM comments ORDER BY id, 1 OFFSET 5',
+    'DECLARE f NO SCROLL CURSOR FOR SELECT id FROM comments ORDER BY id, image_id',
+    'FETCH 1 FROM "X"',
+    'CLOSE ALL',
+    'FETCH 1 FROM f',
+    'ROLLBACK',
+    'BEGIN',
+    'DECLARE c NO SCROLL CURSOR FOR SELECT 1 / (4 - id) FROM comments ORDER BY id, image_id',
+    'FETCH 1 FROM c',
+    'SAVEPOINT a',
+    'FETCH ALL FROM c',
+    'ROLLBACK TO a',
+    'FETCH 1 FROM c',
+    'COMMIT',
+    'FETCH 1 FROM c',
+    'BEGIN',
+    'DECLARE c NO SCROLL CURSOR FOR SELECT id FROM comments ORDER BY id, image_id',
+    'DECLARE c NO SCROLL CURSOR FOR SELECT id FROM comments ORDER BY id, image_id',
+    'COMMIT',
+  ])
+})
+
+t.test('portals with a limit of rows: in a transaction and out of one, bound before or with it', async (t) => {
+  const [ours, theirs] = [await WireClient.login(t, port), await WireClient.login(t, port, { database: 'whole' })]
+  const text = '"SELECT image_id, id FROM comments WHERE id < $1 ORDER BY id, image_id"'
+  const batches = [
+    // As JDBC has it.
+    [
+      'Parse "" "BEGIN" 0',
+      'Bind "" "" 0 0 0',
+      'Execute "" 0',
+      `Parse "s" ${text} 0`,
+      'Bind "C_1" "s" 0 1 "4" 0',
+      'Describe P "C_1"',
+      'Execute "C_1" 5',
+      'Sync',
+    ],
+    ['Parse "" "SELECT count(*) FROM comments" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Sync'],
+    ['Execute "C_1" 7', 'Sync'],
+    ['Bind "" "s" 0 1 "3" 1 1', 'Execute "" 2', 'Sync'],
+    ['Execute "" 3', 'Sync'],
+    ['Close P "C_1"', 'Bind "C_2" "s" 0 1 "2" 0', 'Describe P "C_2"', 'Sync'],
+    ['Execute "C_2" 4', 'Sync'],
+    ['Execute "C_2" 0', 'Sync'],
+    ['Execute "C_2" 0', 'Sync'],
+    ['Execute "C_1" 1', 'Sync'],
+    ['Parse "" "ROLLBACK" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Sync'],
+    // It ends with its Sync.
+    ['Bind "p" "s" 0 1 "4" 0', 'Execute "p" 6', 'Sync'],
+    ['Execute "p" 6', 'Sync'],
+    ['Bind "p" "s" 0 1 "4" 0', 'Describe P "p"', 'Flush', 'Execute "p" 6', 'Flush', 'Execute "p" 500', 'Close P "p"', 'Sync'],
+    [
+      'Parse "" "SELECT 1 / (4 - id) FROM comments ORDER BY id, image_id" 0',
+      'Bind "p" "" 0 0 0',
+      'Execute "p" 6',
+      'Flush',
+      'Execute "p" 500',
+      'Sync',
+    ],
+  ]
+  for (const messages of batches) {
+    const replies = []
+    for (const each of [ours, theirs]) {
+      each.send(...messages)
+      replies.push(await each.until('ReadyForQuery'))
+    }
+    t.same(names(replies[0] ?? []), names(replies[1] ?? []), messages.join(' '))
+    const rows = (lines: readonly string[]): readonly string[] =>
+      lines.filter((line) => /^(?:DataRow|CommandComplete|ReadyForQuery)/.test(line))
+    t.same(rows(replies[0] ?? []), rows(replies[1] ?? []))
+  }
+  await idle()
 })
 
 t.test('a server of a part dies: nothing has gone out, so the read goes on elsewhere', async (t) => {

@@ -2,6 +2,7 @@
 // unequal. Rows are compared as lists where ORDER BY leaves no choice, by their sort keys where it leaves one, else as multisets;
 // names, types, typmods and formats of columns, tags and SQLSTATEs are compared too.
 import type pg from 'pg'
+import Cursor from 'pg-cursor'
 import { parseStatements } from '../../src/sql/parser.js'
 
 export interface Question {
@@ -20,7 +21,7 @@ export type Verdict =
   | { readonly verdict: 'unequal'; readonly why: string }
 
 /** How it is asked. */
-export const ways = ['simple', 'extended', 'binary', 'prepared'] as const
+export const ways = ['simple', 'extended', 'binary', 'prepared', 'transaction', 'cursor', 'portal'] as const
 export type Way = (typeof ways)[number]
 
 interface Answer {
@@ -42,8 +43,72 @@ export function isSorted(sql: string): boolean {
   return statement?.node.fields['sortClause'] !== undefined
 }
 
-/** One question to one server. */
-export async function ask(client: pg.Client, { sql, values }: Question, way: Way): Promise<Answer | Failure> {
+/** One question to one server. What is no SELECT is asked as it is where a way is for reads. */
+export async function ask(client: pg.Client, question: Question, way: Way): Promise<Answer | Failure> {
+  const reads = parseStatements(question.sql)[0]?.node.tag === 'SelectStmt' && !question.kind.includes('write')
+  switch (way) {
+    case 'cursor':
+      return reads ? within(client, () => fetched(client, question)) : asked(client, question, 'simple')
+    case 'portal':
+      return reads ? limited(client, question) : asked(client, question, 'simple')
+    case 'transaction':
+      return reads ? within(client, () => asked(client, question, 'extended')) : asked(client, question, 'simple')
+    default:
+      return asked(client, question, way)
+  }
+}
+
+/** By a portal of the protocol, three rows at a time, flushed and not synced. */
+async function limited(client: pg.Client, { sql, values }: Question): Promise<Answer | Failure> {
+  const cursor = client.query(new Cursor<(string | null)[]>(sql, [...values], { rowMode: 'array', types: asText }))
+  const read = (): Promise<{ readonly rows: (string | null)[][]; readonly result: pg.QueryResult }> =>
+    new Promise((resolve, reject) => {
+      cursor.read(3, (error: Error | undefined, rows, result) => (error ? reject(error) : resolve({ rows, result })))
+    })
+  try {
+    const all: (string | null)[][] = []
+    for (;;) {
+      const { rows, result } = await read()
+      all.push(...rows)
+      if (rows.length === 3) continue
+      await cursor.close()
+      return { columns: columnsOf(result.fields), tag: `${result.command} ${String(result.rowCount)}`, rows: all }
+    }
+  } catch (error) {
+    return failureOf(error)
+  }
+}
+
+async function within(client: pg.Client, work: () => Promise<Answer | Failure>): Promise<Answer | Failure> {
+  await client.query('BEGIN')
+  const answer = await work()
+  await client.query('code' in answer ? 'ROLLBACK' : 'COMMIT')
+  return answer
+}
+
+/** By a cursor: a few rows, one, some, then all. */
+async function fetched(client: pg.Client, question: Question): Promise<Answer | Failure> {
+  const declared = await asked(client, { ...question, sql: `DECLARE "the rows" NO SCROLL CURSOR FOR ${question.sql}` }, 'extended')
+  if ('code' in declared) return declared
+  const rows: Answer['rows'][] = []
+  let columns = ''
+  for (const count of ['2', 'NEXT', 'FORWARD 7', 'ALL']) {
+    const part = await asked(
+      client,
+      { ...question, sql: `FETCH ${count} FROM "the rows"`, values: [] },
+      count === 'NEXT' ? 'extended' : 'simple',
+    )
+    if ('code' in part) return part
+    rows.push(part.rows)
+    columns = part.columns
+  }
+  const closed = await asked(client, { ...question, sql: 'CLOSE "the rows"', values: [] }, 'simple')
+  return 'code' in closed
+    ? closed
+    : { columns, tag: `${declared.tag} ${rows.map(({ length }) => length).join(' ')} ${closed.tag}`, rows: rows.flat() }
+}
+
+async function asked(client: pg.Client, { sql, values }: Question, way: Way): Promise<Answer | Failure> {
   const extended = way !== 'simple' || values.length > 0
   const query = {
     text: sql,
@@ -55,14 +120,22 @@ export async function ask(client: pg.Client, { sql, values }: Question, way: Way
   }
   try {
     const answer = await client.query(query as unknown as pg.QueryArrayConfig<(string | null)[]>)
-    const columns = answer.fields.map(({ name, dataTypeID, dataTypeModifier, format }) =>
-      [name, dataTypeID < 16384 ? dataTypeID : 'own', dataTypeModifier, format].join(' '),
-    )
-    return { columns: columns.join(', '), tag: `${answer.command} ${String(answer.rowCount)}`, rows: answer.rows }
+    return { columns: columnsOf(answer.fields), tag: `${answer.command} ${String(answer.rowCount)}`, rows: answer.rows }
   } catch (error) {
-    const { code, message } = error as { code?: string; message: string }
-    return { code: code ?? 'none', message }
+    return failureOf(error)
   }
+}
+
+function columnsOf(fields: readonly pg.FieldDef[]): string {
+  const columns = fields.map(({ name, dataTypeID, dataTypeModifier, format }) =>
+    [name, dataTypeID < 16384 ? dataTypeID : 'own', dataTypeModifier, format].join(' '),
+  )
+  return columns.join(', ')
+}
+
+function failureOf(error: unknown): Failure {
+  const { code, message } = error as { code?: string; message: string }
+  return { code: code ?? 'none', message }
 }
 
 function hash(text: string): number {

@@ -39,6 +39,7 @@ export interface GivenSession {
   readonly isolated?: true
   readonly constraints?: true
   readonly joined?: readonly string[]
+  readonly spreads?: boolean
   readonly overrides?: TransactionView['overrides']
 }
 
@@ -381,6 +382,7 @@ export function givenSession(given: GivenSession = {}): SessionView {
     user: given.user ?? 'app',
     pooling: given.pooling ?? 'transaction',
     bus: given.bus ?? false,
+    spreads: given.spreads ?? false,
     transaction: {
       status: transaction === undefined ? 'idle' : transaction === 'failed' || transaction === 'broken' ? 'failed' : 'open',
       home: at === undefined ? null : { cluster: at.cluster, node: '10.0.0.1:5432', role: at.role, place: at.place ?? null },

@@ -54,7 +54,7 @@ export function columnsOf(plan: AnswerPlan): readonly string[] | null {
 
 /** What must be waited for before `plan` can be answered; null: nothing. Never rejects. */
 export function answerable(conversation: Conversation, { answer: said }: AnswerPlan): Promise<void> | null {
-  if (said.what === 'joint') return conversation.joint.run(said)
+  if (said.what === 'joint') return conversation.controlJoint(said)
   return said.what === 'show' && said.name === tokenSetting ? tokenSampled(conversation) : null
 }
 

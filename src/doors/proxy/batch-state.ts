@@ -16,6 +16,8 @@ export interface Step {
   readonly runs: boolean
   /** It is a read on several clusters. */
   readonly scatter?: ScatterPlan
+  /** It begins with BEGIN, up to this message, and goes on with what may be on several clusters: two steps. */
+  readonly begins?: number
   /** It is a write on several clusters. */
   readonly broadcast?: BroadcastPlan
 }
@@ -27,6 +29,8 @@ export class BatchState {
   plan: OnePlan | null = null
   /** Nothing has run yet: only descriptions were asked for, so it may still go elsewhere. */
   onlyDescribed = true
+  /** A portal with a limit of rows over several clusters is open in a transaction of ours, which ends with the batch. */
+  own = false
   steps: Step[] = []
   sentBytes = 0
   /** What this batch proves if it succeeds. */
@@ -35,6 +39,7 @@ export class BatchState {
   reset(): void {
     this.request = null
     this.onlyDescribed = true
+    this.own = false
     this.proof = null
     this.leaveServer()
   }

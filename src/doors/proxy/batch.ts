@@ -1,6 +1,7 @@
 // doors/proxy/batch.ts — the extended protocol: messages are collected up to Sync or Flush, planned together (step-planner.ts)
 // and sent to one server under names of ours (sending.ts).
 import { PointsmanError } from '../../errors/error.js'
+import { emptyMessages, encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { Frontend } from '../../protocol/message-types.js'
 import { encodeFlush, encodeParse, encodeSync } from '../../protocol/extended.js'
@@ -15,6 +16,7 @@ import { BatchState, type Step } from './batch-state.js'
 import { cachedBatch } from './cached-batch.js'
 import { fromCache } from './cached-read.js'
 import type { Conversation } from './conversation.js'
+import { answerMessage, closeCursors, closesAll, concernsCursor, executePortal, openCursor } from './cursor-commands.js'
 import { errorFields } from './error-reply.js'
 import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
@@ -28,7 +30,7 @@ import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
 import { runBroadcast, type BroadcastFrames, type BroadcastWork } from './broadcast.js'
 import { partedWork } from './parted-work.js'
 import { runScatter } from './scatter.js'
-import { scatterAsk } from './scatter-batch.js'
+import { askAgain, scatterAsk, type BatchAsk } from './scatter-batch.js'
 import { labelOf, Sending } from './sending.js'
 import { StepPlanner } from './step-planner.js'
 import { asksToken, tokenSampled } from './tokens.js'
@@ -139,7 +141,13 @@ export class Batch implements BatchOnLane {
   sync(): Promise<void> | Parked | null {
     const request = this.#requested()
     const unusual =
-      this.#failed || this.#at.hold !== null || this.#conversation.ending !== null || this.#fresh.some(tokenAsked) || this.#controls()
+      this.#failed ||
+      this.#conversation.cursors !== null ||
+      this.#at.own ||
+      this.#at.hold !== null ||
+      this.#conversation.ending !== null ||
+      this.#fresh.some(tokenAsked) ||
+      this.#controls()
     const lacks = !unusual && this.#conversation.hasDirectories && this.#planner.lacks(this.#fresh)
     if (unusual || lacks || this.#fresh.some((message) => errorOf(message) !== null))
       return this.#through(request, () => this.#syncUnusual(request))
@@ -156,6 +164,7 @@ export class Batch implements BatchOnLane {
     this.#fresh = []
     this.#freshBytes = 0
     const step = this.#route(messages, request)
+    if (step.begins !== undefined) return this.#through(request, () => this.#apart(step, request, true))
     if (step.scatter !== undefined) return this.#through(request, () => this.#onSeveral(step, request, true))
     if (step.broadcast !== undefined) return this.#through(request, () => this.#onSeveral(step, request, true))
     if (step.plan === null) {
@@ -245,7 +254,7 @@ export class Batch implements BatchOnLane {
   async #syncUnusual(request: Request): Promise<void> {
     if (!this.#failed) await this.#step(true)
     else if (this.#at.hold !== null) await this.#finish(this.#at.hold, request)
-    else this.#endLocal()
+    else await this.#endAll()
   }
 
   /** Whatever `work` meets: the client hears of it, and the batch ends. */
@@ -262,7 +271,7 @@ export class Batch implements BatchOnLane {
     try {
       await this.#refuse(error)
       if (this.#at.hold !== null) await this.#finish(this.#at.hold, request)
-      else this.#endLocal()
+      else await this.#endAll()
     } finally {
       this.#close(request)
     }
@@ -343,10 +352,18 @@ export class Batch implements BatchOnLane {
   }
 
   async #take(messages: readonly Message[], request: Request, last: boolean): Promise<void> {
+    if (this.#conversation.cursors !== null && (await this.#ofCursors(messages, request, last))) return
     const step = this.#route(messages, request)
+    if (this.#at.own && step.runs)
+      throw new PointsmanError('feature_not_supported', {
+        values: { what: 'a statement beside a portal over several clusters that is open before one Sync' },
+        hint: 'BEGIN a transaction first.',
+      })
+    if (step.begins !== undefined) return this.#apart(step, request, last)
     if (step.scatter !== undefined || step.broadcast !== undefined) return this.#onSeveral(step, request, last)
     if (step.plan === null && this.#at.hold === null) {
-      this.#answerHere(step, last)
+      this.#answerHere(step, last && !this.#at.own)
+      if (last && this.#at.own) await this.#endAll()
       return
     }
     await this.#moveIfNeeded(step, request)
@@ -366,6 +383,7 @@ export class Batch implements BatchOnLane {
       await (step.scatter === undefined ? this.#broadcast(step, request, last) : this.#scatter(step, request, last))
     } catch (error) {
       if (!isRoutingChange(error)) throw error
+      askAgain(step.messages)
       await this.#planner.carriedOut(step.messages)
       await this.#take(step.messages, request, last)
     }
@@ -374,16 +392,91 @@ export class Batch implements BatchOnLane {
   /** A read on several clusters: what the batch has only described elsewhere ends unseen. */
   async #scatter({ messages, scatter }: Step, request: Request, last: boolean): Promise<void> {
     const conversation = this.#conversation
-    const { ask, after } = scatterAsk(messages, conversation.session.decoder)
+    const plan = scatter as ScatterPlan
+    const asked = scatterAsk(messages, conversation.session.decoder)
     const hold = this.#at.hold
-    if (hold !== null && !this.#planner.movable(hold)) throw elsewhere(hold, null)
+    if (hold !== null && !this.#planner.endable(hold)) throw elsewhere(hold, null)
     if (hold !== null) await this.#endUnseen(hold, request)
     if (!this.#failed) {
       const onBegun = (): void => void (this.#handled += messages.length)
-      await runScatter(conversation, request, scatter as ScatterPlan, { ...ask, onBegun })
-      for (const frame of after) conversation.output.write(frame)
+      if (plan.cursor !== undefined) await this.#declare(plan, plan.cursor, asked, request)
+      else if (asked.maxRows > 0) await this.#openPortal(plan, asked, request, onBegun)
+      else await runScatter(conversation, request, plan, { ...asked.ask, onBegun })
+      for (const message of messages)
+        if (message.kind === 'close' && message.of === 'portal') await closeCursors(conversation, request, message.name)
+      for (const frame of asked.after) conversation.output.write(frame)
     }
-    if (last) this.#endLocal()
+    if (last) await this.#endAll()
+  }
+
+  // ---- cursors over several clusters
+
+  async #declare(plan: ScatterPlan, name: string, { ask }: BatchAsk, request: Request): Promise<void> {
+    const conversation = this.#conversation
+    const cursor = await openCursor(conversation, request, plan, ask, { name, closes: false })
+    for (const each of ask.before) {
+      const [parameters] = each === 'statement' ? cursor.described('statement') : []
+      const frames = each === 'statement' ? [parameters ?? emptyMessages.noData, emptyMessages.noData] : [emptyMessages.noData]
+      for (const frame of typeof each === 'string' ? frames : [each]) conversation.output.write(frame)
+    }
+    conversation.output.write(encodeCommandComplete('DECLARE CURSOR'))
+  }
+
+  /** Outside of a transaction it is open until Sync. */
+  async #openPortal(plan: ScatterPlan, { ask, portal, maxRows }: BatchAsk, request: Request, onBegun: () => void): Promise<void> {
+    const conversation = this.#conversation
+    if (conversation.session.transaction.kind === 'idle') {
+      this.#at.own = true
+      conversation.beginReading()
+    }
+    const cursor = await openCursor(conversation, request, plan, ask, { name: portal.name, closes: portal.bound })
+    onBegun()
+    for (const each of ask.before)
+      for (const frame of typeof each === 'string' ? cursor.described(each) : [each]) conversation.output.write(frame)
+    await executePortal(conversation, request, cursor, maxRows)
+  }
+
+  /** True: the messages are answered, or have been handed on. */
+  async #ofCursors(messages: readonly Message[], request: Request, last: boolean): Promise<boolean> {
+    const conversation = this.#conversation
+    const { decoder } = conversation.session
+    if (messages.some(closesAll)) {
+      await closeCursors(conversation, request, null)
+      conversation.cursors = null
+      return false
+    }
+    const { cursors } = conversation
+    if (cursors === null) return false
+    const ours = messages.map((message) => concernsCursor(cursors, message, decoder))
+    const from = ours.indexOf(true)
+    if (from === -1) return false
+    const found = ours.indexOf(false, from)
+    const to = found === -1 ? messages.length : found
+    if (from > 0) await this.#take(messages.slice(0, from), request, false)
+    const hold = this.#at.hold
+    if (hold !== null && !this.#planner.endable(hold)) throw elsewhere(hold, null)
+    if (hold !== null) await this.#endUnseen(hold, request)
+    for (const message of messages.slice(from, to)) {
+      if (this.#failed) break
+      await answerMessage(conversation, request, message)
+      this.#handled += 1
+    }
+    if (to < messages.length && !this.#failed) await this.#take(messages.slice(to), request, last)
+    else if (last) await this.#endAll()
+    return true
+  }
+
+  async #apart({ messages, begins }: Step, request: Request, last: boolean): Promise<void> {
+    const cut = (begins ?? 0) + 1
+    await this.#take(messages.slice(0, cut), request, false)
+    await this.#take(messages.slice(cut), request, last)
+  }
+
+  /** The end of a batch that no server waits for, with the transaction that was ours. */
+  async #endAll(): Promise<void> {
+    if (this.#at.own) await this.#conversation.endReading()
+    this.#at.own = false
+    this.#endLocal()
   }
 
   /** A write on several clusters: each is sent the messages as one batch, with a Sync of ours. */
@@ -395,7 +488,7 @@ export class Batch implements BatchOnLane {
     const { ask, after } =
       parted === undefined
         ? { ask: null, after: [] }
-        : scatterAsk(messages, conversation.session.decoder, { what: 'a write', limits: !parted.returning })
+        : scatterAsk(messages, conversation.session.decoder, { what: 'a write', limits: !parted.returning, earlier: false })
     const hold = this.#at.hold
     if (hold !== null && !this.#planner.movable(hold)) throw elsewhere(hold, null)
     if (hold !== null) await this.#endUnseen(hold, request)

@@ -34,7 +34,8 @@ import { asynchronousCommit } from '../../session/asynchronous-commit.js'
 import type { Signal } from '../../session/client-pids.js'
 import { pinReasons } from '../../session/pin-reasons.js'
 import { settle } from '../../session/settings.js'
-import { fail, poison, readyByte } from '../../session/transaction.js'
+import { deferBegin, fail, idle, poison, readyByte } from '../../session/transaction.js'
+import type { TransactionFacts } from '../../sql/statement.js'
 import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
 import { clientReport, type ClientReport, type ReportedClient } from './client-report.js'
@@ -47,6 +48,7 @@ import { Generations } from './generations.js'
 import type { End, Hold, HoldOwner } from './hold.js'
 import { Holds, type HoldWaiter } from './holds.js'
 import { LaneSeat } from './lane-seat.js'
+import type { MergedCursors } from './merged-cursors.js'
 import { databaseOf } from './login.js'
 import { Presence } from './presence.js'
 import type { Proof, ProvedStatements } from './proved-statements.js'
@@ -66,6 +68,16 @@ const readyFrames: Readonly<Record<TransactionStatus, Uint8Array>> = {
 const forwardQuery: ExpectReply = { act: 'forward', reply: 'query' }
 const forwardSync: ExpectReply = { act: 'forward', reply: 'sync' }
 
+const readOnlyBegin: TransactionFacts = {
+  op: 'begin',
+  name: null,
+  readOnly: true,
+  isolation: 'read committed',
+  deferrable: null,
+  chain: false,
+  snapshot: false,
+}
+
 export class Conversation implements HoldOwner {
   readonly session: Session
   readonly input: ClientInput
@@ -82,6 +94,8 @@ export class Conversation implements HoldOwner {
   lastRoute: { readonly plan: Plan; readonly route: RouteTaken | null } | null = null
   /** Pumps CopyData to the server; set by the client's loop. */
   onCopyIn: ((hold: Hold) => void) | null = null
+  /** Open cursors over several clusters, by name; null: there are none. They end with their transaction. */
+  cursors: MergedCursors | null = null
   /** The shared connections that this client's requests may go to; null: there are none. */
   readonly lane: LaneSeat | null
   /** Of all clients that may use lanes. */
@@ -139,6 +153,7 @@ export class Conversation implements HoldOwner {
 
   finish(request: Request): void {
     this.#state.request = null
+    if (this.cursors !== null && this.session.transaction.kind !== 'open') this.cursors = null
     request.recording?.close()
     const { plan, route } = request
     if (plan !== null && plan.kind !== 'answer') this.lastRoute = { plan, route }
@@ -431,6 +446,33 @@ export class Conversation implements HoldOwner {
   /** Of a transaction that is open on several clusters. */
   get joint(): Joint<Hold> {
     return this.#holds.joint
+  }
+
+  /** A transaction of ours, for what is read bit by bit outside of one. */
+  beginReading(): void {
+    this.session.transaction = deferBegin('BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY', readOnlyBegin)
+    this.session.settings = settle(this.session.settings, { kind: 'begin' })
+  }
+
+  /** Its end, whatever has become of it. Never rejects. */
+  async endReading(): Promise<void> {
+    const { session } = this
+    this.cursors = null
+    if (session.transaction.kind === 'open') {
+      // Nothing was written: what an end of it could fail with concerns nobody.
+      await this.joint.end('rollback').catch(() => undefined)
+    }
+    if (session.transaction.kind !== 'deferred') return
+    session.transaction = idle
+    session.settings = settle(session.settings, { kind: 'rollback' })
+  }
+
+  /** Carries out what is said of a transaction on several clusters, and on its cursors. Never rejects: answer() has what the client is told. */
+  async controlJoint(control: Parameters<Joint<Hold>['run']>[0]): Promise<void> {
+    await this.joint.run(control)
+    const { transaction, settings } = this.session
+    if (this.cursors !== null && transaction.kind === 'open' && transaction.status === 'T')
+      this.cursors.wentTo(control.op, settings.undo.length)
   }
 
   /** See Holds.take. */

@@ -19,6 +19,8 @@ export interface Portal {
   readonly statement: ClientStatement
   readonly parameters: ParameterSource
   readonly text: ParameterText
+  /** Its Bind. */
+  readonly frame: Uint8Array
   /** Of its Bind. */
   readonly bytes: number
   /** What its statement says of a prepared one by name, as its Bind found it. */
@@ -274,7 +276,7 @@ export function portalOf(statement: ClientStatement, naming: Naming | null, fram
     if (value === undefined || value === null) return value
     return 'text' in value ? value.text : textOf(value.binary, decoder)
   }
-  return { statement, parameters: { get }, text, bytes: frame.length, naming }
+  return { statement, parameters: { get }, text, frame, bytes: frame.length, naming }
 }
 
 function textOf(bytes: Uint8Array, decoder: 'utf8' | 'latin1'): string {

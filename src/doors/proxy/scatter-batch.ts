@@ -3,7 +3,7 @@
 import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages } from '../../protocol/backend-messages.js'
 import { decodeBind, decodeExecute } from '../../protocol/extended.js'
-import type { Message } from './messages.js'
+import type { Message, Portal } from './messages.js'
 import type { Before, ScatterAsk } from './scatter.js'
 
 interface Asking {
@@ -11,16 +11,33 @@ interface Asking {
   readonly what: string
   /** Execute may ask for a number of rows. */
   readonly limits: boolean
+  /** Its portal may have been bound before these messages. */
+  readonly earlier: boolean
 }
 
-const read: Asking = { what: 'a read', limits: false }
+const read: Asking = { what: 'a read', limits: true, earlier: true }
+
+/** Portals that have run on several clusters: they cannot be run again. */
+const ran = new WeakSet<Portal>()
+
+/** Nothing of what these ask for was sent: it may be asked for again. */
+export function askAgain(messages: readonly Message[]): void {
+  for (const message of messages) if (message.kind === 'execute' && message.portal !== null) ran.delete(message.portal)
+}
+
+/** What a batch asks of several clusters. */
+export interface BatchAsk {
+  readonly ask: Omit<ScatterAsk, 'onBegun'>
+  /** What the client hears after its rows. */
+  readonly after: readonly Uint8Array[]
+  /** Its portal. `bound`: by an earlier batch, or before a Flush. */
+  readonly portal: { readonly name: string; readonly bound: boolean }
+  /** Of Execute; 0: all rows. */
+  readonly maxRows: number
+}
 
 /** What the client hears before its rows, and after them. Throws 0A000 where other statements are among the messages. */
-export function scatterAsk(
-  messages: readonly Message[],
-  decoder: 'utf8' | 'latin1',
-  { what, limits }: Asking = read,
-): { readonly ask: Omit<ScatterAsk, 'onBegun'>; readonly after: readonly Uint8Array[] } {
+export function scatterAsk(messages: readonly Message[], decoder: 'utf8' | 'latin1', { what, limits, earlier }: Asking = read): BatchAsk {
   const at = messages.findIndex(({ kind }) => kind === 'execute')
   const execute = messages[at]
   if (execute?.kind !== 'execute' || execute.statement === null) throw new Error('nothing runs here')
@@ -28,10 +45,13 @@ export function scatterAsk(
   const others = messages.some((message) => message.kind !== 'close' && message.statement !== statement)
   if (others || messages.some(({ naming }) => naming !== null))
     throw refused(what, 'together with other statements before one Sync', 'Send it by itself.')
-  if (!limits && decodeExecute(execute.frame, decoder).maxRows !== 0)
-    throw refused(what, 'with a limit of rows for each Execute', 'Use LIMIT, or read all rows.')
+  const { maxRows } = decodeExecute(execute.frame, decoder)
+  if (!limits && maxRows !== 0) throw refused(what, 'with a limit of rows for each Execute', 'Use LIMIT, or read all rows.')
   const bind = messages.findLast((message, index) => message.kind === 'bind' && index < at)
-  const bound = bind === undefined ? undefined : decodeBind(bind.frame, decoder)
+  const frame = bind?.frame ?? (earlier ? execute.portal?.frame : undefined)
+  const bound = frame === undefined ? undefined : decodeBind(frame, decoder)
+  if (execute.portal !== null && ran.has(execute.portal)) throw new PointsmanError('undefined_portal', { values: { name } })
+  if (execute.portal !== null) ran.add(execute.portal)
   if (bound?.portal !== name) throw refused(what, 'whose Bind was flushed before', 'Send Bind and Execute together.')
   const after = messages.slice(at + 1).map((message) => {
     if (message.kind !== 'close') throw refused(what, 'together with what comes behind it before one Sync', 'Send Sync first.')
@@ -45,6 +65,8 @@ export function scatterAsk(
       before: messages.slice(0, at).map((message) => before(what, message)),
     },
     after,
+    portal: { name, bound: bind === undefined },
+    maxRows,
   }
 }
 

@@ -8,8 +8,10 @@ import { rowValues } from '../../protocol/row-form.js'
 import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
+import type { Conversation } from './conversation.js'
 import type { Diversion } from './diversion.js'
 import type { End, Hold } from './hold.js'
+import type { Request } from './request.js'
 
 type Row = readonly (Uint8Array | null)[]
 
@@ -33,6 +35,8 @@ export class ScatterPart implements Diversion, FrameHandler {
   parameters: readonly number[] = []
   error: ErrorFields | null = null
   end: End | null = null
+  /** It has stopped for the number of rows that was asked for. */
+  suspended = false
   /** Its rows are wanted; else they are read and dropped. */
   wanted = true
   /** The server's socket is paused. */
@@ -96,6 +100,7 @@ export class ScatterPart implements Diversion, FrameHandler {
 
   frame(type: number, chunk: Uint8Array, start: number, end: number): void {
     if (type === Backend.DataRow) this.#rows.push(rowValues(chunk, start, end))
+    else if (type === Backend.PortalSuspended) this.suspended = true
   }
 
   part(): void {
@@ -116,4 +121,22 @@ export class ScatterPart implements Diversion, FrameHandler {
   parametersDescribed(oids: readonly number[]): void {
     this.parameters = oids
   }
+}
+
+/** Gives the connection of a part that has ended back to where the session is. */
+export function settlePart(conversation: Conversation, request: Request, { hold, plan }: ScatterPart, end: End): void {
+  hold.diversion = null
+  if (end.kind === 'lost' && conversation.session.transaction.kind === 'open') {
+    // The transaction is gone with it, and the client is told so.
+    conversation.settle(hold, plan, request, end)
+    return
+  }
+  // What the client hears of its error is told for all parts together.
+  conversation.settlePart(hold, plan, request, end.kind === 'lost' ? end : { ...end, error: null, withheld: false })
+}
+
+/** In the order in which they are settled within a transaction: what has failed takes it on the others with it, which must owe nothing then. */
+export function failedLast(parts: readonly ScatterPart[]): readonly ScatterPart[] {
+  const rank = ({ end }: ScatterPart): number => (end?.kind === 'lost' ? 2 : end?.error !== null ? 1 : 0)
+  return parts.toSorted((a, b) => rank(a) - rank(b))
 }

@@ -6,6 +6,9 @@
 //
 // Connections are always taken in the order of the set's clusters, so that two clients cannot wait for each other. A part whose
 // rows are not wanted any more is canceled if it does not end by itself.
+//
+// Within a transaction all of this happens on the connections where it is open, which it comes to (Holds.take) once the first one
+// has described the read. Nothing is tried again there, nor canceled but where it fails: that would end the transaction.
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { lossError } from '../../execute/loss-error.js'
 import type { RouteTaken } from '../../execute/contract.js'
@@ -14,7 +17,7 @@ import { Merger } from '../../merge/merger.js'
 import { partFormats } from '../../merge/formats.js'
 import type { MergeParameter } from '../../merge/parameters.js'
 import { encodeCommandComplete, encodeParameterDescription } from '../../protocol/backend-messages.js'
-import { encodeBind, encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
+import { encodeBind, encodeClose, encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
 import { Backend } from '../../protocol/message-types.js'
 import { copyHead, copyTail, copyWriter } from '../../protocol/copy-encode.js'
 import type { CopyForm } from '../../protocol/copy-form.js'
@@ -22,14 +25,14 @@ import { encodeCopyDone, encodeCopyResponse } from '../../protocol/query.js'
 import { dataRows, described } from '../../protocol/row-form.js'
 import { violation } from '../../protocol/violation.js'
 import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
-import type { ScatterPlan } from '../../routing/plan.js'
+import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
 import type { Conversation } from './conversation.js'
 import type { End } from './hold.js'
 import { avoid } from './holds.js'
 import type { Request } from './request.js'
-import { ScatterPart, type PartOwner } from './scatter-part.js'
+import { failedLast, ScatterPart, settlePart, type PartOwner } from './scatter-part.js'
 
 /** What the client is told before its rows, in this order; the server says what is in the descriptions. */
 export type Before = Uint8Array | 'statement' | 'portal'
@@ -61,7 +64,38 @@ export async function runScatter(conversation: Conversation, request: Request, p
   while (await scatter.attempt());
 }
 
-interface Form {
+/** The portal that each part keeps, instead of running to its end. `closes`: one of that name that was bound before goes first. */
+export interface ScatterPortal {
+  readonly name: string
+  readonly closes: boolean
+}
+
+/** A merged read that is open on all of its parts, of which nothing has been fetched. */
+export interface OpenScatter {
+  readonly form: Form
+  readonly merger: Merger
+  /** What each part runs as. */
+  readonly plans: readonly OnePlan[]
+  readonly route: RouteTaken | null
+}
+
+/** Binds it on every part, within a transaction. Rejects with what the client is to be told. */
+export async function openScatter(
+  conversation: Conversation,
+  request: Request,
+  plan: ScatterPlan,
+  ask: Pick<ScatterAsk, 'types' | 'bind'>,
+  portal: ScatterPortal,
+): Promise<OpenScatter> {
+  const scatter = new Scatter(conversation, request, plan, { ...ask, before: [], onBegun: () => undefined }, portal)
+  request.plan = plan
+  request.repeatable = false
+  request.complete = false
+  while (await scatter.attempt());
+  return scatter.open
+}
+
+export interface Form {
   /** As the client is told. */
   readonly description: Uint8Array
   readonly parameters: readonly number[]
@@ -74,9 +108,15 @@ class Scatter implements PartOwner {
   readonly #request: Request
   readonly #plan: ScatterPlan
   readonly #ask: ScatterAsk
+  /** null: it runs to its end. */
+  readonly #portal: ScatterPortal | null
+  #form: Form | null = null
   #parts: ScatterPart[] = []
+  #routes: RouteTaken[] = []
   #merger: Merger | null = null
   #attempts = 0
+  /** A transaction is open, or about to be. */
+  #within = false
   /** A read that a replica refused as a write runs on primaries. */
   #onPrimaries = false
   /** What goes to the client before the first row; null: it has gone. */
@@ -92,7 +132,8 @@ class Scatter implements PartOwner {
   #timer: NodeJS.Timeout | null = null
   #ended: (() => void) | null = null
 
-  constructor(conversation: Conversation, request: Request, plan: ScatterPlan, ask: ScatterAsk) {
+  constructor(conversation: Conversation, request: Request, plan: ScatterPlan, ask: ScatterAsk, portal: ScatterPortal | null = null) {
+    this.#portal = portal
     this.#conversation = conversation
     this.#request = request
     this.#plan = plan
@@ -104,9 +145,7 @@ class Scatter implements PartOwner {
     this.#reset()
     try {
       requireWholeFloats(this.#conversation.session.settings.values)
-      await this.#take()
-      requireSameForm(this.#parts.map(({ hold }) => ({ cluster: hold.cluster, parameters: hold.connection.parameters })))
-      const form = await this.#describe()
+      const form = this.#within ? await this.#describedWithin() : await this.#describedApart()
       if (form !== null) await this.#run(form)
     } finally {
       this.#clear()
@@ -117,9 +156,31 @@ class Scatter implements PartOwner {
     return false
   }
 
+  async #describedApart(): Promise<Form | null> {
+    await this.#take(this.#plan.parts)
+    this.#requireSameForm()
+    return this.#describe()
+  }
+
+  /** With the first statement on it a transaction is open; only then can it come to others. */
+  async #describedWithin(): Promise<Form | null> {
+    await this.#take(this.#plan.parts.slice(0, 1))
+    const form = await this.#describe()
+    if (form === null) return null
+    await this.#take(this.#plan.parts.slice(1))
+    this.#requireSameForm()
+    return form
+  }
+
+  #requireSameForm(): void {
+    requireSameForm(this.#parts.map(({ hold }) => ({ cluster: hold.cluster, parameters: hold.connection.parameters })))
+  }
+
   #reset(): void {
     this.#attempts += 1
+    this.#within = this.#conversation.session.transaction.kind !== 'idle'
     this.#parts = []
+    this.#routes = []
     this.#merger = null
     this.#over = false
     this.#failure = null
@@ -135,24 +196,24 @@ class Scatter implements PartOwner {
 
   #unused({ hold }: ScatterPart): void {
     hold.diversion = null
-    this.#conversation.unused(hold)
+    // Where the transaction is open it stays; a loss is heard by whoever sends something there next.
+    if (!this.#within) this.#conversation.unused(hold)
   }
 
   // ---- connections
 
-  async #take(): Promise<void> {
+  async #take(parts: ScatterPlan['parts']): Promise<void> {
     const conversation = this.#conversation
     const request = this.#request
-    const routes: RouteTaken[] = []
-    for (const [index, { cluster }] of this.#plan.parts.entries()) {
+    for (const { cluster } of parts) {
       const plan = partPlan(this.#plan, cluster, this.#onPrimaries)
       request.attempts = this.#attempts - 1
       const hold = await conversation.holdFor(plan, request)
-      this.#parts.push(new ScatterPart(index, plan, hold, this))
-      if (request.route !== null) routes.push(request.route)
+      this.#parts.push(new ScatterPart(this.#parts.length, plan, hold, this))
+      if (request.route !== null) this.#routes.push(request.route)
     }
     request.attempts = this.#attempts
-    request.route = scatterRoute(this.#plan, routes)
+    request.route = scatterRoute(this.#plan, this.#routes)
   }
 
   // ---- what it looks like
@@ -174,13 +235,14 @@ class Scatter implements PartOwner {
       this.#settle(first, end)
       return null
     }
+    if (this.#within) this.#conversation.settlePart(first.hold, first.plan, this.#request, end)
     const [original, part] = first.descriptions
     if (original === undefined || part === undefined) throw new Error('a server has described less than it was asked for')
     first.descriptions.length = 0
     const columns = columnsOf(part)
     const description = merge.described === 'part' ? described(part, new Array<number>(columns.length - merge.hidden).fill(0)) : original
     const client = columnsOf(description)
-    const formats = formatsOf(this.#plan.copy?.format === 'binary' ? [1] : (this.#ask.bind?.results ?? []), client.length)
+    const formats = formatsOf(this.#asked, client.length)
     const asked = partFormats(
       merge,
       columns.length,
@@ -192,6 +254,12 @@ class Scatter implements PartOwner {
       part: columns.map((column, index) => ({ ...column, format: asked[index] ?? 0 })),
       client: client.map((column, index) => ({ ...column, format: formats[index] ?? 0 })),
     }
+  }
+
+  /** Formats of the result. What DECLARE is bound with says nothing of its rows. */
+  get #asked(): readonly number[] {
+    if (this.#plan.copy?.format === 'binary') return [1]
+    return this.#plan.cursor === undefined ? (this.#ask.bind?.results ?? []) : []
   }
 
   #begin({ hold, plan }: ScatterPart): void {
@@ -218,11 +286,13 @@ class Scatter implements PartOwner {
     const { copy } = this.#plan
     this.#before = copy === undefined ? this.#ask.before.flatMap((each) => told(each, form)) : beforeCopy(copy, form)
     if (copy !== undefined) this.#write = copyWriter(copy, namesOf(form))
+    this.#form = form
     const text = encodeParse('', this.#plan.query.text, types)
+    const name = this.#portal?.name ?? ''
     const results = form.part.map(({ format }) => format)
     const values = parameters.map(({ value }) => value)
     const bound = encodeBind(
-      '',
+      name,
       '',
       values,
       parameters.map(({ format }) => format),
@@ -233,14 +303,26 @@ class Scatter implements PartOwner {
       this.#begin(part)
       part.columns = form.part
       const sync: ExpectReply = { act: 'swallow', reply: 'sync' }
+      const closes = this.#portal?.closes === true
+      const runs = this.#portal === null
       part.run(
-        [text, bound, describePortal, executeFrame, syncFrame],
-        [swallow.parse, swallow.bind, swallow.portal, { act: 'forward', reply: 'execute' }, sync],
+        [
+          ...(closes ? [encodeClose({ of: 'portal', name })] : []),
+          ...[text, bound, encodeDescribe({ of: 'portal', name })],
+          ...(runs ? [executeFrame, syncFrame] : [syncFrame]),
+        ],
+        [...(closes ? [swallow.close] : []), ...[swallow.parse, swallow.bind, swallow.portal], ...(runs ? [executes, sync] : [sync])],
         sync,
       )
     }
-    this.#advance()
+    if (this.#portal === null) this.#advance()
     await all
+  }
+
+  /** What attempt() has opened. */
+  get open(): OpenScatter {
+    if (this.#form === null || this.#merger === null) throw new Error('a merged read is not open')
+    return { form: this.#form, merger: this.#merger, plans: this.#parts.map(({ plan }) => plan), route: this.#request.route }
   }
 
   came(part: ScatterPart, rows: readonly (readonly (Uint8Array | null)[])[]): boolean {
@@ -321,7 +403,8 @@ class Scatter implements PartOwner {
     this.#conversation.output.onDrain = null
     const left = this.#parts.filter(({ running }) => running)
     for (const part of left) part.unwanted()
-    if (left.length > 0) this.#timer ??= setTimeout(() => this.#cancel(), this.#failure === null ? patienceMs : 0)
+    if (left.length > 0 && !(this.#within && this.#failure === null))
+      this.#timer ??= setTimeout(() => this.#cancel(), this.#failure === null ? patienceMs : 0)
   }
 
   #cancel(): void {
@@ -333,12 +416,18 @@ class Scatter implements PartOwner {
   }
 
   ended(part: ScatterPart, end: End): void {
-    if (!this.#over && !this.#isBad(part, end)) {
+    if (!this.#over && !this.#isBad(part, end) && this.#portal === null) {
       this.#merger?.end(part.index)
       this.#advance()
     }
-    this.#settle(part, end)
-    if (this.#parts.every(({ running }) => !running)) this.#ended?.()
+    if (!this.#within) this.#settle(part, end)
+    if (this.#parts.some(({ running }) => running)) return
+    if (this.#within) this.#settleAll()
+    this.#ended?.()
+  }
+
+  #settleAll(): void {
+    for (const part of failedLast(this.#parts)) if (part.end !== null) this.#settle(part, part.end)
   }
 
   /** True: this is the end of the attempt. */
@@ -348,7 +437,8 @@ class Scatter implements PartOwner {
     const code = end.kind === 'ready' ? (end.error?.code ?? null) : null
     const rerun = end.kind === 'lost' ? 'elsewhere' : rerunFor(code, hold.route.role)
     if (end.kind === 'lost') this.#forgive(part)
-    if (rerun !== null && !this.#begun && this.#attempts < maxAttempts) {
+    const open = this.#conversation.session.transaction.kind === 'open'
+    if (rerun !== null && !open && !this.#begun && this.#attempts < maxAttempts) {
       this.#again = true
       this.#onPrimaries ||= rerun === 'primary'
       if (rerun === 'elsewhere') avoid(this.#request, hold)
@@ -371,10 +461,7 @@ class Scatter implements PartOwner {
   }
 
   #settle(part: ScatterPart, end: End): void {
-    const { hold, plan } = part
-    hold.diversion = null
-    // What the client hears of its error is told for all parts together.
-    this.#conversation.settlePart(hold, plan, this.#request, end.kind === 'lost' ? end : { ...end, error: null, withheld: false })
+    settlePart(this.#conversation, this.#request, part, end)
   }
 }
 
@@ -389,16 +476,17 @@ function beforeCopy(copy: CopyForm, form: Form): Uint8Array[] {
 
 const syncFrame = encodeSync()
 const describeStatement = encodeDescribe({ of: 'statement', name: '' })
-const describePortal = encodeDescribe({ of: 'portal', name: '' })
 const executeFrame = encodeExecute()
-const swallow: Readonly<Record<'parse' | 'bind' | 'statement' | 'portal', ExpectReply>> = {
+const executes: ExpectReply = { act: 'forward', reply: 'execute' }
+const swallow: Readonly<Record<'parse' | 'bind' | 'statement' | 'portal' | 'close', ExpectReply>> = {
+  close: { act: 'swallow', reply: 'close' },
   parse: { act: 'swallow', reply: 'parse' },
   bind: { act: 'swallow', reply: 'bind' },
   statement: { act: 'swallow', reply: 'describe-statement' },
   portal: { act: 'swallow', reply: 'describe-portal' },
 }
 
-function told(each: Before, { description, parameters, client }: Form): readonly Uint8Array[] {
+export function told(each: Before, { description, parameters, client }: Form): readonly Uint8Array[] {
   if (each === 'statement') return [encodeParameterDescription(parameters), description]
   if (each !== 'portal') return [each]
   return [

@@ -1,5 +1,6 @@
 // doors/proxy/simple-query.ts — one Query message: answered here, refused, or sent as it came to one server.
 import { PointsmanError } from '../../errors/error.js'
+import { encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { decodeQuery } from '../../protocol/query.js'
 import { asWrite } from '../../execute/again.js'
 import type { AnswerPlan, OnePlan, Plan, RefusePlan, ScatterPlan, BroadcastPlan } from '../../routing/plan.js'
@@ -10,10 +11,12 @@ import type { Understood } from '../../sql/statement.js'
 import { answer, answerable } from './answer.js'
 import { fromCache } from './cached-read.js'
 import type { Conversation } from './conversation.js'
+import { closeCursors, openCursor, runCommand } from './cursor-commands.js'
 import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
 import type { HoldWaiter } from './holds.js'
 import type { LaneWork } from './lane-seat.js'
+import type { CursorCommand } from './merged-cursors.js'
 import { parked, type Parked } from './parked.js'
 import { encodeQueryBytes } from './named.js'
 import { runNamedQuery } from './named-query.js'
@@ -80,6 +83,12 @@ class SimpleQuery implements LaneWork, HoldWaiter {
 
   run(): Promise<void> | Parked | null {
     const conversation = this.#conversation
+    if (conversation.cursors !== null) {
+      conversation.cursors.delete('')
+      const { text, shape } = this.#understood
+      const command = conversation.cursors.command(text, shape.statements)
+      if (command !== null) return this.#ofCursor(command)
+    }
     const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood: this.#understood, parameters: null }])
     if (plan.kind === 'refuse' && plan.lookup !== undefined) return this.#afterDirectories()
     if (plan.kind === 'refuse' && plan.uniqueIds === true && conversation.session.view.understood) return this.#withUniqueIds(plan)
@@ -104,6 +113,24 @@ class SimpleQuery implements LaneWork, HoldWaiter {
         if (plan.lane && conversation.lane?.take(this, plan, request) === true) return parked
         return plan.keptOn === null ? this.#runOn(plan) : this.#cached(plan)
     }
+  }
+
+  async #ofCursor(command: CursorCommand): Promise<void> {
+    const conversation = this.#conversation
+    const request = this.#request
+    try {
+      if (command.kind === 'close' && command.name === null) {
+        await closeCursors(conversation, request, null)
+        conversation.cursors = null
+        await this.#afterDirectories()
+        return
+      }
+      await runCommand(conversation, request, command)
+      conversation.ready()
+    } catch (error) {
+      return refused(conversation, request, error)
+    }
+    conversation.finish(request)
   }
 
   /** What it calls is put in its place first. */
@@ -253,7 +280,12 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     const conversation = this.#conversation
     const request = this.#request
     try {
-      await runScatter(conversation, request, plan, { types: [], bind: null, before: ['portal'], onBegun: () => undefined })
+      if (plan.cursor === undefined)
+        await runScatter(conversation, request, plan, { types: [], bind: null, before: ['portal'], onBegun: () => undefined })
+      else {
+        await openCursor(conversation, request, plan, { types: [], bind: null }, { name: plan.cursor, closes: false })
+        conversation.output.write(encodeCommandComplete('DECLARE CURSOR'))
+      }
       conversation.ready()
     } catch (error) {
       return this.#unsent(error)

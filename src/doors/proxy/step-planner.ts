@@ -36,6 +36,11 @@ export class StepPlanner {
     return this.#conversation.session.transaction.kind === 'idle' && (this.#batch.onlyDescribed || hold.route.role === 'replica')
   }
 
+  /** What was sent so far may end with a Sync of ours: it goes on elsewhere, or has only described in a transaction that stays open. */
+  endable(hold: Hold): boolean {
+    return this.movable(hold) || (this.#batch.onlyDescribed && this.#conversation.session.transaction.kind !== 'idle')
+  }
+
   /** What a transaction on several clusters is told is carried out before its step is answered; for everything else nothing is done. */
   async carriedOut(messages: readonly Message[]): Promise<void> {
     this.#carried = null
@@ -48,7 +53,7 @@ export class StepPlanner {
     if (first === undefined) return
     const plan = conversation.plan([first, ...others], this.#view())
     if (plan.kind !== 'answer' || plan.answer.what !== 'joint') return
-    await conversation.joint.run(plan.answer)
+    await conversation.controlJoint(plan.answer)
     this.#carried = plan
   }
 
@@ -109,6 +114,8 @@ export class StepPlanner {
     const plan = this.#carried ?? conversation.plan([first, ...others], this.#view())
     this.#carried = null
     request.plan = plan
+    const begins = plan.kind === 'refuse' ? this.#beginsApart(messages, known) : null
+    if (begins !== null) return { messages, plan: null, replies: none, runs: true, begins }
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
     if ((plan.kind === 'scatter' || plan.kind === 'broadcast') && plan.copy !== undefined) throw copiesAlone()
     if (plan.kind === 'scatter') return { messages, plan: null, replies: none, runs: true, scatter: plan }
@@ -122,6 +129,21 @@ export class StepPlanner {
     return { messages, plan: runs ? on : describing(on), replies: this.#strangers(messages, plan), runs }
   }
 
+  /** BEGIN, and with it a statement for several clusters (as JDBC sends them): the last message of the BEGIN; null: nothing like that. */
+  #beginsApart(messages: readonly Message[], known: readonly Message[]): number | null {
+    const { session } = this.#conversation
+    const [begin, next] = known
+    const [statement, another] = begin?.statement?.understood.shape.statements ?? []
+    if (begin === undefined || next === undefined || statement?.detail.kind !== 'transaction' || another !== undefined) return null
+    if (statement.detail.transaction.op !== 'begin' || session.transaction.kind !== 'idle' || this.#batch.hold !== null) return null
+    const at = messages.indexOf(begin)
+    if (messages.slice(0, at).some((message) => message.kind !== 'close' && message.statement !== begin.statement)) return null
+    const { view } = session
+    const open = { ...view, transaction: { ...view.transaction, status: 'open' as const } }
+    const { kind } = this.#conversation.plan([plannedExecute(next)], open)
+    return kind === 'scatter' || kind === 'broadcast' ? at : null
+  }
+
   /** Once the batch runs somewhere, what follows in it finds itself in that server's implicit transaction. */
   #view(): Session['view'] {
     const { view } = this.#conversation.session
@@ -129,7 +151,8 @@ export class StepPlanner {
     if (hold === null || view.transaction.home !== null || this.movable(hold)) return view
     const { cluster, node, role } = hold.route
     const { place } = hold
-    return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role, place }, joined: null } }
+    const joined = this.endable(hold) ? view.transaction.joined : null
+    return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role, place }, joined } }
   }
 
   /** The one statement that runs is answered here; what else is in the step goes with it. */
@@ -168,7 +191,11 @@ export class StepPlanner {
       if (planned.kind === 'answer') replies.set(message, localReply(message, planned))
       else
         plan ??= describing(
-          planned.kind === 'scatter' ? onFirst(planned) : planned.kind === 'broadcast' ? (planned.parts[0] as OnePlan) : planned,
+          planned.kind === 'scatter'
+            ? onFirst(planned, this.#conversation.home?.cluster)
+            : planned.kind === 'broadcast'
+              ? (planned.parts[0] as OnePlan)
+              : planned,
         )
     }
     if (plan !== null && this.#accepted(messages, plan.cluster, replies)) plan = null
@@ -226,9 +253,9 @@ export class StepPlanner {
 
 const none: ReadonlyMap<Message, readonly Uint8Array[]> = new Map()
 
-/** Any of its servers can say what the statement as it was sent gives. */
-function onFirst({ parts, role, policy, owner, tables, why }: ScatterPlan): OnePlan {
-  const cluster = parts[0]?.cluster ?? ''
+/** Any of its servers can say what the statement as it was sent gives; that of the open transaction rather than another. */
+function onFirst({ parts, role, policy, owner, tables, why }: ScatterPlan, home: string | undefined): OnePlan {
+  const cluster = (parts.find((part) => part.cluster === home) ?? parts[0])?.cluster ?? ''
   return one({ cluster, role, policy, owner, tables, why, provisional: true })
 }
 

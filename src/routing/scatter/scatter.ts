@@ -2,7 +2,7 @@
 // all shards that it concerns are there, or refused. The rules are the same for one cluster and for several: what is answered
 // does not change when shards move.
 import type { Context } from '../context.js'
-import type { Routed } from '../destination.js'
+import type { Destination, Routed } from '../destination.js'
 import { finish } from '../finish.js'
 import { refuse } from '../make.js'
 import type { OnePlan, Plan, RefusePlan, ScatterPlan } from '../plan.js'
@@ -31,6 +31,7 @@ export class Scatters {
   plan(found: Found, text: string): Plan | null {
     const { statement, outer } = this.#routed
     if (statement.detail.kind !== 'select' || outer !== statement || statement.writes) return null
+    const { home } = this.#context.session.transaction
     const { sharded } = this.#need
     const shards = found.kind === 'several' ? found.shards : sharded.map.map((_, shard) => shard)
     const clusters = found.kind === 'several' ? found.clusters : sharded.clusters
@@ -54,7 +55,16 @@ export class Scatters {
     const [first, second] = ones
     const provisional = found.kind === 'several' && found.provisional
     if (first === undefined) return null
-    if (second === undefined) return Object.freeze({ ...first, provisional })
+    if (second === undefined) {
+      const alone = home === null ? first : finish(this.#context, this.#routed, this.#allOf(first.cluster))
+      return alone.kind === 'one' ? Object.freeze({ ...alone, provisional }) : alone
+    }
+    if (home?.role === 'replica' && ones.some((plan) => plan.role === 'primary'))
+      return this.#refused(
+        found,
+        'the transaction was begun READ ONLY on a replica, and not all of them may be read there',
+        'Send it outside of a transaction, or give the shard key.',
+      )
     return this.#scatter(ones, { clusters, shards, analysed, provisional })
   }
 
@@ -101,13 +111,21 @@ export class Scatters {
   #notHere(): { readonly reason: string; readonly hint: string } | null {
     const { session } = this.#context
     const { transaction, pins } = session
-    if (transaction.status !== 'idle')
+    const open = transaction.status !== 'idle'
+    if (open && (transaction.joined === null || session.spreads !== true))
       return {
-        reason: 'a transaction would have to see one moment of all of them',
+        reason: 'here a transaction stays on one of them',
         hint: 'Send it outside of a transaction, or give the shard key.',
+      }
+    if (open && transaction.isolated)
+      return {
+        reason: 'above READ COMMITTED a transaction would have to see one moment of all of them',
+        hint: 'Use READ COMMITTED, send it outside of a transaction, or give the shard key.',
       }
     if (transaction.needsPrimary)
       return { reason: 'SERIALIZABLE would have to see one moment of all of them', hint: 'Use READ COMMITTED, or give the shard key.' }
+    if (open && !session.understood)
+      return { reason: 'the session reads text in another way', hint: 'SET standard_conforming_strings = on.' }
     if (!session.unicode) return { reason: 'the client_encoding of the session is not UTF8', hint: 'SET client_encoding = UTF8.' }
     const pinned = this.#need.sharded.clusters.find((cluster) => pins.has(cluster))
     if (pinned === undefined) return null
@@ -131,11 +149,23 @@ export class Scatters {
   #finish(cluster: string): OnePlan | RefusePlan {
     const known = this.#finished.get(cluster)
     if (known !== undefined) return known
-    const { sharded } = this.#need
-    const entry = why('scatter', `${sharded.name}: all of it on cluster ${cluster}`)
-    const made = finish(this.#context, this.#routed, { cluster, shard: null, provisional: false, why: [entry] })
+    const made = finish(this.#partContext(cluster), this.#routed, this.#allOf(cluster))
     this.#finished.set(cluster, made)
     return made
+  }
+
+  #allOf(cluster: string): Destination {
+    const entry = why('scatter', `${this.#need.sharded.name}: all of it on cluster ${cluster}`)
+    return { cluster, shard: null, provisional: false, why: [entry] }
+  }
+
+  /** A transaction comes to each of them to read there, whatever else it may do. */
+  #partContext(cluster: string): Context {
+    const context = this.#context
+    const { session } = context
+    const { transaction } = session
+    if (transaction.home === null || transaction.home.cluster === cluster) return context
+    return { ...context, session: { ...session, transaction: { ...transaction, home: null } } }
   }
 
   #refused(found: Found, reason: string, hint: string): RefusePlan {

@@ -1,0 +1,89 @@
+// doors/proxy/merged-cursors.ts — a client's open cursors over several clusters, by the name that SQL and the protocol share for them,
+// and what FETCH, MOVE and CLOSE say of one. All end with the transaction; a savepoint that is gone back to takes the later ones.
+import { PointsmanError } from '../../errors/error.js'
+import { parseStatements } from '../../sql/parser.js'
+import type { Statement } from '../../sql/statement.js'
+import { integer, text as textOf } from '../../sql/tree.js'
+import type { JointOp } from '../../routing/joining.js'
+import type { MergedCursor } from './merged-cursor.js'
+
+/** `count`: rows forward, Infinity for all. `shown`: FETCH rather than MOVE. `cursor` null: CLOSE ALL. */
+export type CursorCommand =
+  | { readonly kind: 'fetch'; readonly cursor: MergedCursor; readonly name: string; readonly count: number; readonly shown: boolean }
+  | { readonly kind: 'close'; readonly name: string | null }
+
+export class MergedCursors {
+  readonly #open = new Map<string, MergedCursor>()
+
+  get(name: string): MergedCursor | undefined {
+    return this.#open.get(name)
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  names(): readonly string[] {
+    return [...this.#open.keys()]
+  }
+
+  add(name: string, cursor: MergedCursor): void {
+    this.#open.set(name, cursor)
+  }
+
+  delete(name: string): void {
+    this.#open.delete(name)
+  }
+
+  /** Throws 42P03. */
+  requireFree(name: string): void {
+    if (this.#open.has(name)) throw new PointsmanError('duplicate_cursor', { values: { name } })
+  }
+
+  /** RELEASE and ROLLBACK TO have left so many points (BEGIN is one) to go back to. */
+  wentTo(op: JointOp, points: number): void {
+    for (const [name, cursor] of this.#open) {
+      if (op === 'rollback-to' && cursor.depth >= points) this.#open.delete(name)
+      if (op === 'release') cursor.depth = Math.min(cursor.depth, points)
+    }
+  }
+
+  /** Whether a statement is about one of these; CLOSE ALL is. */
+  concerns({ detail }: Statement): boolean {
+    if (detail.kind === 'fetch') return this.#open.has(detail.name)
+    return detail.kind === 'close' && (detail.name === null || this.#open.has(detail.name))
+  }
+
+  /** What a text, of one statement, asks of one of these; null: nothing. Throws what cannot be done. */
+  command(text: string, statements: readonly Statement[] | null): CursorCommand | null {
+    const [statement, another] = statements ?? []
+    if (statement === undefined || statements?.some((one) => this.concerns(one)) !== true) return null
+    if (another !== undefined)
+      throw new PointsmanError('feature_not_supported', {
+        values: { what: 'a cursor over several shards cannot be asked together with other statements' },
+        hint: 'Send FETCH and CLOSE by themselves.',
+      })
+    if (statement.detail.kind === 'close') return { kind: 'close', name: statement.detail.name }
+    if (statement.detail.kind !== 'fetch') return null
+    const { name } = statement.detail
+    const cursor = this.#open.get(name)
+    return cursor === undefined ? null : { kind: 'fetch', cursor, name, ...forward(text, cursor) }
+  }
+}
+
+/** FETCH_ALL, as the parser has it. */
+const all = 2 ** 31 - 1
+
+function forward(text: string, cursor: MergedCursor): { readonly count: number; readonly shown: boolean } {
+  const [parsed] = parseStatements(text)
+  const { direction, howMany, ismove } = parsed?.node.fields ?? {}
+  const count = typeof howMany === 'string' ? Number(howMany) : integer(howMany)
+  const toward = textOf(direction) ?? 'FETCH_FORWARD'
+  if (toward === 'FETCH_BACKWARD' ? count !== 0 : count < 0) throw cursor.goesBack()
+  if (toward !== 'FETCH_FORWARD' && toward !== 'FETCH_BACKWARD')
+    throw new PointsmanError('feature_not_supported', {
+      values: { what: 'FETCH ABSOLUTE and RELATIVE, FIRST and LAST of a cursor over several shards are not supported' },
+      hint: 'Use FETCH NEXT, FETCH n or FETCH ALL.',
+    })
+  return { count: count >= all ? Infinity : count, shown: ismove !== true }
+}
