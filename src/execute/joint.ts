@@ -8,7 +8,7 @@
 import { PointsmanError } from '../errors/error.js'
 import type { AnswerPlan } from '../routing/plan.js'
 import { quoted, quoteLiteral } from '../session/quote.js'
-import { isOwn, mirrored, replayChanges, replaySql } from '../session/replay.js'
+import { isOwn, mirrored, ownless, replayChanges, replaySql } from '../session/replay.js'
 import type { Session } from '../session/session.js'
 import { effective, settle, type Settings, type SettingsState } from '../session/settings.js'
 import { deferBegin, idle, poison, withJoined } from '../session/transaction.js'
@@ -107,6 +107,7 @@ export class Joint<Part extends JointPart> {
     const before = start?.values ?? settings.values
     const outside = replayChanges(before, known(part).values)
     if (outside.length > 0) await part.say(replaySql(outside))
+    part.settings = { ...known(part), values: ownless(before) }
     const texts = [`BEGIN ISOLATION LEVEL READ COMMITTED, READ ${readOnly ? 'ONLY' : 'WRITE'}`, `SELECT ${this.#lockTimeout()}`]
     let stands: Standing = { values: before, locals: none }
     for (const point of [...settings.undo.slice(1), { savepoint: null, values: settings.values, locals: settings.locals }]) {

@@ -1,9 +1,11 @@
 // Transactions on two clusters, while the proxy or a server is killed (kill -9) before and after every step of their commit.
 // Each transaction moves an amount from one cluster to the other and leaves its key on both: once recovery has been there, the
 // sum is what it was, each key is on both or on none, and on both where the client was told COMMIT.
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { ConfigInput } from '../../src/config/input.js'
@@ -13,8 +15,11 @@ import { TwoPhaseRecovery } from '../../src/execute/two-phase-recovery.js'
 import { commitTogether, decided, decisionsPlace, type Participant, type Said } from '../../src/execute/two-phase.js'
 import { createObserver } from '../../src/observe/observer.js'
 import { decisionKey, decisionsDdl, forgetDecisions, partName, preparedSql, type DecisionName } from '../../src/session/decision.js'
+import type { RoutedPool } from '../../src/index.js'
 import { withProxy } from '../support/proxy.js'
+import { router } from '../support/router.js'
 import { withTopology } from '../support/topology.js'
+import { moved } from '../support/two-phase-transfer.js'
 
 const seed = `CREATE TABLE SCHEMA_accounts (id int PRIMARY KEY, amount bigint NOT NULL); INSERT INTO SCHEMA_accounts SELECT i, 1000 FROM generate_series(1, 8) i;
   CREATE TABLE SCHEMA_keys (key text PRIMARY KEY)`
@@ -69,13 +74,7 @@ async function transfer(port: number, over: () => boolean): Promise<void> {
       const key = `k${String(++told.asked)}`
       const id = 1 + (told.asked % 8)
       try {
-        await client.query('BEGIN')
-        await client.query(`UPDATE main_accounts SET amount = amount - 1 WHERE id = ${String(id)}`)
-        await client.query(`UPDATE media_accounts SET amount = amount + 1 WHERE id = ${String(id)}`)
-        await client.query(`INSERT INTO main_keys VALUES ('${key}')`)
-        await client.query(`INSERT INTO media_keys VALUES ('${key}')`)
-        const { command } = await client.query('COMMIT')
-        if (command === 'COMMIT') told.committed.add(key)
+        if ((await moved(client, key, id)) === 'COMMIT') told.committed.add(key)
       } catch (error) {
         const { code = '' } = error as { code?: string }
         if (code === '40000') told.aborted.add(key)
@@ -87,6 +86,22 @@ async function transfer(port: number, over: () => boolean): Promise<void> {
     // The proxy is dead, or the server is: that is what this is about.
   } finally {
     await client.end().catch(() => undefined)
+  }
+}
+
+/** The same through the library, which outlives its servers. */
+async function transferInside(pool: RoutedPool, over: () => boolean): Promise<void> {
+  while (!over()) {
+    const key = `k${String(++told.asked)}`
+    const client = await pool.connect()
+    try {
+      if ((await moved(client, key, 1 + (told.asked % 8))) === 'COMMIT') told.committed.add(key)
+    } catch (error) {
+      if ((error as { code?: string }).code === '40000') told.aborted.add(key)
+      await client.query('ROLLBACK').catch(() => undefined)
+    } finally {
+      client.release()
+    }
   }
 }
 
@@ -120,22 +135,30 @@ async function whole(t: Pick<Test, 'equal' | 'same'>, what: string): Promise<voi
   t.equal((await amountOn('media')) - 8_000, main.size, `${what}: as much has moved as there are keys`)
 }
 
-const program = new URL('../support/two-phase-program.ts', import.meta.url).pathname
+const programs = {
+  proxy: new URL('../support/two-phase-program.ts', import.meta.url).pathname,
+  library: new URL('../support/two-phase-library.ts', import.meta.url).pathname,
+}
+
+function spawned(program: string, input: ConfigInput, step: string, nth: number): ChildProcessByStdio<Writable, Readable, null> {
+  const args = ['--import=./scripts/typescript.mjs', program, JSON.stringify(input), step, String(nth)]
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd: new URL('../..', import.meta.url).pathname })
+  t.teardown(() => child.kill('SIGKILL'))
+  return child
+}
 
 async function start(
   step: string,
   nth: number,
 ): Promise<{ readonly port: number; readonly ended: Promise<unknown>; readonly end: () => void }> {
-  const input = {
+  const input: ConfigInput = {
     ...config,
     listen: { host: '127.0.0.1', port: 0 },
     auth: { method: 'scram-sha-256', users: [{ name: 'app', password: 'app' }] },
   }
-  const args = ['--import=./scripts/typescript.mjs', program, JSON.stringify(input), step, String(nth)]
-  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd: new URL('../..', import.meta.url).pathname })
+  const child = spawned(programs.proxy, input, step, nth)
   child.stdin.on('error', () => undefined)
   const ended = once(child, 'exit')
-  t.teardown(() => child.kill('SIGKILL'))
   const [line] = (await Promise.race([once(child.stdout, 'data'), ended.then(() => ['0'])])) as [Buffer | string]
   return { port: Number(String(line).trim()), ended, end: () => child.stdin.end() }
 }
@@ -147,6 +170,15 @@ t.test('kill -9 of Pointsman at every step: whole or absent', async (t) => {
     t.ok(port > 0, `${point}: it serves`)
     await transfers(port, () => false)
     await ended
+  }
+  for (const point of ['prepared media', 'decided main', 'commit media']) {
+    const child = spawned(programs.library, config, point, 4)
+    const lines = createInterface(child.stdout)
+    lines.on('line', (key) => void told.committed.add(key))
+    const keys = once(lines, 'close')
+    const [, signal] = (await once(child, 'exit')) as [number | null, string | null]
+    t.equal(signal, 'SIGKILL', `${point}: the program with the library`)
+    await keys
   }
   // What the last one has left is ended by whoever comes next.
   const last = await start('', 0)
@@ -175,14 +207,19 @@ function kill9(pid: number): void {
 
 t.test('kill -9 of a participant at every step: whole or absent', async (t) => {
   const { port, observer } = await withProxy(t, config)
+  const pool = router(t, config)
   let wanted = ''
   let seen = 0
-  observer.on('two-phase.step', ({ step, cluster: name }) => {
-    if (`${step} ${name}` !== wanted || ++seen !== 3) return
-    const pid = running.cluster(name).primary.pid
-    if (pid !== null) kill9(pid)
-  })
-  for (const point of points) {
+  /** Which of the doors is at work when a server is killed. */
+  let through: unknown = observer
+  for (const events of [observer, pool.events])
+    events.on('two-phase.step', ({ step, cluster: name }) => {
+      if (through !== events || `${step} ${name}` !== wanted || ++seen !== 3) return
+      const pid = running.cluster(name).primary.pid
+      if (pid !== null) kill9(pid)
+    })
+  for (const [index, point] of points.entries()) {
+    through = index % 2 === 0 ? pool.events : observer
     const node = running.cluster(point.split(' ')[1] ?? '').primary
     const before = told.committed.size
     seen = 0
@@ -191,10 +228,11 @@ t.test('kill -9 of a participant at every step: whole or absent', async (t) => {
     const work = (async (): Promise<void> => {
       while (!over()) await transfers(port, over)
     })()
+    const inside = Promise.all([1, 2].map(() => transferInside(pool, over)))
     await until(`${node.id} is dead at ${point}`, () => Promise.resolve(!node.running))
     await node.kill9()
     await node.start()
-    await work
+    await Promise.all([work, inside])
     wanted = ''
     await whole(t, point)
   }

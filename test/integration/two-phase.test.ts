@@ -1,11 +1,14 @@
 // Transactions on several clusters through the proxy: one BEGIN … COMMIT over a default cluster and a partition, on real servers.
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type pg from 'pg'
 import type { ConfigInput } from '../../src/config/input.js'
+import { decodeToken } from '../../src/consistency/token.js'
 import { checkServers } from '../../src/doors/cli/check-live.js'
 import { until } from '../../src/embedded/until.js'
 import { answered, kinds, others, refused, rowsOf, still, types, type Asked } from '../support/moving-rows.js'
+import type { RoutedClient, RoutedPool } from '../../src/index.js'
 import { withProxy } from '../support/proxy.js'
+import { router } from '../support/router.js'
 import { withTopology } from '../support/topology.js'
 
 const spread = `CREATE TABLE things (id bigint PRIMARY KEY, n int NOT NULL, at timestamptz DEFAULT now());
@@ -609,6 +612,342 @@ t.test('keys of several columns, ranges and lists; in a transaction; and what st
   t.equal((await extended(client, 'UPDATE spans SET id = $1 WHERE id = $2', [5, 101])).rowCount, 1)
   await client.query('ROLLBACK')
   t.same(await counts('spans'), [1, 1])
+  t.equal(await prepared(), 0)
+})
+
+// ---- the same through the library
+
+let made: RoutedPool | null = null
+/** Begun when it is first used: what was defined before is in its catalogs. */
+const pool = (): RoutedPool => (made ??= router(t, config))
+/** Every connection is back. */
+const idle = (): Promise<void> => until('every connection is back', () => Promise.resolve(pool().totalCount === pool().idleCount))
+async function withClient(t: Test): Promise<RoutedClient> {
+  const client = await pool().connect()
+  // One that was released already throws.
+  t.teardown(() => {
+    try {
+      client.release()
+    } catch {
+      return
+    }
+  })
+  return client
+}
+const move = async (client: RoutedClient, id: number): Promise<void> => {
+  await client.query('UPDATE users SET n = n + 1 WHERE id = $1', [id])
+  await client.query('UPDATE images SET n = n + 1 WHERE id = $1', [id])
+}
+const decisions = (): Promise<number> => number('main', "SELECT count(*) FROM pointsman.decisions WHERE outcome = 'commit'")
+
+t.test('library: COMMIT is one of both clusters, ROLLBACK takes both back', async (t) => {
+  const before = await decisions()
+  const client = await withClient(t)
+  await client.query('BEGIN')
+  await move(client, 14)
+  t.equal(client.getTransactionStatus(), 'T')
+  const ended = await client.query('COMMIT')
+  t.equal(ended.command, 'COMMIT')
+  t.equal(client.getTransactionStatus(), 'I')
+  t.same(await both(14), [1, 1])
+  t.equal(await decisions(), before + 1)
+  await client.query('BEGIN')
+  await move(client, 14)
+  t.equal((await client.query('ROLLBACK')).command, 'ROLLBACK')
+  t.same(await both(14), [1, 1])
+  await client.query('BEGIN')
+  await client.query('SELECT n FROM users WHERE id = 14')
+  const { rowCount, routed } = await client.query('UPDATE images SET n = 7 WHERE id = 14')
+  t.equal(rowCount, 1)
+  t.equal(routed?.cluster, 'media')
+  t.match(routed?.why.map(({ rule }) => rule) ?? [], ['partition', 'two-phase'])
+  await client.query('COMMIT')
+  t.same(await both(14), [1, 7])
+  t.equal(await decisions(), before + 1, 'one alone has written')
+  t.match(String((await client.query('SHOW pointsman.last_route')).rows[0]['pointsman.last_route']), /media/)
+  client.release()
+  await idle()
+  t.equal(await prepared(), 0)
+})
+
+t.test('library: a session is told of its writes on both clusters, and so is its token', async (t) => {
+  const session = pool().session.create()
+  const done = await pool().run(session, () =>
+    pool().transaction(async (client) => {
+      await move(client, 15)
+      return 'done'
+    }),
+  )
+  t.equal(done, 'done')
+  t.same(await both(15), [1, 1])
+  const told = decodeToken(await session.token(), null)
+  t.same(told.ok && told.entries.map(({ cluster }) => cluster).sort(), ['main', 'media'])
+  t.match(
+    await refusal(
+      pool().transaction(async (client) => {
+        await move(client, 15)
+        throw Object.assign(new Error('no'), { code: 'mine' })
+      }),
+    ),
+    /^mine no/,
+  )
+  t.same(await both(15), [1, 1])
+  t.match(await refusal(pool().transaction({ isolation: 'serializable' }, (client) => move(client, 15))), /^0A000/)
+  t.match(await refusal(pool().readOnlyTransaction((client) => move(client, 15))), /^25006/)
+  t.same(
+    await pool().readOnlyTransaction(async (client) => [
+      (await client.query<{ n: number }>('SELECT n FROM users WHERE id = 15')).rows[0]?.n,
+      (await client.query<{ n: number }>('/* pointsman: consistency=strong */ SELECT n FROM users WHERE id = 15')).rows[0]?.n,
+    ]),
+    [1, 1],
+  )
+  await idle()
+})
+
+t.test('library: an error on one fails all, and lets go of the locks of all', async (t) => {
+  const client = await withClient(t)
+  await client.query('BEGIN')
+  await move(client, 16)
+  t.match(await refusal(client.query('INSERT INTO images VALUES (16)')), /^23505 duplicate key/)
+  t.match(await refusal(client.query('SELECT 1')), /^25P02/)
+  const other = await withClient(t)
+  await other.query("SET lock_timeout = '5s'")
+  await other.query('UPDATE users SET n = 40 WHERE id = 16')
+  t.equal((await client.query('COMMIT')).command, 'ROLLBACK')
+  t.same(await both(16), [40, 0])
+  await client.query('BEGIN')
+  await move(client, 16)
+  t.match(await refusal(client.query('NOTIFY c')), /^0A000 NOTIFY/, 'what is refused here fails it as well')
+  await other.query('UPDATE images SET n = 41 WHERE id = 16')
+  t.equal((await client.query('ROLLBACK')).command, 'ROLLBACK')
+  t.same(await both(16), [40, 41])
+  await client.query('BEGIN')
+  await client.query('UPDATE users SET n = 6 WHERE id = 16')
+  await client.query('INSERT INTO checked VALUES (1, 99)')
+  t.match(await refusal(client.query('COMMIT')), /^23503 insert or update on table "checked"/, 'in the words of the server')
+  t.same(await both(16), [40, 41])
+  t.equal(await prepared(), 0)
+})
+
+t.test('library: savepoints are of all, of who joins after them too; settings too', async (t) => {
+  const client = await withClient(t)
+  await client.query('BEGIN')
+  await client.query('UPDATE users SET n = 1 WHERE id = 17')
+  await client.query("SET LOCAL application_name = 'outer'")
+  await client.query("SET statement_timeout = '50s'")
+  await client.query('SAVEPOINT before')
+  await client.query('UPDATE users SET n = 2 WHERE id = 17')
+  await client.query("SET LOCAL application_name = 'inner'")
+  await client.query('UPDATE images SET n = 2 WHERE id = 17')
+  const named = async (): Promise<unknown> =>
+    (
+      await client.query(
+        "SELECT current_setting('application_name') || current_setting('statement_timeout') AS a FROM images WHERE id = 17",
+      )
+    ).rows[0].a
+  t.equal(await named(), 'inner50s')
+  t.match(await refusal(client.query('INSERT INTO users VALUES (17)')), /^23505/)
+  t.equal((await client.query('ROLLBACK TO before')).command, 'ROLLBACK')
+  t.equal(client.getTransactionStatus(), 'T')
+  t.equal(await named(), 'outer50s')
+  await client.query('UPDATE images SET n = 3 WHERE id = 17')
+  t.equal((await client.query('SAVEPOINT after')).command, 'SAVEPOINT')
+  await client.query('UPDATE users SET n = 4 WHERE id = 17')
+  t.equal((await client.query('RELEASE after')).command, 'RELEASE')
+  t.match(await refusal(client.query('RELEASE after')), /^3B001/)
+  await client.query('ROLLBACK TO before')
+  await client.query('UPDATE images SET n = 9 WHERE id = 17')
+  await client.query('COMMIT')
+  t.same(await both(17), [1, 9])
+  t.equal(await named(), '50s')
+  client.release()
+  await idle()
+  const others = await Promise.all(
+    [1, 2, 3, 4].map(
+      async () =>
+        (await pool().query<{ s: string }>("SELECT current_setting('statement_timeout') AS s FROM images WHERE id = 17")).rows[0]?.s,
+    ),
+  )
+  t.same(others, ['0', '0', '0', '0'], 'nobody else sees them')
+})
+
+t.test('library: locks, what is refused, and what is lost', async (t) => {
+  const [one, two] = [await withClient(t), await withClient(t)]
+  await one.query('BEGIN')
+  await two.query('BEGIN')
+  await one.query('UPDATE users SET n = 1 WHERE id = 18')
+  await two.query('UPDATE images SET n = 1 WHERE id = 18')
+  const ends = await Promise.all([
+    refusal(one.query('UPDATE images SET n = 2 WHERE id = 18')),
+    refusal(two.query('UPDATE users SET n = 2 WHERE id = 18')),
+  ])
+  t.ok(
+    ends.some((end) => end.startsWith('55P03')),
+    ends.join(' | '),
+  )
+  await one.query('ROLLBACK')
+  await two.query('ROLLBACK')
+  const within = async (texts: readonly string[], begin = 'BEGIN'): Promise<string> => {
+    await one.query(begin)
+    let last = ''
+    for (const text of texts) last = await refusal(one.query(text))
+    await one.query('ROLLBACK')
+    return last
+  }
+  const a = 'UPDATE users SET n = 1 WHERE id = 18'
+  const b = 'UPDATE images SET n = 1 WHERE id = 18'
+  t.match(await within([a, b], 'BEGIN ISOLATION LEVEL REPEATABLE READ'), /^0A000/)
+  t.match(await within(['SET LOCAL default_transaction_isolation = serializable', a, b], 'BEGIN ISOLATION LEVEL SERIALIZABLE'), /^0A000/)
+  t.match(await within([a, b, 'LISTEN c']), /^0A000 LISTEN/)
+  t.match(await within([a, b, 'CREATE TEMPORARY TABLE t AS SELECT 1']), /^0A000 what outlives/)
+  t.match(await within([a, b, 'SET ROLE app']), /^0A000 SET role/)
+  t.match(await within([a, b, 'COMMIT AND CHAIN']), /^0A000 COMMIT AND CHAIN/)
+  t.match(await within([a, b, `${a}; COMMIT`]), /^0A000 COMMIT of a transaction/)
+  t.match(await within([a, `${b}; ${b}`]), /^0A000/)
+  t.match(await within([a, 'LISTEN c', b]), /^0A000 the transaction is open on cluster main/)
+  await one.query('UNLISTEN *')
+  t.same(await both(18), [0, 0])
+
+  const lose = (name: string): Promise<unknown> =>
+    running
+      .cluster(name)
+      .primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND state = 'idle in transaction'")
+  await one.query('BEGIN')
+  await move(one, 18)
+  await lose('main')
+  t.match(await refusal(one.query('SELECT n FROM users WHERE id = 18')), /^08006/)
+  t.equal(one.getTransactionStatus(), 'E')
+  await two.query("SET lock_timeout = '5s'")
+  await two.query('UPDATE images SET n = 5 WHERE id = 18')
+  t.match(await refusal(one.query('SELECT n FROM images WHERE id = 18')), /^25P02/)
+  t.equal((await one.query('COMMIT')).command, 'ROLLBACK')
+  await one.query('BEGIN')
+  await move(one, 18)
+  await lose('media')
+  t.match(await refusal(one.query('COMMIT')), /^08006/)
+  t.equal(one.getTransactionStatus(), 'I')
+  t.same(await both(18), [0, 5])
+  await one.query('BEGIN')
+  await move(one, 18)
+  one.release()
+  await two.query('UPDATE users SET n = 6 WHERE id = 18')
+  two.release()
+  await idle()
+  t.same(await both(18), [6, 5])
+  t.equal(await prepared(), 0)
+})
+
+t.test('library: a write on several clusters is one transaction of them', async (t) => {
+  const seven = Array.from({ length: 12 }, (_, i) => 300 + i)
+  const values = seven.map((_, i) => `($${String(i + 1)}, 0)`).join(', ')
+  const added = await pool().query(`INSERT INTO things (id, n) VALUES ${values} RETURNING id, n`, seven)
+  t.same(
+    added.rows,
+    seven.map((id) => ({ id: String(id), n: 0 })),
+    'in the order in which they were given',
+  )
+  t.match([added.command, added.rowCount, added.oid, added.routed?.role], ['INSERT', 12, 0, 'primary'])
+  t.ok((await everywhere('SELECT count(*) FROM things WHERE id >= 300')).every((count) => count > 0))
+  t.equal((await pool().query('UPDATE things SET n = n + 1 WHERE id >= 300')).rowCount, 12)
+  const arrays = await pool().query({
+    text: 'UPDATE things SET n = n + $1 WHERE id > $2 RETURNING n, id',
+    values: [1, 309],
+    rowMode: 'array',
+  })
+  t.same(
+    arrays.rows.map(([n, id]: unknown[]) => [n, Number(id)]).sort((a, b) => Number(a[1]) - Number(b[1])),
+    [
+      [2, 310],
+      [2, 311],
+    ],
+  )
+  t.same(
+    arrays.fields.map(({ name, dataTypeID }) => [name, dataTypeID]),
+    [
+      ['n', 23],
+      ['id', 20],
+    ],
+  )
+  t.match(await refusal(pool().query('UPDATE things SET n = 1 / (id - 307)')), /^22012/)
+  t.match(await refusal(pool().query('UPDATE things SET n = $1', [{ toPostgres: () => 'x' }])), /^22P02/)
+  t.match(await refusal(pool().query('UPDATE things SET n = $1', [1, 2])), /^08P01/)
+  t.same(await everywhere('SELECT count(*) FROM things WHERE id >= 300 AND n NOT IN (1, 2)'), [0, 0])
+  t.equal((await pool().query('DELETE FROM things WHERE id >= 300 AND id < 304')).rowCount, 4)
+  await idle()
+
+  const client = await withClient(t)
+  await client.query('BEGIN')
+  await client.query('UPDATE users SET n = 100 WHERE id = 19')
+  t.equal((await client.query('UPDATE things SET n = 50 WHERE id >= 300')).rowCount, 8)
+  await client.query('SAVEPOINT s')
+  t.match(await refusal(client.query('INSERT INTO things (id, n) VALUES (400, 1), (401, 1), (402, 1), (403, 1), (307, 1)')), /^23505/)
+  await client.query('ROLLBACK TO s')
+  t.match(await refusal(client.query("DELETE FROM countries WHERE code = 'xx' RETURNING *")), /^55000 a write to public.countries/)
+  t.match(await refusal(client.query('SELECT 1')), /^25P02/, 'what differs fails it')
+  await client.query('ROLLBACK TO s')
+  await client.query('UPDATE images SET n = 100 WHERE id = 19')
+  await client.query('COMMIT')
+  t.same(await both(19), [100, 100])
+  t.same(await everywhere('SELECT count(*) FROM things WHERE id >= 300 AND n <> 50'), [0, 0])
+  t.same(await everywhere('SELECT count(*) FROM things WHERE id >= 400'), [0, 0])
+
+  const told = await pool().query("INSERT INTO countries VALUES ($1, $2, '2026-01-01', NULL) RETURNING code, added", ['es', 'Spain'])
+  t.same(told.rows, [{ code: 'es', added: new Date('2026-01-01T00:00:00Z') }], 'one copy is told')
+  t.same(await everywhere("SELECT count(*) FROM countries WHERE code = 'es'"), [1, 1])
+  t.match(await refusal(pool().query('UPDATE countries SET name = random()::text')), /^0A000 .*random/)
+  await pool().query('CREATE INDEX things_m ON things (n, id)')
+  t.same(await everywhere("SELECT count(*) FROM pg_class WHERE relname = 'things_m'"), [1, 1])
+  await pool().query('/* pointsman: cluster=media */ CREATE INDEX there_only ON things (n)')
+  t.match(await refusal(pool().query('CREATE INDEX there_only ON things (n)')), /^42P07/)
+  t.same(await everywhere("SELECT count(*) FROM pg_class WHERE relname = 'there_only'"), [0, 1])
+  t.match(
+    await refusal(pool().query({ text: 'UPDATE things SET n = 1 RETURNING id', binary: true } as pg.QueryConfig)),
+    /^0A000 a write on several/,
+  )
+  t.match(await refusal(pool().query('UPDATE things SET n = 1; UPDATE things SET n = 2')), /^0A000/)
+  client.release()
+  await idle()
+  t.equal(await prepared(), 0)
+})
+
+t.test('library: rows of one INSERT, as one server would answer', async (t) => {
+  const said = async (work: Promise<pg.QueryResult>): Promise<unknown> =>
+    work.then(
+      ({ command, rowCount, rows, fields }) => ({
+        command,
+        rowCount,
+        rows,
+        fields: fields.map(({ name, dataTypeID }) => [name, dataTypeID]),
+      }),
+      (error: unknown) => (error as { code: string }).code,
+    )
+  const alike = async (what: string, text: string, values?: unknown[]): Promise<void> => {
+    const on = (table: string): Promise<unknown> => said(pool().query(text.replaceAll('@', table), values))
+    t.same(await on('notes'), await on('plain'), what)
+  }
+  const ids = [1, 2, 3, 4, 5, 6, 7, 8].map((id) => id + 500)
+  const rows = ids.map((id) => `(${String(id)}, 'lib')`).join(', ')
+  await alike('without RETURNING', `INSERT INTO @ (id, word) VALUES ${rows}`)
+  await alike('none given', `INSERT INTO @ (id, word) VALUES ${rows} ON CONFLICT (id, word) DO NOTHING RETURNING id`)
+  await alike('a constraint', `INSERT INTO @ (id, word) VALUES (600, 'lib'), (601, 'lib'), ${rows}`)
+  await alike(
+    'parameters',
+    `INSERT INTO @ (id, word, amount) VALUES ${ids.map((_, i) => `($${String(i + 1)}, 'libp', $9)`).join(', ')} RETURNING id, word AS "Word", amount`,
+    [...ids, '1.50'],
+  )
+  await alike(
+    'the type of a parameter is that of its first place',
+    'INSERT INTO @ (id, word, amount) VALUES (701, $2, $1), (702, $2, 1), (705, $1::text, 2), (707, $1::text, 3) RETURNING word, amount',
+    ['1.50', 'd'],
+  )
+  await alike('rows of unequal length', `INSERT INTO @ (id, word) VALUES (701, 'x'), (702, 'x'), (705), (707)`)
+  await alike('a column that is none', `INSERT INTO @ (id, no) VALUES (701, 's'), (705, 't')`)
+  await alike('too few parameters', `INSERT INTO @ (id, word) VALUES (701, $1), (702, $2), (705, $3)`, ['a'])
+  const [one] = await running.cluster('main').primary.sql("SELECT count(*)::text AS n FROM plain WHERE word LIKE 'lib%'")
+  t.equal(
+    (await everywhere("SELECT count(*) FROM notes WHERE word LIKE 'lib%'")).reduce((a, b) => a + b),
+    Number(one?.['n']),
+  )
   t.equal(await prepared(), 0)
 })
 

@@ -125,7 +125,7 @@ export class CachedRead {
     if (this.#types === null) return
     const rows = rawRows(result, this.#result, this.#types)
     const cluster = this.#parts.ground.generation.topology().clusters.get(hold.cluster)
-    const keeps = isText(rows) && hold.connection.notices === this.#notices && hold.values !== null
+    const keeps = isText(rows) && hold.connection.notices === this.#notices && hold.settings !== null
     if (!keeps || cluster === undefined) this.#fill?.giveUp(true)
     else if (this.#fill?.grow(sizeOf(rows)) === true) this.#fill.finish(rows, read, cluster)
   }

@@ -12,33 +12,34 @@ import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import { cannotBroadcast, copiesAlone, one } from '../../routing/make.js'
 import type { ParameterSource } from '../../routing/input.js'
-import type { AnswerPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
+import type { AnswerPlan, BroadcastPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { asWrite, forgive, maxAttempts, rerunFor } from '../../execute/again.js'
-import { objection } from '../../execute/objection.js'
 import { readEnd } from '../../execute/read-end.js'
-import { writeBegins, writeEnds } from '../../execute/write-marks.js'
+import { writeBegins } from '../../execute/write-marks.js'
 import { sqlstateOf } from '../../pool/failure.js'
 import { takeToken, tokenOf, tokenResolved } from '../../runtime/session-token.js'
 import { asynchronousCommit, startsAsynchronous } from '../../session/asynchronous-commit.js'
 import { mayCommit } from '../../session/commits.js'
-import { fit, isOwn, replayChanges, replaySql } from '../../session/replay.js'
+import { mirrored } from '../../session/replay.js'
 import { settleStatement, type Session } from '../../session/session.js'
 import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
 import { tokenSetting } from '../../session/route-settings.js'
 import { tokensIn } from '../../session/tokens-in.js'
-import { afterReady, defer, deferBegin, fail, idle, lose, modeOf, poison, recover, modeAfter } from '../../session/transaction.js'
+import { afterReady, defer, deferBegin, fail, idle, isJoint, modeOf, recover, modeAfter } from '../../session/transaction.js'
 import type { Statement, Understood } from '../../sql/statement.js'
 import { asksUniqueIds } from '../../sql/unique-ids.js'
-import { NotWanted, type Begun, type Moved } from './begun.js'
+import type { Begun, Moved } from './begun.js'
 import { commandResult, notAsStream, onlyAsText, textResult, withRoute } from './answers.js'
+import { BroadcastWrite, canBroadcast } from './broadcast.js'
 import { CachedRead } from './cached-read.js'
 import type { Core, Ground } from './core.js'
-import { Hold, type LeaseListener } from './hold.js'
-import { lossOf, nameLoss } from './loss.js'
+import type { Hold, LeaseListener } from './hold.js'
+import { asTold, Holds } from './holds.js'
+import { isTimeout, lossOf, nameLoss } from './loss.js'
 import { parameterSource } from './parameters.js'
 import { directoryTries } from '../../sharding/directories.js'
 import type { PgResult } from './pg-client.js'
@@ -46,7 +47,7 @@ import type { Status } from './pg-connection.js'
 import type { PlainQuery, Query } from './query-arguments.js'
 import type { CarriedSession } from './request-context.js'
 import { withRouteOptions } from './route-hints.js'
-import { isTimeout, readScattered } from './scatter.js'
+import { readScattered } from './scatter.js'
 import { withUniqueIds } from './unique-ids.js'
 
 export type Answer = PgResult | PgResult[] | undefined
@@ -90,15 +91,12 @@ type Sent = { readonly ok: true; readonly result: Answer } | { readonly ok: fals
 
 export class Conversation {
   readonly #core: Core
-  readonly #listener: EventEmitter | null
   readonly #keeps: boolean
-  readonly #leases: LeaseListener | null
   readonly #requestSession: CarriedSession | null
   readonly #floors: SessionFloors
-  readonly #holds = new Map<string, Hold>()
+  readonly #holds: Holds
   /** Texts by name. */
   readonly #prepared = new Map<string, string>()
-  #session: Session | null = null
   #ground: Ground | null = null
   #tail: Promise<unknown> = Promise.resolve()
   #lastRoute: { readonly plan: Plan; readonly route: RouteTaken | null } | null = null
@@ -111,11 +109,15 @@ export class Conversation {
 
   constructor(core: Core, options: ConversationOptions) {
     this.#core = core
-    this.#leases = options.leases ?? null
-    this.#requestSession = options.session ?? null
-    this.#floors = options.session?.floors ?? core.newFloors()
+    const { listener, leases = null, session = null } = options
+    this.#requestSession = session
+    this.#floors = session?.floors ?? core.newFloors()
     this.#keeps = options.keeps
-    this.#listener = options.listener
+    this.#holds = new Holds({ core, floors: this.#floors, listener, leases, session })
+  }
+
+  get #session(): Session | null {
+    return this.#holds.session
   }
 
   get connection(): Hold['connection'] | null {
@@ -154,13 +156,7 @@ export class Conversation {
     this.#ended = true
     const drained = await this.#drained()
     this.#over = true
-    for (const hold of this.#holds.values()) {
-      this.#writeEnded(hold)
-      hold.taint ??= hold.pins.size > 0 ? 'its client kept session state there' : null
-      if (destroy === null && drained) hold.release()
-      else hold.destroy(destroy ?? 'its client left while a stream was open')
-    }
-    this.#holds.clear()
+    this.#holds.end(destroy ?? (drained ? null : 'its client left while a stream was open'))
     this.#ground?.generation.leave()
     this.#ground = null
   }
@@ -205,7 +201,7 @@ export class Conversation {
     const startedAt = this.#core.now()
     const query = this.#withText(given)
     const ground = this.#ground ?? (await this.#core.ground())
-    if (this.#keeps) this.#session ??= this.#core.newSession(ground.greeting)
+    if (this.#keeps) this.#holds.session ??= this.#core.newSession(ground.greeting)
     const understood = withRouteOptions(ground.planner.understand(query.text), query.route, query.scope)
     const parameters = query.values.length === 0 ? null : parameterSource(this.#core.pg, query.values)
     return this.#continued(query, { ground, startedAt, understood, parameters, moved: null })
@@ -262,7 +258,8 @@ export class Conversation {
   /** While a server's transaction is failed PostgreSQL itself says what may still run. */
   #failedPlan(): OnePlan | null {
     const transaction = this.#session?.transaction
-    if (transaction?.kind !== 'open' || transaction.status !== 'E') return null
+    // What is open on several clusters ends on all of them.
+    if (transaction?.kind !== 'open' || transaction.status !== 'E' || transaction.joined.length > 0) return null
     const { cluster, role } = transaction.home
     return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
   }
@@ -285,15 +282,16 @@ export class Conversation {
   async #dispatch(request: Request): Promise<Answer> {
     const plan = await this.#plannedByDirectory(request)
     request.plan = plan
+    this.#holds.ground = request.ground
     switch (plan.kind) {
       case 'refuse':
-        await this.#failTransaction()
+        await this.#holds.failTransaction()
         throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
       case 'scatter':
         if (plan.copy !== undefined) throw copiesAlone()
         return this.#scatter(request, plan)
       case 'broadcast':
-        throw cannotBroadcast(plan)
+        return this.#broadcast(request, plan)
       case 'answer':
         if (request.query.kind === 'submittable') throw onlyAsText()
         return this.#answer(request, plan, request.query.config)
@@ -336,17 +334,38 @@ export class Conversation {
     try {
       return await readScattered({
         ...{ core: this.#core, ground, floors: this.#floors, plan, query, startedAt, avoid },
-        take: (part) => this.#lease(request, part),
-        prepare: async (hold) => {
-          const prepared = await this.#prepare(hold)
-          if (!prepared.ok) throw prepared.error
-        },
+        take: (part) => this.#holds.lease(request, part),
+        prepare: (hold) => this.#holds.prepare(hold),
         onRoute: (route) => (request.route = route),
       })
     } catch (error) {
       const code = error instanceof PointsmanError ? null : sqlstateOf(error)
       if (code === '57014') request.outcome = 'canceled'
       throw error
+    }
+  }
+
+  /** A write on several clusters: one transaction of its own, or a part of the open one. */
+  async #broadcast(request: Request, plan: BroadcastPlan): Promise<PgResult> {
+    const { query, ground } = request
+    const { joint } = this.#holds
+    const own = (this.#session?.transaction ?? idle).kind === 'idle'
+    try {
+      if (query.kind === 'submittable' || !canBroadcast(plan)) throw cannotBroadcast(plan)
+      const write = new BroadcastWrite(this.#core, plan, query, ground.generation.config.limits.mergeMemoryBytes)
+      this.#holds.session ??= this.#core.newSession(ground.greeting)
+      if (own) joint.beginOwn()
+      for (const [index, part] of plan.parts.entries()) {
+        request.attempts = 0
+        await this.#one(request, part, (hold) => write.send(hold, index))
+      }
+      const result = write.result()
+      if (own) await joint.end('commit')
+      return result
+    } catch (error) {
+      if (own && this.#session !== null) await joint.takeBack()
+      else await this.#holds.failTransaction()
+      throw asTold(error)
     }
   }
 
@@ -408,9 +427,20 @@ export class Conversation {
       case 'explain':
         return textResult(pg, config, 'QUERY PLAN', request.ground.planner.printRoute(answer.plan, null).split('\n'), 'EXPLAIN')
       case 'joint':
-        throw new Error('here a transaction stays on one cluster')
+        return this.#control(answer)
       case 'deallocate':
         return commandResult(pg, answer.name === null ? 'DEALLOCATE ALL' : 'DEALLOCATE')
+    }
+  }
+
+  /** Of a transaction on several clusters. */
+  async #control(control: Extract<AnswerPlan['answer'], { what: 'joint' }>): Promise<PgResult> {
+    const { joint } = this.#holds
+    await joint.run(control)
+    try {
+      return commandResult(this.#core.pg, joint.result())
+    } catch (error) {
+      throw asTold(error)
     }
   }
 
@@ -478,15 +508,17 @@ export class Conversation {
 
   // ---- on a server
 
-  async #one(request: Request, plan: OnePlan): Promise<Answer> {
+  /** `send`: how, where that is not as pg would. */
+  async #one(request: Request, plan: OnePlan, send: Send | null = null): Promise<Answer> {
     const alone = this.#session === null || this.#session.transaction.kind === 'idle'
     let wanted = plan
     for (;;) {
       const hold = await this.#holdFor(request, wanted)
       request.attempts += 1
       const repeatable = !wanted.writes && wanted.pins === null && alone && hold.pins.size === 0 && request.attempts < maxAttempts
-      const sent = await this.#sendOn(hold, request, wanted)
+      const sent = await this.#sendOn(hold, request, wanted, send)
       const rerun = this.#settle(hold, request, wanted, sent, repeatable)
+      if (sent.status === 'E') await this.#holds.failOthers(hold)
       if (rerun === null) return this.#given(sent)
       if (rerun === 'primary') wanted = asWrite(wanted)
       else request.avoid.add(hold.route.node)
@@ -499,73 +531,38 @@ export class Conversation {
   }
 
   async #holdFor(request: Request, plan: OnePlan): Promise<Hold> {
-    const kept = this.#holds.get(plan.cluster)
-    if (kept?.connection.usable === false) {
+    const holds = this.#holds
+    const kept = holds.on(plan.cluster)
+    if (kept?.lost === true) {
       this.#lost(kept, request, false)
       request.outcome = 'lost'
       throw lossOf(kept, false, undefined)
     }
     const transaction = this.#session?.transaction ?? idle
-    const found = objection(request.ground.generation.executor, plan, kept ?? null, transaction, this.#core.now)
+    const found = holds.objection(request, plan)
     if (found !== null) {
-      await this.#failTransaction()
+      await holds.failTransaction()
       throw found
     }
-    const hold = kept ?? (await this.#acquire(request, plan))
+    const hold = holds.isJoint(plan) ? await holds.takeJoint(request, plan) : await holds.take(request, plan)
     if (transaction.kind !== 'open') hold.begunAt = request.startedAt
     this.#last = hold.connection
     request.route = { ...hold.route, why: plan.why }
     return hold
   }
 
-  async #acquire(request: Request, plan: OnePlan): Promise<Hold> {
-    const hold = await this.#lease(request, plan)
-    this.#holds.set(plan.cluster, hold)
-    return hold
-  }
-
-  async #lease(request: Request, plan: OnePlan): Promise<Hold> {
-    const { login, now, stopping } = this.#core
-    const { generation } = request.ground
-    const wanted = this.#wanted()
-    const grant = await generation.executor.acquire({
-      plan,
-      identity: generation.identityFor(plan.cluster, login),
-      floors: this.#floors,
-      invokedAt: request.startedAt,
-      prefer: ({ settings }) => (settings === null ? -1 : fit(wanted, settings.values)),
-      avoid: request.avoid,
-      signal: stopping.signal,
-      ...(this.#requestSession === null ? {} : { affinity: this.#requestSession.affinity }),
-    })
-    const hold = new Hold(grant, this.#listener, now(), this.#leases)
-    if (request.moved?.granted() === false) {
-      hold.release()
-      throw new NotWanted()
-    }
-    return hold
-  }
-
-  /** The settings that the client believes to stand, what was set since a deferred BEGIN left out: that comes with its texts. */
-  #wanted(): Settings {
-    const session = this.#session
-    if (session === null) return nothing
-    const { settings, transaction } = session
-    return transaction.kind === 'deferred' ? (settings.undo[0]?.values ?? settings.values) : settings.values
-  }
-
-  async #sendOn(hold: Hold, request: Request, plan: OnePlan): Promise<SentOn> {
-    const prepared = await this.#prepare(hold)
+  async #sendOn(hold: Hold, request: Request, plan: OnePlan, send: Send | null): Promise<SentOn> {
+    const prepared = await this.#prepare(hold, plan)
     if (!prepared.ok) return { ...prepared, status: await hold.connection.settled(), written: false }
     if (!hold.connection.usable) return { ok: false, error: lossOf(hold, false, undefined), status: null, written: false }
     if (hold.connection.evidence.asynchronous === true) request.ground.generation.asynchronousCommit(hold.cluster, startsAsynchronous)
     if (plan.taints !== null) hold.taint ??= plan.taints
-    if (plan.pins !== null) this.#pin(hold, plan.pins)
+    if (plan.pins !== null) this.#holds.pin(hold, plan.pins)
     if (plan.writes) writeBegins(hold, plan, this.#core.cache, this.#floors)
     const { filling } = request
     if (filling !== null) this.#fill(filling, hold, plan)
     const learns = plan.lane && request.query.kind === 'plain' ? this.#core.shapes.begin(hold.connection) : null
-    const sent = await this.#send(hold, filling?.query ?? request.query)
+    const sent = await (send === null ? this.#send(hold, filling?.query ?? request.query) : send(hold))
     if (learns !== null && sent.ok) learns(plan.cluster, request.understood.shape.id)
     if (!sent.ok && isTimeout(sent.error)) {
       // pg gave up on the statement, the server did not.
@@ -584,28 +581,13 @@ export class Conversation {
     else filling.sent(hold)
   }
 
-  /** Brings the connection to where the client believes to be. */
-  async #prepare(hold: Hold): Promise<Sent> {
-    const session = this.#session
-    const wanted = this.#wanted()
-    const deferred = session?.transaction.kind === 'deferred' && hold.connection.status === 'I' ? session.transaction : null
+  async #prepare(hold: Hold, plan: OnePlan): Promise<Sent> {
     try {
-      const changes = replayChanges(wanted, hold.values ?? nothing)
-      if (changes.length > 0) await this.#own(hold, replaySql(changes))
-      if (changes.length > 0) hold.values = ownless(wanted)
-      if (deferred !== null && session !== null) {
-        await this.#own(hold, deferred.waiting.map(({ text }) => text).join('\n;\n'))
-        hold.values = ownless(session.settings.values)
-      }
+      if (!this.#holds.isJoint(plan)) await this.#holds.prepare(hold)
       return { ok: true, result: undefined }
     } catch (error) {
       return { ok: false, error }
     }
-  }
-
-  async #own(hold: Hold, sql: string): Promise<void> {
-    hold.connection.begin()
-    await hold.connection.client.query(sql)
   }
 
   async #send(hold: Hold, query: Query): Promise<Sent> {
@@ -619,7 +601,7 @@ export class Conversation {
       this.#streaming = true
       // A stream's user hears of its end from pg, before the promises here go on; what it reads elsewhere then must see this.
       connection.onReady = (status) => {
-        if (status === 'I') this.#writeEnded(hold)
+        if (status === 'I') this.#holds.writeEnded(hold)
       }
       query.closing.submitted()
       nameLoss(query.submittable, hold, () => hold.writing && this.#session?.transaction.kind !== 'open')
@@ -639,6 +621,7 @@ export class Conversation {
   /** Null: this is the answer. Else nothing was given out, and it is to be sent again. */
   #settle(hold: Hold, request: Request, plan: OnePlan, sent: SentOn, repeatable: boolean): 'primary' | 'elsewhere' | null {
     if (sent.status === null) return this.#settleLost(hold, request, sent, repeatable)
+    if (sent.status === 'I' && isJoint(this.#session?.transaction ?? idle)) throw this.#endedAlone(hold, request)
     const rerun = repeatable && !sent.ok && request.query.kind === 'plain' ? rerunFor(sqlstateOf(sent.error), hold.route.role) : null
     if (rerun === 'primary') {
       this.#core.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.understood.shape.id })
@@ -646,11 +629,15 @@ export class Conversation {
     if (hold.writing && sent.status === 'I' && sent.ok) request.ground.generation.writeAcknowledged(hold.cluster, this.#core.now())
     this.#settleFloors(hold, request, plan, sent.status)
     if (sent.ok) {
-      if (plan.unpins !== null) this.#unpin(hold, plan.unpins)
-      if (plan.changesCatalog) request.ground.generation.catalogChanged(hold.cluster)
+      if (plan.unpins !== null) this.#holds.unpin(hold, plan.unpins)
+      if (plan.changesCatalog) hold.definedSomething = true
       this.#settleSettings(request, resultsOf(sent.result), hold)
     } else if (rerun === null) {
       request.outcome = sqlstateOf(sent.error) === '57014' ? 'canceled' : 'error'
+    }
+    if (hold.definedSomething && sent.status === 'I') {
+      hold.definedSomething = false
+      request.ground.generation.catalogChanged(hold.cluster)
     }
     this.#atReady(hold, request, plan, sent.status, !sent.ok)
     return rerun
@@ -671,13 +658,16 @@ export class Conversation {
   }
 
   #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
-    if (status === 'I') this.#writeEnded(hold)
+    if (status === 'I') this.#holds.writeEnded(hold)
     if (!plan.readsData) return
     this.#floors.readEnded(hold.cluster, readEnd(hold, request.startedAt, this.#core.now()))
   }
 
-  #writeEnded(hold: Hold): void {
-    writeEnds(hold, this.#core.cache, this.#floors, this.#core.now())
+  /** One part of a transaction on several clusters is not open any more, by nothing that was asked for. */
+  #endedAlone(hold: Hold, request: Request): PointsmanError {
+    const what = `the transaction has ended on cluster ${hold.cluster} alone, which nothing of it was to do`
+    this.#lost(hold, request, false)
+    return new PointsmanError('feature_not_supported', { values: { what } })
   }
 
   /** What the statements that ended changed in the session, and on the connection they ran on. */
@@ -686,7 +676,7 @@ export class Conversation {
     const statements = request.understood.shape.statements
     if (!statements?.some(touchesSession)) return
     if (session === null || statements.length !== results.length) {
-      if (hold !== null) hold.values = null
+      if (hold !== null) hold.settings = null
       return
     }
     statements.forEach((statement, index) => {
@@ -695,7 +685,7 @@ export class Conversation {
       this.#noteTemporary(session, statement)
     })
     if (hold === null && session.transaction.kind === 'idle') session.settings = settle(session.settings, { kind: 'commit' })
-    if (hold !== null) hold.values = ownless(session.settings.values)
+    if (hold !== null) hold.settings = mirrored(session.settings)
   }
 
   #noteTemporary(session: Session, { detail, relations }: Statement): void {
@@ -711,7 +701,7 @@ export class Conversation {
       const mode = (request.understood.shape.statements ?? []).reduce(modeAfter, modeOf(session.transaction))
       if (status === 'I' && session.settings.undo.length > 0) {
         session.settings = settle(session.settings, { kind: failed ? 'rollback' : 'commit' })
-        if (hold.values !== null) hold.values = ownless(session.settings.values)
+        if (hold.settings !== null) hold.settings = mirrored(session.settings)
       }
       const { cluster, node, role } = hold.route
       session.transaction = afterReady(
@@ -723,68 +713,18 @@ export class Conversation {
       )
     }
     // Of several statements of which one failed nobody can say what the others set.
-    if (failed && (request.understood.shape.statements?.length ?? 2) > 1) hold.values = null
-    if (!this.#keeps || (status === 'I' && hold.pins.size === 0)) this.#release(hold)
-  }
-
-  #release(hold: Hold): void {
-    this.#holds.delete(hold.cluster)
-    hold.release()
+    if (failed && (request.understood.shape.statements?.length ?? 2) > 1) hold.settings = null
+    if (session === null || (status === 'I' && hold.pins.size === 0)) this.#holds.release(hold)
   }
 
   /** `again`: the client does not hear of it. */
   #lost(hold: Hold, { understood }: Request, again: boolean): void {
-    const session = this.#session
-    this.#holds.delete(hold.cluster)
-    this.#writeEnded(hold)
-    hold.destroy('the connection was lost')
-    if (session === null) return
-    const { transaction } = session
-    const was = transaction.kind === 'open' ? transaction.home.cluster === hold.cluster : transaction.kind === 'deferred' && !again
-    if (was) {
-      // What asked for its end has it.
-      session.transaction = endsTransaction(understood) ? idle : lose(transaction)
-      // Of one that was still deferred a savepoint may be gone back to.
-      if (session.transaction.kind === 'idle' || transaction.kind === 'open')
-        session.settings = settle(session.settings, { kind: 'rollback' })
-    }
-    this.#showPins()
-  }
-
-  /** A refusal makes the open transaction a failed one, on the server too, as any error in it would. */
-  async #failTransaction(): Promise<void> {
-    const session = this.#session
-    if (session === null) return
-    const { transaction } = session
-    session.transaction = fail(transaction)
-    const hold = transaction.kind === 'open' ? this.#holds.get(transaction.home.cluster) : undefined
-    if (transaction.kind !== 'open' || transaction.status !== 'T' || hold === undefined) return
-    await this.#own(hold, poison).catch(() => undefined)
-    if ((await hold.connection.settled()) !== null) session.transaction = { ...transaction, status: 'E' }
-  }
-
-  // ---- pins
-
-  #pin(hold: Hold, reason: string): void {
-    hold.taint ??= reason
-    if (!this.#keeps || hold.pins.has(reason)) return
-    hold.pins.add(reason)
-    this.#showPins()
-  }
-
-  #unpin(hold: Hold, reason: string): void {
-    if (reason === 'all' || reason === 'DISCARD ALL') hold.pins.clear()
-    else hold.pins.delete(reason)
-    this.#showPins()
-  }
-
-  #showPins(): void {
-    const pins = [...this.#holds.values()].flatMap(({ cluster, pins: [reason] }) =>
-      reason === undefined ? [] : [[cluster, reason] as const],
-    )
-    if (this.#session !== null) this.#session.pins = new Map(pins)
+    this.#holds.lost(hold, { ends: endsTransaction(understood), again })
   }
 }
+
+/** How one statement is sent on a connection. */
+type Send = (hold: Hold) => Promise<Sent>
 
 type SentOn = Sent & {
   /** The server's state afterwards; null: the connection is gone. */
@@ -828,10 +768,4 @@ function parameterText(parameters: ParameterSource | null): ParameterText {
     if (value === undefined || value === null) return value
     return 'text' in value ? value.text : undefined
   }
-}
-
-/** Our own settings never reach a server. */
-function ownless(values: Settings): Settings {
-  for (const name of values.keys()) if (isOwn(name)) return new Map([...values].filter(([key]) => !isOwn(key)))
-  return values
 }

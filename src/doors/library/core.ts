@@ -157,7 +157,7 @@ export class Core {
   }
 
   newSession(greeting: Greeting): Session {
-    return new Session({ database: this.login.database, user: this.login.user, settings: new Map(), greeting })
+    return new Session({ database: this.login.database, user: this.login.user, settings: new Map(), greeting, joins: true })
   }
 
   /** Any server of the default cluster tells it; the primary rather, but a process must also come up while there is none. */

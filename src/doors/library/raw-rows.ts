@@ -26,13 +26,14 @@ export interface RawRows {
   readonly types: TypeSource
 }
 
-const raw: TypeSource = { getTypeParser: () => (value) => value }
+/** Values as the server wrote them. */
+export const rawTypes: TypeSource = { getTypeParser: () => (value) => value }
 
 /** The query, answered with what the server wrote. null: it says how values are read in a way that cannot be left for later. */
 export function rawConfig(config: object): object | null {
   const { types, binary } = config as { readonly types?: unknown; readonly binary?: unknown }
   if (binary === true || (types !== undefined && types !== null && !isTypeSource(types))) return null
-  return Object.assign(Object.create(config) as object, { types: raw, rowMode: 'array' })
+  return Object.assign(Object.create(config) as object, { types: rawTypes, rowMode: 'array' })
 }
 
 function isTypeSource(types: unknown): types is TypeSource {

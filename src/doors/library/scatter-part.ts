@@ -7,13 +7,14 @@ import type { Hold } from './hold.js'
 export interface PgField {
   readonly name: string
   readonly dataTypeID: number
+  readonly dataTypeModifier: number
 }
 
-type TextRow = readonly (string | null)[]
+export type TextRow = readonly (string | null)[]
 
 /** pg's connection, as a Submittable is given it. */
 interface PgWire {
-  parse(query: { readonly text: string }): void
+  parse(query: { readonly text: string; readonly types?: readonly number[] }): void
   bind(config: { readonly values: readonly unknown[] }): void
   describe(what: { readonly type: 'S' | 'P'; readonly name: string }): void
   execute(config: { readonly portal: string; readonly rows: number }): void
@@ -30,6 +31,8 @@ export interface ExchangeListener {
   described(fields: readonly PgField[]): void
   /** Rows that came together. */
   rows?(rows: readonly TextRow[]): void
+  /** CommandComplete. */
+  completed?(tag: string): void
   /** `error`: what pg tells of it; null: all is well. The server may still be about to say ReadyForQuery. */
   ended(error: Error | null): void
 }
@@ -92,8 +95,8 @@ class Exchange {
     this.#end(error)
   }
 
-  handleCommandComplete(): void {
-    return undefined
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.#listener.completed?.(text)
   }
 
   handleEmptyQuery(): void {
@@ -105,7 +108,7 @@ class Exchange {
   }
 
   handleCopyInResponse(wire: PgWire): void {
-    wire.sendCopyFail('a read takes no rows')
+    wire.sendCopyFail('no rows are given here')
   }
 
   handleCopyData(): void {
@@ -138,10 +141,16 @@ export function describeOn(hold: Hold, texts: readonly string[], listener: Excha
   start(hold, new Exchange(write, listener, timeout))
 }
 
-/** Runs the text with values as pg sends them: strings, bytes, null. */
-export function runOn(hold: Hold, text: string, values: readonly unknown[], listener: ExchangeListener, timeout: unknown): void {
+/** Runs the text with values as pg sends them: strings, bytes, null. `types`: of its parameters, where they are not the server's to find. */
+export function runOn(
+  hold: Hold,
+  { text, types = [] }: { readonly text: string; readonly types?: readonly number[] },
+  values: readonly unknown[],
+  listener: ExchangeListener,
+  timeout: unknown,
+): void {
   const write = (wire: PgWire): void => {
-    wire.parse({ text })
+    wire.parse({ text, types })
     wire.bind({ values })
     wire.describe({ type: 'P', name: '' })
     wire.execute({ portal: '', rows: 0 })

@@ -28,9 +28,10 @@ import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
 import { cancelOn } from './cancel-on.js'
 import type { Core, Ground } from './core.js'
 import type { Hold } from './hold.js'
-import { lossOf } from './loss.js'
+import { isTimeout, lossOf } from './loss.js'
 import { sentValues } from './parameters.js'
 import type { PgResult } from './pg-client.js'
+import type { PgModule } from './public.js'
 import type { PlainQuery } from './query-arguments.js'
 import { rawConfig, resultClassOf, typesOf, type ResultBuilder, type ResultClass, type TypeSource } from './raw-rows.js'
 import { describeOn, pauseReading, resumeReading, runOn, type PgField } from './scatter-part.js'
@@ -59,7 +60,7 @@ const patienceMs = 50
 
 /** Runs it, on other servers where one is lost. Rejects with what the user is to be told. */
 export async function readScattered(parts: ScatterParts): Promise<PgResult> {
-  const result = resultFor(parts)
+  const result = resultFor(parts.core.pg, parts.query.config, 'a read')
   const counted = { startedAt: parts.startedAt, attempts: 0 }
   let onPrimaries = false
   for (;;) {
@@ -79,12 +80,12 @@ export async function readScattered(parts: ScatterParts): Promise<PgResult> {
   }
 }
 
-/** How results are made as pg makes them. */
-function resultFor({ core, query }: ScatterParts): ResultClass {
-  const found = resultClassOf(core.pg)
-  if (found !== null && rawConfig(query.config) !== null) return found
+/** How results are made as pg makes them; `what` has rows of several clusters. Throws 0A000. */
+export function resultFor(pg: PgModule, config: object, what: string): ResultClass {
+  const found = resultClassOf(pg)
+  if (found !== null && rawConfig(config) !== null) return found
   throw new PointsmanError('feature_not_supported', {
-    values: { what: 'a read on several clusters in binary format, or with types that are no type parsers, is not supported' },
+    values: { what: `${what} on several clusters in binary format, or with types that are no type parsers, is not supported` },
     hint: 'Leave out binary, and give types as { getTypeParser }.',
   })
 }
@@ -186,7 +187,7 @@ class Attempt {
     }
     requireSameForm(holds.map(({ cluster, connection }) => ({ cluster, parameters: connection.parameters })))
     requireUnicode(holds)
-    for (const { values } of holds) if (values !== null) requireWholeFloats(values)
+    for (const { settings } of holds) if (settings !== null) requireWholeFloats(settings.values)
   }
 
   // ---- what it looks like
@@ -246,7 +247,7 @@ class Attempt {
       part.running = true
       runOn(
         part.hold,
-        plan.query.text,
+        plan.query,
         values,
         {
           described: (fields) => {
@@ -355,11 +356,6 @@ class Attempt {
     if (where !== null && !this.#over) this.again = { where, hold, lost }
     return lost ? lossOf(hold, false, error) : error
   }
-}
-
-/** pg's own `query_timeout`. */
-export function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === 'Query read timeout'
 }
 
 function resume(part: Part): void {

@@ -4,6 +4,7 @@
 //   BEGIN (ours, unless one is open) ─ part ─ part ─ … ─ COMMIT of all (joint.ts) ─ one reply
 //                                        └─ an error: ROLLBACK of all (ours), or the open transaction fails everywhere
 import { PointsmanError } from '../../errors/error.js'
+import { formsOf, requireAlike, summed, type PartAnswer } from '../../execute/broadcast-answer.js'
 import { decodeCommandComplete, encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { Backend } from '../../protocol/message-types.js'
 import { FrameReader } from '../../protocol/frame-reader.js'
@@ -44,18 +45,13 @@ export interface BroadcastWork {
 }
 
 /** What one cluster has answered. */
-export interface Answered {
-  readonly cluster: string
+export interface Answered extends PartAnswer<Uint8Array> {
   /** ParseComplete, BindComplete, ParameterDescription, RowDescription or NoData, notices. */
   readonly before: readonly Uint8Array[]
   readonly columns: Uint8Array | null
-  readonly rows: readonly Uint8Array[]
-  /** The last one's; and of all that ran there. */
-  readonly tag: string
+  /** Of all that ran there; the last one's is `tag`. */
   readonly tags: readonly string[]
   readonly after: readonly Uint8Array[]
-  /** How its texts are written. */
-  readonly forms: string
 }
 
 /**
@@ -103,8 +99,7 @@ async function everywhere(
     if (index === 0 && asked === null) work.described?.(kept.descriptions, kept.parameters)
     bytes += kept.size
     if (kept.full) throw new PointsmanError('merge_memory', { values: { limit, what: 'what is returned' } })
-    const { TimeZone, DateStyle, IntervalStyle } = Object.fromEntries(hold.connection.parameters) as Record<string, string>
-    const answer = read(part.cluster, kept.chunks, [TimeZone, DateStyle, IntervalStyle].join())
+    const answer = read(part.cluster, kept.chunks, formsOf(hold.connection.parameters))
     answers.push(answer)
     work.answered?.(answer)
   }
@@ -203,41 +198,15 @@ function read(cluster: string, chunks: readonly Uint8Array[], forms: string): An
 
 // ---- one reply of several
 
-function together({ combine, of }: BroadcastPlan, work: BroadcastWork, answers: readonly Answered[]): readonly Uint8Array[] {
-  const [first, ...others] = answers
+function together(plan: BroadcastPlan, work: BroadcastWork, answers: readonly Answered[]): readonly Uint8Array[] {
+  const [first] = answers
   if (first === undefined) throw new Error('a write on several clusters has no parts')
-  for (const other of others) {
-    const alike =
-      first.columns === null || other.columns === null ? first.columns === other.columns : sameColumns(first.columns, other.columns)
-    if (!alike) throw differ(of, `cluster ${other.cluster} returns other columns than cluster ${first.cluster}`)
-    if (first.rows.length + other.rows.length > 0 && first.forms !== other.forms)
-      throw differ(
-        of,
-        `cluster ${other.cluster} writes times in another way (TimeZone, DateStyle, IntervalStyle) than cluster ${first.cluster}`,
-      )
-    if (combine === 'same' && (other.tag !== first.tag || !sameRows(first.rows, other.rows)))
-      throw differ(of, `on cluster ${first.cluster} it was ${first.tag}, on cluster ${other.cluster} ${other.tag}`)
-  }
+  requireAlike<Uint8Array, Answered>(plan, answers, { sameColumns: alike, textOf: (row) => Buffer.from(row).toString('latin1') })
+  const { combine } = plan
   const rows = combine === 'same' ? first.rows : (work.rows?.(answers) ?? answers.flatMap((answer) => answer.rows))
   return [...(work.before?.(first) ?? first.before), ...rows, encodeCommandComplete(summed(answers, combine)), ...first.after]
 }
 
-function sameRows(left: readonly Uint8Array[], right: readonly Uint8Array[]): boolean {
-  if (left.length !== right.length) return false
-  const sorted = (rows: readonly Uint8Array[]): readonly string[] => rows.map((row) => Buffer.from(row).toString('latin1')).sort()
-  const others = sorted(right)
-  return sorted(left).every((row, index) => row === others[index])
-}
-
-/** `UPDATE 3` and `UPDATE 4` are `UPDATE 7`. */
-function summed(answers: readonly Answered[], combine: BroadcastPlan['combine']): string {
-  const tag = answers[0]?.tag ?? ''
-  const counted = /^(.* )(\d+)$/.exec(tag)
-  if (combine === 'same' || counted === null) return tag
-  const total = answers.reduce((sum, answer) => sum + BigInt(/\d+$/.exec(answer.tag)?.[0] ?? '0'), 0n)
-  return `${counted[1] ?? ''}${String(total)}`
-}
-
-function differ(of: string, what: string): PointsmanError {
-  return new PointsmanError('copies_differ', { values: { of, what } })
+function alike(left: Answered, right: Answered): boolean {
+  return left.columns === null || right.columns === null ? left.columns === right.columns : sameColumns(left.columns, right.columns)
 }

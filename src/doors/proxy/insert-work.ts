@@ -1,6 +1,7 @@
 // doors/proxy/insert-work.ts — INSERT … VALUES with rows of several clusters (routing/insert-rows.ts), as each of them is sent it: its own
 // text, all of the client's parameters with the types that the whole statement gives them, and no name. The whole statement is parsed
 // first by the server of the first part: what is wrong with it as a whole, only a server can say.
+import { asGiven } from '../../execute/broadcast-answer.js'
 import { encodeBind, encodeParse } from '../../protocol/extended.js'
 import type { InsertRows } from '../../routing/plan.js'
 import type { Answered, BroadcastFrames, BroadcastWork } from './broadcast.js'
@@ -68,14 +69,7 @@ export class InsertWork implements BroadcastWork {
     return toldBefore(this.#ask, { types: this.#types ?? [], description: this.#description, portal: first.before })
   }
 
-  /** As the client has written them, where each has given one; else only those of one cluster are in order. */
   rows(answers: readonly Answered[]): readonly Uint8Array[] {
-    const { parts } = this.#rows
-    if (answers.some(({ rows }, part) => rows.length !== parts[part]?.rows.length)) return answers.flatMap(({ rows }) => rows)
-    const all: Uint8Array[] = []
-    for (const [part, { rows }] of answers.entries()) {
-      for (const [index, row] of rows.entries()) all[parts[part]?.rows[index] ?? 0] = row
-    }
-    return all
+    return asGiven(this.#rows.parts, answers)
   }
 }
