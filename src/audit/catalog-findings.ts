@@ -1,5 +1,5 @@
 // audit/catalog-findings.ts — what stands in the catalog and reaches from one home into another: foreign keys, views, functions,
-// triggers, sequences. One finding for each thing and each other home that it reaches.
+// triggers, rules, sequences, and what checks, defaults and index expressions call. One finding for each thing and each other home that it reaches.
 import type { Body, Catalog, ForeignKeyInfo, FunctionInfo, RelationInfo, UniqueInfo } from '../catalog/catalog.js'
 import type { Config, DatabaseConfig } from '../config/config.js'
 import type { CrossingKind } from '../observe/crossing.js'
@@ -55,8 +55,13 @@ class CatalogWalk {
     for (const key of catalog.foreignKeys ?? []) this.#foreignKey(key)
     for (const unique of catalog.uniques ?? []) this.#unique(unique)
     for (const info of catalog.relations.values()) this.#view(info)
+    for (const info of catalog.relations.values()) this.#onWrite(info, catalog)
     for (const { sequence, table } of catalog.sequenceUses ?? []) {
       this.#between('sequence', `default of ${table}`, this.#table(table), [this.#table(sequence)])
+    }
+    for (const { name, table, relations } of catalog.rules ?? []) {
+      const reached = relations.map((key) => this.#table(key))
+      this.#between('trigger', `rule ${name} on ${table}`, this.#table(table), reached)
     }
     this.#triggers(catalog)
     this.#functions(catalog)
@@ -101,6 +106,17 @@ class CatalogWalk {
       .filter(({ schema }) => !isSystemSchema(schema))
       .map(({ schema, name }) => this.#table(`${schema}.${name}`))
     this.#between('view', key, this.#table(key), reached)
+  }
+
+  /** Functions of checks, defaults, generated columns and index expressions: whoever writes the table runs them. */
+  #onWrite({ schema, name, partitionRoot, onWrite }: RelationInfo, catalog: Catalog): void {
+    const table = this.#table(partitionRoot ?? `${schema}.${name}`)
+    for (const use of onWrite) {
+      const example = `${use.schema}.${use.name} in a definition of ${table.key}`
+      for (const { body } of functionOf(catalog, use)) {
+        if (body !== undefined) this.#between('function', example, table, this.#named(body, catalog))
+      }
+    }
   }
 
   #triggers(catalog: Catalog): void {

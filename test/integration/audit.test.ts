@@ -1,8 +1,8 @@
 // The audit on the sample application: all twelve crossings that were planted are found, and nothing else, whether its traffic
 // goes through the proxy, through the library, or only its server's log is read; and what the report says of them.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import t from 'tap'
@@ -10,20 +10,38 @@ import { main } from '../../src/doors/cli/main.js'
 import { createRouter } from '../../src/index.js'
 import type { AuditReport } from '../../src/audit/report.js'
 import type { Finding } from '../../src/audit/contract.js'
+import { serverAccount } from '../../src/embedded/account.js'
+import { findBinaries } from '../../src/embedded/binaries.js'
 import { until } from '../../src/embedded/until.js'
 import { findCommand, skipWithout } from '../support/commands.js'
 import { lastRoute, withProxy } from '../support/proxy.js'
 import { planted, runSampleApp, sampleSchema, sampleSplit } from '../support/sample-app.js'
 import { withTopology } from '../support/topology.js'
 
+const extension =
+  'CREATE EXTENSION pg_stat_statements; GRANT EXECUTE ON FUNCTION pg_stat_statements_reset TO app; CREATE ROLE weak LOGIN PASSWORD $$app$$'
+const withStatistics = await hasExtension('pg_stat_statements')
 const topology = await withTopology(t, {
-  clusters: { main: { seed: sampleSchema, settings: { log_statement: 'all' } } },
+  clusters: {
+    main: {
+      seed: sampleSchema,
+      ...(withStatistics ? { prepare: extension } : {}),
+      settings: { log_statement: 'all', ...(withStatistics ? { shared_preload_libraries: 'pg_stat_statements' } : {}) },
+    },
+  },
 })
 const primary = topology.cluster('main').primary
 const clusters = { main: { dbname: 'app', user: 'app', password: 'app', nodes: [primary.address] } }
 const base = { version: 1 as const, clusters, databases: { app: sampleSplit } }
 const directory = t.testdir({})
 mkdirSync(directory, { recursive: true })
+
+/** Whether the servers of the tests have it. */
+async function hasExtension(name: string): Promise<boolean> {
+  const { postgres } = await findBinaries(await serverAccount())
+  const above = dirname(dirname(postgres))
+  return ['so', 'dylib', 'dll'].some((end) => ['lib/postgresql', 'lib'].some((at) => existsSync(join(above, at, `${name}.${end}`))))
+}
 
 function pairs(findings: readonly Pick<Finding, 'kind' | 'from' | 'to'>[]): readonly string[] {
   return findings.map(({ kind, from, to }) => `${kind}: ${from.object ?? from.home} → ${to.object ?? to.home}`).sort()
@@ -182,6 +200,30 @@ t.test("the server's own log", async (t) => {
   t.match(catalogOnly.out, /0 new, 0 expired, 0 to be removed/)
 })
 
+t.test('pg_stat_statements', { skip: withStatistics ? false : 'pg_stat_statements is not installed' }, async (t) => {
+  const client = new pg.Client({ host: '127.0.0.1', port: primary.port, user: 'app', password: 'app', database: 'app' })
+  await client.connect()
+  t.teardown(() => client.end())
+  await client.query('SELECT pg_stat_statements_reset()')
+  await runSampleApp(client)
+  await runSampleApp(client)
+  await client.query("SELECT name FROM users WHERE id IN (7, 8, 9) AND name NOT IN (SELECT title FROM images WHERE title LIKE 'secret%')")
+  writeFileSync(join(directory, 'p.yaml'), JSON.stringify(base))
+  const { code, out, err } = await command(['audit', '-c', 'p.yaml', '--statements', '--json'])
+  t.equal(code, 0, err)
+  const report = JSON.parse(out) as AuditReport
+  const lists = 'subquery: public.users → public.images'
+  const known = [...expected.filter((one) => !one.startsWith('transaction')), lists].sort()
+  t.same(pairs(report.findings), known, 'all but the transactions, which it does not know')
+  const joined = report.findings.find(({ kind, from }) => kind === 'join' && from.object === 'public.users')
+  t.match(joined, { count: 2, sources: ['statements'] })
+  t.ok(report.statements.notUnderstood <= 1, 'what PostgreSQL 18 makes of the SET of the catalog: SET search_path = $1')
+  t.notMatch(out, /secret/, 'no literal')
+  writeFileSync(join(directory, 'weak.yaml'), JSON.stringify({ ...base, clusters: { main: { ...clusters.main, user: 'weak' } } }))
+  const weak = await command(['audit', '-c', 'weak.yaml', '--statements'])
+  t.match(weak.err, /^pointsman: \d+ statements of others on cluster main are not seen: GRANT pg_read_all_stats TO weak/m)
+})
+
 t.test('the library', async (t) => {
   const router = createRouter({ pg, config: base, database: 'app' })
   t.teardown(() => router.end())
@@ -201,6 +243,13 @@ t.test('what stands in the catalog besides: policies, keys that do not hold the 
     ALTER TABLE comments ADD COLUMN parent_image bigint, ADD COLUMN parent bigint;
     ALTER TABLE comments ADD CONSTRAINT parent FOREIGN KEY (parent_image, parent) REFERENCES comments (image_id, id);
     ALTER TABLE comment_votes ADD CONSTRAINT voted FOREIGN KEY (comment_id, image_id) REFERENCES comments (id, image_id);
+    CREATE FUNCTION is_user(bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM users WHERE id = $1)';
+    ALTER TABLE images ADD CONSTRAINT of_a_user CHECK (is_user(user_id));
+    ALTER TABLE users ADD CONSTRAINT sound CHECK (is_user(id) IS NOT NULL);
+    CREATE FUNCTION newest() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max(title) FROM images); END';
+    ALTER TABLE logins ADD COLUMN seen text DEFAULT newest();
+    CREATE RULE tagged AS ON INSERT TO image_tags DO ALSO INSERT INTO logins (user_id) VALUES (1);
+    CREATE RULE stays AS ON DELETE TO image_tags DO ALSO UPDATE images SET comment_count = 0 WHERE id = OLD.image_id;
     CREATE UNIQUE INDEX by_user ON comments (user_id, id, lower(body)) INCLUDE (image_id);
     CREATE UNIQUE INDEX "by <key>" ON comments (user_id, image_id)`)
   writeFileSync(join(directory, 'p.yaml'), JSON.stringify(base))
@@ -211,11 +260,21 @@ t.test('what stands in the catalog besides: policies, keys that do not hold the 
     pairs(findings).filter((one) => !before.has(one)),
     [
       'foreign_key: public.comments → public.comments',
+      'function: public.images → public.users',
+      'function: public.logins → public.images',
       'shard_key: public.comments → public.comments',
+      'trigger: public.image_tags → public.logins',
       'view: public.image_tags → public.users',
     ],
   )
-  t.match(findings.find(({ kind }) => kind === 'shard_key')?.example, 'by_user of public.comments')
+  const examples = findings.map(({ example }) => example)
+  for (const example of [
+    'by_user of public.comments',
+    'public.is_user in a definition of public.images',
+    'public.newest in a definition of public.logins',
+    'rule tagged on public.image_tags',
+  ])
+    t.ok(examples.includes(example), example)
 })
 
 t.test('what cannot be done is said', async (t) => {

@@ -103,7 +103,7 @@ async function makeReport(
     looked.push('live traffic')
   }
   if (options.statements === true) {
-    await addStatistics(config, name, database, statements)
+    await addStatistics(config, name, database, statements, io)
     looked.push('pg_stat_statements')
   }
   for (const file of options.log ?? []) {
@@ -116,8 +116,11 @@ async function makeReport(
 const extensionQuery = `SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'`
 
+/** What stands in place of the text of another user. */
+const unseen = '<insufficient privilege>'
+
 /** Of every cluster of the database, from the first server of it that answers as a primary. */
-async function addStatistics(config: Config, name: string, database: DatabaseConfig, audited: StatementAudit): Promise<void> {
+async function addStatistics(config: Config, name: string, database: DatabaseConfig, audited: StatementAudit, io: Io): Promise<void> {
   let found = false
   for (const id of clustersOf(database)) {
     const cluster = config.clusters.get(id)
@@ -134,7 +137,11 @@ async function addStatistics(config: Config, name: string, database: DatabaseCon
       })
       if (rows === null) continue
       found = true
-      for (const [text, calls] of rows) if (typeof text === 'string') audited.add(text, Number(calls), 'statements', null)
+      for (const [text, calls] of rows) {
+        if (text === unseen)
+          io.err(`pointsman: ${calls ?? ''} statements of others on cluster ${id} are not seen: GRANT pg_read_all_stats TO ${own.user}`)
+        else if (typeof text === 'string') audited.add(text, Number(calls), 'statements', null)
+      }
     }
   }
   if (!found) throw new CommandError(exit.no, 'no server has the extension pg_stat_statements in this database')
