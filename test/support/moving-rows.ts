@@ -72,6 +72,8 @@ export const answered: readonly Asked[] = [
   { sql: 'UPDATE @ SET id = #b WHERE id IN (#a, #c) RETURNING id, seq' },
   { sql: 'UPDATE @ SET id = #c WHERE id IN (#b, #a) RETURNING id, seq' },
   { sql: 'UPDATE @ SET id = #b WHERE id IN (#a, #b, #c) AND amount < 4 RETURNING seq, word' },
+  { sql: 'UPDATE @ SET id = #c, half = half + 1 WHERE id IN (#b, #c) RETURNING seq, half, mood' },
+  { sql: 'UPDATE @ SET id = #b WHERE id = #c AND amount < 4' },
   { sql: 'UPDATE @ SET id = #b WHERE id = #b AND amount < 4 RETURNING seq' },
   { sql: 'UPDATE @ SET id = #c WHERE id = #a' },
   { sql: 'UPDATE @ SET id = #a WHERE id = #b RETURNING seq', values: [] },
