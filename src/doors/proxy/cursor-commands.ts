@@ -7,7 +7,7 @@ import type { ScatterPlan } from '../../routing/plan.js'
 import { readyByte } from '../../session/transaction.js'
 import type { Conversation } from './conversation.js'
 import { MergedCursor } from './merged-cursor.js'
-import { MergedCursors, type CursorCommand } from './merged-cursors.js'
+import { MergedCursors, type CursorCommand, type OpenCursor } from './merged-cursors.js'
 import type { Message } from './messages.js'
 import type { Request } from './request.js'
 import type { ScatterAsk, ScatterPortal } from './scatter.js'
@@ -60,7 +60,7 @@ export async function closeCursors(conversation: Conversation, request: Request,
 }
 
 /** Execute of a portal; 0: all rows. */
-export async function executePortal(conversation: Conversation, request: Request, cursor: MergedCursor, maxRows: number): Promise<void> {
+export async function executePortal(conversation: Conversation, request: Request, cursor: OpenCursor, maxRows: number): Promise<void> {
   const given = await cursor.fetch(request, maxRows === 0 ? Infinity : maxRows, true)
   conversation.output.write(
     maxRows !== 0 && given === maxRows ? emptyMessages.portalSuspended : encodeCommandComplete(`SELECT ${String(given)}`),
@@ -78,7 +78,7 @@ function commandOf(cursors: MergedCursors, { statement }: Message): CursorComman
 }
 
 /** The portal that a message names is one of these. */
-function portalOf(cursors: MergedCursors, message: Message): MergedCursor | null {
+function portalOf(cursors: MergedCursors, message: Message): OpenCursor | null {
   const names = message.kind === 'execute' || ((message.kind === 'describe' || message.kind === 'close') && message.of === 'portal')
   return names ? (cursors.get(message.name) ?? null) : null
 }

@@ -14,6 +14,7 @@ import { ServerError } from '../../server/server-error.js'
 import { effective } from '../../session/settings.js'
 import type { Conversation } from './conversation.js'
 import type { End } from './hold.js'
+import type { OpenCursor } from './merged-cursors.js'
 import type { Request } from './request.js'
 import { failedLast, ScatterPart, settlePart, type PartOwner } from './scatter-part.js'
 import { openScatter, told, type OpenScatter, type ScatterAsk, type ScatterPortal } from './scatter.js'
@@ -40,9 +41,8 @@ const forms = [
 
 const syncFrame = encodeSync()
 
-export class MergedCursor implements PartOwner {
-  readonly plan: ScatterPlan
-  /** How many savepoints stand before it, BEGIN counted in: see MergedCursors.wentTo. */
+export class MergedCursor implements PartOwner, OpenCursor {
+  readonly #plan: ScatterPlan
   depth: number
   readonly #conversation: Conversation
   readonly #portal: string
@@ -61,7 +61,7 @@ export class MergedCursor implements PartOwner {
 
   private constructor(conversation: Conversation, plan: ScatterPlan, portal: string, open: OpenScatter) {
     this.#conversation = conversation
-    this.plan = plan
+    this.#plan = plan
     this.#portal = portal
     this.#open = open
     this.depth = conversation.session.settings.undo.length
@@ -98,7 +98,7 @@ export class MergedCursor implements PartOwner {
    */
   async fetch(request: Request, count: number, shown: boolean): Promise<number> {
     const conversation = this.#conversation
-    request.plan = this.plan
+    request.plan = this.#plan
     request.route = this.#open.route
     request.repeatable = false
     request.complete = false
@@ -166,7 +166,7 @@ export class MergedCursor implements PartOwner {
 
   /** Groups and distinct rows are made of all that there is, whatever is wanted of them. */
   #rowsToAsk(left: number): number {
-    const { group, distinct } = this.plan.merge
+    const { group, distinct } = this.#plan.merge
     const some = this.#rows === 0 ? first : Math.min(Math.max(Math.floor((bytesAtOnce * this.#rows) / this.#bytes), fewest), most)
     return group !== null || distinct !== null ? some : Math.min(some, Math.max(left, fewest))
   }
@@ -192,7 +192,6 @@ export class MergedCursor implements PartOwner {
 
   /** Closes its portals, where they are still open. */
   async close(request: Request): Promise<void> {
-    if (this.#failed) return
     this.#failed = true
     const parts: ScatterPart[] = []
     for (const [index, plan] of this.#open.plans.entries())

@@ -5,17 +5,27 @@ import { parseStatements } from '../../sql/parser.js'
 import type { Statement } from '../../sql/statement.js'
 import { integer, text as textOf } from '../../sql/tree.js'
 import type { JointOp } from '../../routing/joining.js'
-import type { MergedCursor } from './merged-cursor.js'
+import type { Request } from './request.js'
+
+/** What is asked of an open cursor (merged-cursor.ts). */
+export interface OpenCursor {
+  /** How many savepoints stand before it, BEGIN counted in: see MergedCursors.wentTo. */
+  depth: number
+  described(of: 'statement' | 'portal'): readonly Uint8Array[]
+  goesBack(): PointsmanError
+  fetch(request: Request, count: number, shown: boolean): Promise<number>
+  close(request: Request): Promise<void>
+}
 
 /** `count`: rows forward, Infinity for all. `shown`: FETCH rather than MOVE. `cursor` null: CLOSE ALL. */
 export type CursorCommand =
-  | { readonly kind: 'fetch'; readonly cursor: MergedCursor; readonly name: string; readonly count: number; readonly shown: boolean }
+  | { readonly kind: 'fetch'; readonly cursor: OpenCursor; readonly name: string; readonly count: number; readonly shown: boolean }
   | { readonly kind: 'close'; readonly name: string | null }
 
 export class MergedCursors {
-  readonly #open = new Map<string, MergedCursor>()
+  readonly #open = new Map<string, OpenCursor>()
 
-  get(name: string): MergedCursor | undefined {
+  get(name: string): OpenCursor | undefined {
     return this.#open.get(name)
   }
 
@@ -27,7 +37,7 @@ export class MergedCursors {
     return [...this.#open.keys()]
   }
 
-  add(name: string, cursor: MergedCursor): void {
+  add(name: string, cursor: OpenCursor): void {
     this.#open.set(name, cursor)
   }
 
@@ -74,7 +84,7 @@ export class MergedCursors {
 /** FETCH_ALL, as the parser has it. */
 const all = 2 ** 31 - 1
 
-function forward(text: string, cursor: MergedCursor): { readonly count: number; readonly shown: boolean } {
+function forward(text: string, cursor: OpenCursor): { readonly count: number; readonly shown: boolean } {
   const [parsed] = parseStatements(text)
   const { direction, howMany, ismove } = parsed?.node.fields ?? {}
   const count = typeof howMany === 'string' ? Number(howMany) : integer(howMany)
