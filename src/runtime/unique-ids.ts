@@ -78,7 +78,11 @@ export class UniqueIds {
     // The place may be another process's by now.
     if (this.#closed) throw new PointsmanError('shutting_down')
     const place = this.#place
-    if (place === null) throw new PointsmanError('unique_id_unready', { values: { why: 'this process has no place yet' } })
+    if (place === null) {
+      // Which may never come.
+      for (const form of bits) this.#nodeFor(form)
+      throw new PointsmanError('unique_id_unready', { values: { why: 'this process has no place yet' } })
+    }
     return bits.map((form) => this.#next(form, this.#nodeFor(form), place))
   }
 

@@ -89,6 +89,8 @@ export class Session {
   readonly #spreads: boolean
   /** By the client's own name. */
   readonly prepared: Map<string, ClientStatement> = new Map()
+  /** Something that it has prepared, by whatever protocol, asks for ids of ours. */
+  asksIds = false
   /** The process number that the client was given; 0: none. */
   pid = 0
   #greeting: Greeting

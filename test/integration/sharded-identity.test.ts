@@ -154,7 +154,7 @@ t.test('prepared: what its client is told of parameters, columns and errors is o
   // One that has no ids says why where its Bind stands; what came before stands.
   const none = await WireClient.login(t, (await withProxy(t, { ...trust, identity: {} })).port)
   none.send('Parse "s" "SELECT pointsman.unique_id()" 0', 'Bind "" "s" 0 0 0', 'Execute "" 0', 'Sync', 'Describe S "s"', 'Sync')
-  t.match(await none.until('ReadyForQuery'), ['ParseComplete', /55000/, 'ReadyForQuery I'])
+  t.match(await none.until('ReadyForQuery'), ['ParseComplete', /55000.*identity.node is not set/, 'ReadyForQuery I'])
   t.match(await none.until('ReadyForQuery'), ['ParameterDescription 0', /^RowDescription 1 "unique_id"/, 'ReadyForQuery I'])
 })
 
@@ -180,6 +180,12 @@ t.test('PREPARE and EXECUTE: each EXECUTE brings new ids; what is more than that
     'PREPARE z AS SELECT pointsman.unique_id() FROM things',
   ])
     await t.rejects(client.query(text), { code: '0A000' }, text)
+})
+
+t.test('what a Query has prepared first of all in a process is bound: its ids are waited for', async (t) => {
+  const wire = await WireClient.login(t, (await withProxy(t, trust)).port)
+  wire.send('Query "PREPARE first AS SELECT pointsman.unique_id()"', 'Bind "" "first" 0 0 0', 'Execute "" 0', 'Sync')
+  t.match(await wire.until('ReadyForQuery', 2), { 2: 'BindComplete', 3: /^DataRow 1 "[0-9]+"/ })
 })
 
 t.test('the library: parameterised queries, named and not; as bigint and as number', async (t) => {

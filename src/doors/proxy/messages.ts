@@ -91,8 +91,6 @@ export class MessageReader {
   readonly #understand: (text: string) => Understood
   readonly #ids: Ids
   readonly #portals = new Map<string, Portal>()
-  /** Something that it has read asks for ids. */
-  #asksIds = false
 
   constructor(session: Session, understand: (text: string) => Understood, ids: Ids) {
     this.#session = session
@@ -102,7 +100,7 @@ export class MessageReader {
 
   /** What must be waited for before read() of this Bind; null: nothing. */
   idsAwaited(frame: Uint8Array): Promise<void> | null {
-    if (!this.#asksIds || this.#ids.isReady) return null
+    if (!this.#session.asksIds || this.#ids.isReady) return null
     const head = decodeBindHead(frame, this.#session.decoder)
     return head === null ? null : idsToAwait(this.#ids, this.#session.prepared.get(head.statement))
   }
@@ -156,7 +154,6 @@ export class MessageReader {
       ...(instead === null ? {} : { own: instead.own }),
       ...(ids === null ? {} : { ids }),
     }
-    if (ids !== null) this.#asksIds = true
     const problem = duplicate ? duplicateStatement(name) : fullWith(prepared)
     if (problem !== null) return { message: { kind: 'parse', index, frame, statement, problem, naming: null }, undo: () => undefined }
     const naming = this.#namingOf(statement)
@@ -231,7 +228,6 @@ export class MessageReader {
         const problem = prepared.has(definition.name) ? duplicateStatement(definition.name) : fullWith(prepared)
         if (problem !== null) return { problem, undo: null }
         prepared.set(definition.name, definition)
-        if (definition.ids !== undefined) this.#asksIds = true
         return { problem: null, undo: () => prepared.get(definition.name) === definition && prepared.delete(definition.name) }
       }
       case 'deallocate': {

@@ -15,16 +15,20 @@ import { asksUniqueIds, withIdParameters, type IdBits, type WithIdParameters } f
 /** Ids of this process. */
 export type Ids = Pick<UniqueIds, 'ready' | 'isReady' | 'now'>
 
+/** Of a text: by how many parameters were declared, which is the client's to say. */
 const known = new WeakMap<Understood, Map<number, WithIdParameters | null>>()
+const mostDeclared = 4
 
 /** null: it asks for none, or is refused where it is planned. `declared`: parameters whose types the client has given. */
 export function preparedWithIds(session: Session, given: Understood, declared: number): WithIdParameters | null {
   if (!asksUniqueIds(given) || !session.view.understood) return null
+  session.asksIds = true
   const made = known.get(given) ?? new Map<number, WithIdParameters | null>()
   known.set(given, made)
   const before = made.get(declared)
   if (before !== undefined) return before
   const found = withIdParameters(given.text, declared)
+  if (made.size === mostDeclared) made.clear()
   made.set(declared, found)
   return found
 }
