@@ -13,6 +13,14 @@ const together = 3
 /** A file that takes longer hangs. */
 const limitMs = 300_000
 
+// Whatever ends it, the last line is there.
+let told = false
+process.on('exit', () => {
+  if (told) return
+  process.exitCode = process.exitCode || 1
+  console.log('\n0 passed, 1 failed')
+})
+
 ensurePackages()
 ensureBuilt()
 const { compileAll } = await import('./typescript-cache.mjs')
@@ -125,5 +133,6 @@ function indent(text) {
 }
 
 const { passed, failed, skipped } = total
+told = true
 console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 if (failed > 0 || passed === 0) process.exitCode = 1
