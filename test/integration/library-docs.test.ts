@@ -17,10 +17,13 @@ const examples = part.split('\n### ').flatMap((section) => {
   return [...section.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = '']) => ({ title, code }))
 })
 
-const seed = "CREATE TABLE users (id int PRIMARY KEY, name text, views int DEFAULT 0); INSERT INTO users VALUES (7, 'Ada')"
-const running = await withTopology(t, { clusters: { main: { replicas: 1, seed } } })
+const seed =
+  "CREATE TABLE users (id int PRIMARY KEY, name text, views int DEFAULT 0, images int DEFAULT 0); INSERT INTO users VALUES (7, 'Ada')"
+const images = 'CREATE TABLE images (id int PRIMARY KEY, owner int)'
+const running = await withTopology(t, { clusters: { main: { replicas: 1, seed }, media: { seed: images } } })
+const partitions = { images: { cluster: 'media', owner: 'media', tables: ['images'] } }
 const reads = { default: { consistency: 'session' as const, on_unmet: ['wait 30ms', 'primary'] } }
-const router = makeRouter(t, routerConfig(running, { default: 'main', reads }))
+const router = makeRouter(t, routerConfig(running, { default: 'main', reads, partitions, two_phase: true }))
 
 type Compiled = (...given: readonly unknown[]) => Promise<unknown>
 const AsyncFunction = (async () => undefined).constructor as new (...args: readonly string[]) => Compiled
