@@ -52,6 +52,10 @@ export function sessionForm(parameters: StatusParameters): SessionForm {
 /** Each server numbers types that are not PostgreSQL's own for itself. */
 const firstOwnOid = 16_384
 
+export function isOwnType(oid: number): boolean {
+  return oid >= firstOwnOid
+}
+
 /** What another server gives can be merged with it. A type of the user's own is compared by nobody, and its text goes through. */
 export function sameColumns(columns: readonly MergeColumn[], here: readonly MergeColumn[]): boolean {
   return here.length === columns.length && here.every((column, index) => alike(column, columns[index]))
@@ -59,7 +63,7 @@ export function sameColumns(columns: readonly MergeColumn[], here: readonly Merg
 
 function alike({ name, oid }: MergeColumn, first: MergeColumn | undefined): boolean {
   if (first?.name !== name) return false
-  return first.oid === oid || (first.format === 0 && first.oid >= firstOwnOid && oid >= firstOwnOid)
+  return first.oid === oid || (first.format === 0 && isOwnType(first.oid) && isOwnType(oid))
 }
 
 /** Two servers have answered with different columns. */

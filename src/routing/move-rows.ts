@@ -5,7 +5,7 @@
 import type { Catalog, ForeignKeyInfo, FunctionInfo, RelationInfo } from '../catalog/catalog.js'
 import { homeFor } from '../config/home-for.js'
 import type { Sharded } from '../sharding/sharded.js'
-import { quoted } from '../session/quote.js'
+import { quoted, quoteLiteral } from '../session/quote.js'
 import { deparse } from '../sql/deparse.js'
 import { parseStatements } from '../sql/parser.js'
 import { as, fields, list, stringNode, strings, text as textOf, unwrap, type Fields, type Node } from '../sql/tree.js'
@@ -189,7 +189,7 @@ interface Assigned {
   readonly value: unknown
 }
 
-type Statements = Pick<MoveRows, 'returning' | 'tried' | 'removed' | 'inserted'>
+type Statements = Pick<MoveRows, 'returning' | 'tried' | 'removed' | 'inserted' | 'changed'>
 
 function statements(update: Fields, info: RelationInfo, parameters: number): Statements | Against {
   const relation = fields(update['relation'])
@@ -211,7 +211,7 @@ function statements(update: Fields, info: RelationInfo, parameters: number): Sta
   }
   const { tried, removed, inserted } = made
   if (tried === null || removed === null || inserted === null) return { message: 'it cannot be written as DELETE and INSERT', hint: byHand }
-  return { returning: returns !== null, tried, removed, inserted }
+  return { returning: returns !== null, tried, removed, inserted, changed: changedSince(info) }
 }
 
 function setsOf(update: Fields, columns: readonly string[], name: string): readonly Assigned[] | Against {
@@ -269,6 +269,25 @@ function showsOld(returning: Fields, columns: readonly string[]): boolean {
 function holds(value: unknown, tag: string): boolean {
   if (typeof value !== 'object' || value === null) return false
   return tag in value || Object.values(value).some((inner) => holds(inner, tag))
+}
+
+/**
+ * What was made of the table since its catalog was read. Asked when the writes have been sent: their lock keeps off whoever would add a
+ * foreign key or a trigger. A column that is not known would be lost with the row.
+ */
+function changedSince({ schema, name, columns }: RelationInfo): string {
+  const oid = `${quoteLiteral(`${quoted(schema)}.${quoted(name)}`)}::pg_catalog.regclass`
+  const any = (table: string, where: string): string => `EXISTS (SELECT FROM pg_catalog.${table} WHERE ${where})`
+  const odd = [
+    "relkind OPERATOR(pg_catalog.<>) 'r' OR relrowsecurity",
+    any('pg_trigger', 'tgrelid OPERATOR(pg_catalog.=) of.oid AND NOT tgisinternal'),
+    any('pg_rewrite', 'ev_class OPERATOR(pg_catalog.=) of.oid'),
+    any('pg_constraint', "confrelid OPERATOR(pg_catalog.=) of.oid AND contype OPERATOR(pg_catalog.=) 'f'"),
+    any('pg_inherits', 'inhparent OPERATOR(pg_catalog.=) of.oid OR inhrelid OPERATOR(pg_catalog.=) of.oid'),
+    `(SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute WHERE attrelid OPERATOR(pg_catalog.=) of.oid AND attnum OPERATOR(pg_catalog.>) 0
+      AND NOT attisdropped) OPERATOR(pg_catalog.<>) ${String(columns.length)}`,
+  ]
+  return `SELECT 1 FROM pg_catalog.pg_class AS of WHERE of.oid OPERATOR(pg_catalog.=) ${oid} AND (${odd.join(' OR ')})`
 }
 
 /** `where AND false`, as the parser has it. */

@@ -202,6 +202,8 @@ export interface MoveRows {
   readonly removed: string
   /** INSERT of one such row as the UPDATE changes it; its columns are the parameters after the client's own. */
   readonly inserted: string
+  /** A row where the table is no longer what the catalog has told of it: then none of it may stand. */
+  readonly changed: string
   /** The last part may have such rows of its own, which it updates first. */
   readonly stays: boolean
 }

@@ -449,6 +449,20 @@ t.test('rows of one INSERT go to their clusters, and it answers as one server wo
   t.equal(await prepared(), 0)
 })
 
+t.test('parameters whose types each server numbers for itself', async (t) => {
+  const client = await proxy.connect()
+  const text =
+    'INSERT INTO movable (id, word, mood, size, moods) VALUES ($1, $5, $2, $3, $4), ($6, $5, $2, $3, $4), ($7, $5, $2, $3, $4), ($8, $5, $2, $3, $4)'
+  const values = [901, 'glad', 3, '{glad}', 'own', 902, 903, 904]
+  t.equal((await extended(client, text, values)).rowCount, 4)
+  t.equal((await pool().query(text, [905, 'glad', 3, '{glad}', 'own', 906, 907, 908])).rowCount, 4)
+  t.ok(
+    (await everywhere("SELECT count(*) FROM movable WHERE word = 'own' AND mood = 'glad'")).every((count) => count > 0),
+    'rows are on both',
+  )
+  t.equal((await client.query("DELETE FROM movable WHERE word = 'own'")).rowCount, 8)
+})
+
 t.test('in a transaction the rows of an INSERT are a part of it, and it fails with them', async (t) => {
   const client = await proxy.connect()
   const count = async (): Promise<number> => Number((await client.query("SELECT count(*) FROM notes WHERE word = 't'")).rows[0].count)
@@ -612,6 +626,30 @@ t.test('keys of several columns, ranges and lists; in a transaction; and what st
   t.equal((await extended(client, 'UPDATE spans SET id = $1 WHERE id = $2', [5, 101])).rowCount, 1)
   await client.query('ROLLBACK')
   t.same(await counts('spans'), [1, 1])
+  t.equal(await prepared(), 0)
+})
+
+t.test('a table that was changed past Pointsman loses nothing when a row of it is to move', async (t) => {
+  const client = await proxy.connect()
+  const on = (cluster: string, sql: string): Promise<unknown> => running.cluster(cluster).primary.sql(sql)
+  const held = async (table: string): Promise<readonly number[]> => [await number('main', `SELECT count(*) FROM ${table}`)]
+  const moves = (): Promise<string> => refusal(client.query('UPDATE spans SET id = 120 WHERE id = 2'))
+  const changes: readonly (readonly [cluster: string, made: string, undone: string])[] = [
+    [
+      'main',
+      'CREATE TABLE follows (id bigint REFERENCES spans (id) ON DELETE CASCADE); INSERT INTO follows VALUES (2)',
+      'DROP TABLE follows',
+    ],
+    ['main', 'ALTER TABLE spans ADD COLUMN late int DEFAULT 5', 'ALTER TABLE spans DROP COLUMN late'],
+    ['media', 'CREATE TRIGGER late AFTER INSERT ON spans FOR EACH ROW EXECUTE FUNCTION fire()', 'DROP TRIGGER late ON spans'],
+  ]
+  for (const [cluster, made, undone] of changes) {
+    await on(cluster, made)
+    t.match(await moves(), /^0A000/, made)
+    if (made.includes('follows')) t.same(await held('follows'), [1])
+    t.same(await held('spans WHERE id = 2'), [1])
+    await on(cluster, undone)
+  }
   t.equal(await prepared(), 0)
 })
 
@@ -825,6 +863,15 @@ t.test('library: locks, what is refused, and what is lost', async (t) => {
   await move(one, 18)
   await lose('media')
   t.match(await refusal(one.query('COMMIT')), /^08006/)
+  t.equal(one.getTransactionStatus(), 'I')
+  t.same(await both(18), [0, 5])
+  await one.query('BEGIN')
+  await one.query('UPDATE users SET n = 9 WHERE id = 18')
+  await one.query('SELECT n FROM images WHERE id = 18')
+  const heard = new Promise((resolve) => one.once('error', resolve))
+  await lose('main')
+  await heard
+  t.match(await refusal(one.query('COMMIT')), /^08006/, 'the only one that has written was lost before: nothing is unknown of it')
   t.equal(one.getTransactionStatus(), 'I')
   t.same(await both(18), [0, 5])
   await one.query('BEGIN')

@@ -87,6 +87,12 @@ export const answered: readonly Asked[] = [
     sql: 'UPDATE @ SET id = $1, ok = $3, doc = $4, u = $5 WHERE id = $2',
     values: ['#a', '#b', null, '{"z":[1]}', '22222222-2222-2222-2222-222222222222'],
   },
+  // Types that each server numbers for itself.
+  {
+    sql: 'UPDATE @ SET id = $1, mood = $3, size = $4, moods = $5 WHERE id = $2 AND mood = $6 RETURNING seq, mood, size',
+    values: ['#b', '#a', 'sad', '7', '{sad}', 'glad'],
+  },
+  { sql: 'UPDATE @ SET id = $1, mood = $3 WHERE id = $2 AND size = $4 RETURNING seq, mood', values: ['#a', '#b', 'glad', '7'] },
   // Errors, in the server's own words.
   { sql: 'UPDATE @ SET id = #b, amount = 5000 WHERE id = #a' },
   { sql: "UPDATE @ SET id = #b, word = 'far too long' WHERE id = #a" },

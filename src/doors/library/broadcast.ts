@@ -2,6 +2,7 @@
 // text with the values, one after the other within one transaction of all (execute/joint.ts), and one result is made of what they answer.
 import { PointsmanError } from '../../errors/error.js'
 import { asGiven, formsOf, requireAlike, summed, type PartAnswer } from '../../execute/broadcast-answer.js'
+import { isOwnType } from '../../execute/scatter.js'
 import type { BroadcastPlan } from '../../routing/plan.js'
 import type { Core } from './core.js'
 import type { Hold } from './hold.js'
@@ -38,7 +39,7 @@ export class BroadcastWrite {
   readonly #limit: number
   readonly #answers: Answered[] = []
   #bytes = 0
-  /** Of an INSERT that is parted: the oids of all of its parameters. */
+  /** Of an INSERT that is parted: the oids of all of its parameters, on the server at hand. */
   #types: readonly number[] = []
 
   /** Throws where pg has no such values, and 0A000 where a result of several could not be made as pg makes it. */
@@ -54,7 +55,8 @@ export class BroadcastWrite {
   /** Runs one of the plan's parts, in their order. */
   async send(hold: Hold, index: number): Promise<Sent> {
     const { insert } = this.#plan
-    if (insert !== undefined && index === 0) {
+    // Each server numbers types that are not PostgreSQL's own for itself.
+    if (insert !== undefined && (index === 0 || this.#types.some(isOwnType))) {
       const failed = await this.#describe(hold, insert.text)
       if (failed !== null) return { ok: false, error: failed }
     }

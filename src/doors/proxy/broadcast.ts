@@ -28,10 +28,10 @@ export interface BroadcastFrames {
 export interface BroadcastWork {
   /** For one connection. `part`: of which of the plan's parts. */
   frames(hold: Hold, part: number): BroadcastFrames
-  /** What the first of them is asked beforehand; null: nothing. */
-  readonly question?: BroadcastFrames | null
-  /** What came before the rows of the first of them, for the question too. */
-  described?(descriptions: readonly Uint8Array[], parameters: readonly number[]): void
+  /** What a part is asked before its frames; null: nothing. */
+  question?(part: number): BroadcastFrames | null
+  /** What came before the rows of the first of them, or to its question; of another one, what came to the question. */
+  described?(part: number, descriptions: readonly Uint8Array[], parameters: readonly number[]): void
   /** What the client is told before the rows. Absent: what the first of them has told. */
   before?(first: Answered): readonly Uint8Array[]
   /** The rows of all, in their order. Absent: one after the other. */
@@ -92,11 +92,11 @@ async function everywhere(
       hold.unnamed = null
       return exchanged(conversation, request, { hold, part, own, frames, kept: new Kept(limit - bytes) })
     }
-    const question = index === 0 ? (work.question ?? null) : null
+    const question = work.question?.(index) ?? null
     const asked = question === null ? null : await exchange(question)
-    if (asked !== null) work.described?.(asked.descriptions, asked.parameters)
+    if (asked !== null) work.described?.(index, asked.descriptions, asked.parameters)
     const kept = await exchange(work.frames(hold, index))
-    if (index === 0 && asked === null) work.described?.(kept.descriptions, kept.parameters)
+    if (index === 0 && asked === null) work.described?.(0, kept.descriptions, kept.parameters)
     bytes += kept.size
     if (kept.full) throw new PointsmanError('merge_memory', { values: { limit, what: 'what is returned' } })
     const answer = read(part.cluster, kept.chunks, formsOf(hold.connection.parameters))

@@ -14,6 +14,7 @@ import {
   group,
   parsed,
   parsing,
+  questionOf,
   toldBefore,
   valuesOf,
   type Messages,
@@ -21,19 +22,21 @@ import {
 } from './part-frames.js'
 
 export class InsertWork implements BroadcastWork {
-  readonly question: BroadcastFrames | null
   readonly #rows: InsertRows
   readonly #ask: PartAsk | null
-  /** Of all parameters; null: the server has not been asked yet. */
+  /** Of the client's parameters, as the client hears of them; null: no server has been asked yet. */
+  #told: readonly number[] | null
+  /** The same, as the part at hand numbers them. */
   #types: readonly number[] | null
-  #description: Uint8Array | null = null
+  /** undefined: the whole has not been asked about yet. */
+  #description: Uint8Array | null | undefined = undefined
 
   /** `ask`: how the client has asked; null: with a simple query. */
   constructor(rows: InsertRows, ask: PartAsk | null) {
     this.#rows = rows
     this.#ask = ask
-    this.#types = declared(ask, rows.parameters)
-    this.question = this.#types === null ? group([this.#whole()]) : null
+    this.#told = declared(ask, rows.parameters)
+    this.#types = this.#told
   }
 
   /** Parses all of it. */
@@ -41,8 +44,12 @@ export class InsertWork implements BroadcastWork {
     return parsing(this.#rows.text, this.#ask?.types ?? [])
   }
 
+  question(part: number): BroadcastFrames | null {
+    return questionOf(this.#rows.text, this.#ask, this.#told, part)
+  }
+
   frames(_hold: Hold, part: number): BroadcastFrames {
-    const before = part === 0 && this.question === null ? [this.#whole()] : []
+    const before = part === 0 && this.#description === undefined ? [this.#whole()] : []
     const text = this.#rows.parts[part]?.text ?? ''
     const values = valuesOf(this.#ask?.bind ?? null)
     const bind = encodeBind(
@@ -59,14 +66,16 @@ export class InsertWork implements BroadcastWork {
     return group([...before, own])
   }
 
-  described([description]: readonly Uint8Array[], parameters: readonly number[]): void {
-    this.#description = description ?? null
+  described(part: number, [description]: readonly Uint8Array[], parameters: readonly number[]): void {
     this.#types = parameters
+    if (part > 0) return
+    this.#description = description ?? null
+    this.#told = parameters
   }
 
   before(first: Answered): readonly Uint8Array[] {
     if (this.#ask === null) return first.columns === null ? [] : [first.columns]
-    return toldBefore(this.#ask, { types: this.#types ?? [], description: this.#description, portal: first.before })
+    return toldBefore(this.#ask, { types: this.#told ?? [], description: this.#description ?? null, portal: first.before })
   }
 
   rows(answers: readonly Answered[]): readonly Uint8Array[] {

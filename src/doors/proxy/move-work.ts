@@ -22,6 +22,7 @@ import {
   group,
   parsed,
   parsing,
+  questionOf,
   toldBefore,
   valuesOf,
   type Messages,
@@ -35,13 +36,15 @@ const runs: ExpectReply = { act: 'forward', reply: 'execute' }
 const ended: ExpectReply = { act: 'swallow', reply: 'execute' }
 
 export class MoveWork implements BroadcastWork {
-  readonly question: BroadcastFrames | null
   readonly #plan: BroadcastPlan
   readonly #move: MoveRows
   readonly #ask: PartAsk | null
-  /** Of the client's parameters; null: the server has not been asked yet. */
+  /** Of the client's parameters, as the client hears of them; null: no server has been asked yet. */
+  #told: readonly number[] | null
+  /** The same, as the part at hand numbers them. */
   #types: readonly number[] | null
-  #description: Uint8Array | null = null
+  /** undefined: the whole has not been asked about yet. */
+  #description: Uint8Array | null | undefined = undefined
   /** What the client is told of its portal: as the last part describes it, or, where no row has come there, the first. */
   #portal: readonly Uint8Array[] = []
   readonly #removed: Row[] = []
@@ -55,17 +58,23 @@ export class MoveWork implements BroadcastWork {
     this.#plan = plan
     this.#move = move
     this.#ask = ask
-    this.#types = declared(ask, move.parameters)
-    this.question = this.#types === null ? group([this.#whole()]) : null
+    this.#told = declared(ask, move.parameters)
+    this.#types = this.#told
   }
 
   #whole(): Messages {
     return parsing(this.#move.text, this.#ask?.types ?? [])
   }
 
-  described([description]: readonly Uint8Array[], parameters: readonly number[]): void {
-    this.#description = description ?? null
+  described(part: number, [description]: readonly Uint8Array[], parameters: readonly number[]): void {
     this.#types = parameters
+    if (part > 0) return
+    this.#description = description ?? null
+    this.#told = parameters
+  }
+
+  question(part: number): BroadcastFrames | null {
+    return questionOf(this.#move.text, this.#ask, this.#told, part)
   }
 
   /** No row has come, and the last has none of its own. */
@@ -78,9 +87,16 @@ export class MoveWork implements BroadcastWork {
   }
 
   frames(_hold: Hold, part: number): BroadcastFrames {
-    if (this.#isLast(part)) return group([...(this.#move.stays ? [this.#whereItIs(this.#move.text, runs)] : []), ...this.#inserts()])
-    const before = part === 0 && this.question === null ? [this.#whole()] : []
-    return group([...before, this.#whereItIs(this.#move.tried, ended), this.#removal()])
+    if (this.#isLast(part))
+      return group([...(this.#move.stays ? [this.#whereItIs(this.#move.text, runs)] : []), ...this.#inserts(), this.#changed()])
+    const before = part === 0 && this.#description === undefined ? [this.#whole()] : []
+    return group([...before, this.#whereItIs(this.#move.tried, ended), this.#removal(), this.#changed()])
+  }
+
+  /** Asked last; see answered(). */
+  #changed(): Messages {
+    const frames = [encodeParse('', this.#move.changed, []), bindOf([], [], []), executeFrame]
+    return { frames, expects: [parsed, bound, runs] }
   }
 
   /** The client's own values, as they came: what is wrong with them the server says. */
@@ -134,6 +150,7 @@ export class MoveWork implements BroadcastWork {
 
   answered(answer: Answered): void {
     const part = this.#answers++
+    if (counted(answer.tag) > 0) throw changedMeanwhile(this.#plan.of, answer.cluster)
     if (part === 0 || this.#isLast(part)) this.#portal = answer.before
     if (!this.#isLast(part)) {
       for (const row of answer.rows) this.#removed.push(rowValues(row, 0, row.length))
@@ -141,9 +158,9 @@ export class MoveWork implements BroadcastWork {
     }
     this.#rows = answer.rows
     this.#requireSame(answer)
-    const [first, ...others] = answer.tags
+    const [first, ...others] = answer.tags.slice(0, -1)
     this.#stayed = this.#move.stays ? counted(first) : 0
-    const inserted = (this.#move.stays ? others : answer.tags).reduce((sum, tag) => sum + counted(tag), 0)
+    const inserted = (this.#move.stays ? others : [first, ...others]).reduce((sum, tag) => sum + counted(tag), 0)
     if (inserted === this.#removed.length) return
     const what = `of ${String(this.#removed.length)} rows that were to go to cluster ${answer.cluster}, ${String(inserted)} arrived there`
     throw new PointsmanError('copies_differ', { values: { of: this.#plan.of, what } })
@@ -151,7 +168,7 @@ export class MoveWork implements BroadcastWork {
 
   /** The client has been told by another cluster what it would get. */
   #requireSame({ columns, cluster, rows }: Answered): void {
-    const told = this.#ask?.before.includes('statement') === true ? this.#description : null
+    const told = this.#ask?.before.includes('statement') === true ? (this.#description ?? null) : null
     if (rows.length === 0 || told === null || columns === null) return
     if (!sameColumns(decodeRowDescription(columns), decodeRowDescription(told))) throw otherColumns(cluster)
   }
@@ -160,9 +177,18 @@ export class MoveWork implements BroadcastWork {
     const ask = this.#ask
     const columns = this.#portal.filter((frame) => frame[0] === Backend.RowDescription)
     const before =
-      ask === null ? columns : toldBefore(ask, { types: this.#types ?? [], description: this.#description, portal: this.#portal })
+      ask === null ? columns : toldBefore(ask, { types: this.#told ?? [], description: this.#description ?? null, portal: this.#portal })
     return [...before, ...this.#rows, encodeCommandComplete(`UPDATE ${String(this.#stayed + this.#removed.length)}`)]
   }
+}
+
+function changedMeanwhile(of: string, cluster: string): PointsmanError {
+  return new PointsmanError('feature_not_supported', {
+    values: {
+      what: `rows of ${of} cannot be moved, since the table on cluster ${cluster} was changed past Pointsman and is not yet read anew`,
+    },
+    hint: 'Send it again in a moment.',
+  })
 }
 
 type Values = ReturnType<typeof valuesOf>

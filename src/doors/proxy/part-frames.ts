@@ -2,6 +2,7 @@
 // statement gives them, in the extended protocol and without names.
 import { encodeParameterDescription } from '../../protocol/backend-messages.js'
 import { encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
+import { isOwnType } from '../../execute/scatter.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import type { BroadcastFrames } from './broadcast.js'
 import type { ScatterAsk } from './scatter.js'
@@ -31,6 +32,22 @@ export function group(all: readonly Messages[]): BroadcastFrames {
 /** Asks what a whole statement looks like. */
 export function parsing(text: string, types: readonly number[]): Messages {
   return { frames: [encodeParse('', text, types), describeStatement], expects: [parsed, described] }
+}
+
+/**
+ * What a part is asked before its frames, where `types` are those of its parameters that are known: nothing, or what they are there. Each
+ * server numbers types that are not PostgreSQL's own for itself.
+ */
+export function questionOf(text: string, ask: PartAsk | null, types: readonly number[] | null, part: number): BroadcastFrames | null {
+  if (part === 0) return types === null ? group([parsing(text, ask?.types ?? [])]) : null
+  return types?.some(isOwnType) === true
+    ? group([
+        parsing(
+          text,
+          (ask?.types ?? []).map((oid) => (isOwnType(oid) ? 0 : oid)),
+        ),
+      ])
+    : null
 }
 
 /** The types that the client has declared, where they are those of all parameters; null: a server must be asked. */
