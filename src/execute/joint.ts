@@ -351,6 +351,7 @@ async function hasWritten(part: JointPart): Promise<boolean> {
 }
 
 async function committed(part: JointPart, wrote: boolean): Promise<void> {
+  requireThere(part)
   let tag: string
   try {
     ;({ tag } = await part.say('COMMIT'))
@@ -360,4 +361,9 @@ async function committed(part: JointPart, wrote: boolean): Promise<void> {
   }
   if (tag === 'ROLLBACK')
     throw new PointsmanError('two_phase_aborted', { values: { why: `its part on cluster ${part.cluster} had failed` } })
+}
+
+/** Where it was lost before, COMMIT is not sent, and so nothing of it stands. */
+function requireThere({ lost, route, cluster }: JointPart): void {
+  if (lost) throw new PointsmanError('connection_lost', { values: { node: route.node, cluster } })
 }

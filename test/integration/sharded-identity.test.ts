@@ -197,8 +197,20 @@ t.test('the library: parameterised queries, named and not; as bigint and as numb
     rows.push((await router.query({ text, values: [`library ${String(rows.length)}`], ...(name === undefined ? {} : { name }) })).rows[0])
   }
   rows.push((await router.query("INSERT INTO things (word, id) VALUES ('plain', pointsman.unique_id()) RETURNING id, word")).rows[0])
+  // As sql-template-strings makes them.
+  const made = 'INSERT INTO things (word, id) VALUES ($1, pointsman.unique_id()) RETURNING id, word'
+  class Template {
+    readonly values: readonly unknown[] = ['template']
+    get text(): string {
+      return made
+    }
+  }
+  rows.push((await router.query(new Template() as pg.QueryConfig)).rows[0])
   await found(t, router, rows)
   await t.rejects(router.query('SELECT pointsman.unique_id() FROM things'), { code: '0A000' })
+  const client = await router.connect()
+  await t.rejects(client.query('PREPARE p AS INSERT INTO things (id) VALUES (pointsman.unique_id())'), { code: '0A000' })
+  client.release()
   t.type(await router.uniqueId(), 'bigint')
   t.ok(Number.isSafeInteger(await router.uniqueId(53)))
 })

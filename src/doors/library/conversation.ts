@@ -211,6 +211,8 @@ export class Conversation {
     const { query: given, ground, startedAt, moved } = request
     const ids = this.#core.runtime?.uniqueIds
     if (given.kind !== 'plain' || ids === undefined || !(this.#session ?? ground.fresh).view.understood) return request
+    // What PREPARE makes is run by EXECUTE, which would have to bring ids of its own.
+    if (request.understood.shape.statements?.[0]?.detail.kind === 'prepare') return request
     const query = await withUniqueIds(given, ids)
     if (query === null) return request
     const understood = withRouteOptions(ground.planner.understand(query.text), query.route, query.scope)

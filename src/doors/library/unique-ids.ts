@@ -11,5 +11,8 @@ export async function withUniqueIds(query: PlainQuery, ids: Pick<UniqueIds, 'rea
   const { text, bits } = made
   await ids.ready(bits.includes(53) ? 53 : 64)
   const values = [...query.values, ...ids.now(bits).map(String)]
-  return { ...query, text, values, config: Object.assign(query.config, { text, values }) }
+  // Defined, not set: a query of a class of its own (sql-template-strings) may have a getter only.
+  const own = { writable: true, enumerable: true, configurable: true }
+  const config = Object.defineProperties(query.config, { text: { ...own, value: text }, values: { ...own, value: values } })
+  return { ...query, text, values, config }
 }
