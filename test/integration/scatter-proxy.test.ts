@@ -178,6 +178,27 @@ t.test('a client that does not read holds the servers back', async (t) => {
   await idle()
 })
 
+t.test('a part that ends while the client is behind does not take its wait away', async (t) => {
+  const blocker = await direct('shard_2')
+  await blocker.query('BEGIN')
+  await blocker.query('LOCK TABLE wide')
+  const reader = await WireClient.login(t, port)
+  reader.pause()
+  const large = (await (await direct('shard_1')).query<{ id: number }>('SELECT id FROM wide LIMIT 300')).rows.map(({ id }) => id)
+  reader.query(`SELECT 1 AS late, repeat(filler, CASE WHEN id IN (${large.join()}) THEN 120 ELSE 0 END) FROM wide`)
+  const held = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'ClientWrite' AND query LIKE '%AS late%'"
+  await until('the client is behind', async () => (await running.cluster('shard_1').primary.sql(held)).length === 1)
+  await blocker.query('ROLLBACK')
+  const over = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle' AND query LIKE '%AS late%'"
+  await until('one part has ended', async () => (await running.cluster('shard_2').primary.sql(over)).length > 0)
+  await until('and is given back', () =>
+    Promise.resolve(runtime.snapshot().pools.every(({ cluster, busy }) => cluster !== 'shard_2' || busy === 0)),
+  )
+  reader.resume()
+  t.match((await reader.until('ReadyForQuery')).join(), /CommandComplete "SELECT 3000"/)
+  await idle()
+})
+
 /** Runs for hours. */
 const endless =
   'SELECT count(*) FROM comments, generate_series(1, 100000) a, generate_series(1, 100000) b WHERE length(md5((a + b)::text)) > 1'
@@ -315,6 +336,7 @@ t.test('a cursor: forward, beside other statements, back to savepoints, as of wh
     'ROLLBACK TO a',
     'FETCH ALL FROM c',
     'FETCH 1 FROM c',
+    'MOVE 0 FROM c',
     'SAVEPOINT g',
     'FETCH BACKWARD 1 FROM c',
     'ROLLBACK TO g',
@@ -343,33 +365,45 @@ t.test('a cursor: forward, beside other statements, back to savepoints, as of wh
     'DECLARE c NO SCROLL CURSOR FOR SELECT id FROM comments ORDER BY id, image_id',
     'DECLARE c NO SCROLL CURSOR FOR SELECT id FROM comments ORDER BY id, image_id',
     'COMMIT',
+    'BEGIN',
+    'DECLARE c NO SCROLL CURSOR FOR SELECT id FROM comments ORDER BY id, image_id',
+    'MOVE 0 FROM c',
+    'FETCH BACKWARD -2 FROM c',
+    'MOVE 0 FROM c',
+    'SAVEPOINT a',
+    'SELECT 1 / 0',
+    'CLOSE ALL',
+    'ROLLBACK TO a',
+    'FETCH 1 FROM c',
+    'ROLLBACK',
   ])
 })
 
 t.test('portals with a limit of rows: in a transaction and out of one, bound before or with it', async (t) => {
   const [ours, theirs] = [await WireClient.login(t, port), await WireClient.login(t, port, { database: 'whole' })]
   const text = '"SELECT image_id, id FROM comments WHERE id < $1 ORDER BY id, image_id"'
+  const begin = ['Parse "" "BEGIN" 0', 'Bind "" "" 0 0 0', 'Execute "" 0']
   const batches = [
     // As JDBC has it.
-    [
-      'Parse "" "BEGIN" 0',
-      'Bind "" "" 0 0 0',
-      'Execute "" 0',
-      `Parse "s" ${text} 0`,
-      'Bind "C_1" "s" 0 1 "4" 0',
-      'Describe P "C_1"',
-      'Execute "C_1" 5',
-      'Sync',
-    ],
+    [...begin, `Parse "s" ${text} 0`, 'Bind "C_1" "s" 0 1 "4" 0', 'Describe P "C_1"', 'Execute "C_1" 5', 'Sync'],
     ['Parse "" "SELECT count(*) FROM comments" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Sync'],
     ['Execute "C_1" 7', 'Sync'],
     ['Bind "" "s" 0 1 "3" 1 1', 'Execute "" 2', 'Sync'],
     ['Execute "" 3', 'Sync'],
+    ['Execute "" 1', 'Bind "" "s" 0 1 "4" 0', 'Execute "" 2', 'Sync'],
+    ['Execute "" -1', 'Sync'],
     ['Close P "C_1"', 'Bind "C_2" "s" 0 1 "2" 0', 'Describe P "C_2"', 'Sync'],
     ['Execute "C_2" 4', 'Sync'],
     ['Execute "C_2" 0', 'Sync'],
     ['Execute "C_2" 0', 'Sync'],
     ['Execute "C_1" 1', 'Sync'],
+    ['Parse "" "ROLLBACK" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Sync'],
+    // It ends with its transaction, though there was no Sync.
+    [...begin, 'Bind "C_1" "s" 0 1 "4" 0', 'Execute "C_1" 5', 'Sync'],
+    [
+      ...['Parse "" "COMMIT" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Flush', ...begin, 'Flush'],
+      ...['Bind "C_1" "s" 0 1 "4" 0', 'Execute "C_1" 2', 'Flush', 'Sync'],
+    ],
     ['Parse "" "ROLLBACK" 0', 'Bind "" "" 0 0 0', 'Execute "" 0', 'Sync'],
     // It ends with its Sync.
     ['Bind "p" "s" 0 1 "4" 0', 'Execute "p" 6', 'Sync'],

@@ -9,14 +9,14 @@ import { asWrite } from '../../execute/again.js'
 import type { BroadcastPlan, OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
-import { isJoint, poison } from '../../session/transaction.js'
+import { isJoint, poison, readyByte } from '../../session/transaction.js'
 import { batchError } from './batch-errors.js'
 import { BatchLane, type BatchOnLane } from './batch-lane.js'
 import { BatchState, type Step } from './batch-state.js'
 import { cachedBatch } from './cached-batch.js'
 import { fromCache } from './cached-read.js'
 import type { Conversation } from './conversation.js'
-import { answerMessage, closeCursors, closesAll, concernsCursor, executePortal, openCursor } from './cursor-commands.js'
+import { answerMessage, closeCursors, closesAll, executePortal, ofCursors, openCursor } from './cursor-commands.js'
 import { errorFields } from './error-reply.js'
 import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
@@ -440,18 +440,16 @@ export class Batch implements BatchOnLane {
   async #ofCursors(messages: readonly Message[], request: Request, last: boolean): Promise<boolean> {
     const conversation = this.#conversation
     const { decoder } = conversation.session
-    if (messages.some(closesAll)) {
+    if (readyByte(conversation.session.transaction) !== 'E' && messages.some(closesAll)) {
       await closeCursors(conversation, request, null)
       conversation.cursors = null
       return false
     }
     const { cursors } = conversation
     if (cursors === null) return false
-    const ours = messages.map((message) => concernsCursor(cursors, message, decoder))
-    const from = ours.indexOf(true)
-    if (from === -1) return false
-    const found = ours.indexOf(false, from)
-    const to = found === -1 ? messages.length : found
+    const found = ofCursors(cursors, messages, decoder)
+    if (found === null) return false
+    const { from, to } = found
     if (from > 0) await this.#take(messages.slice(0, from), request, false)
     const hold = this.#at.hold
     if (hold !== null && !this.#planner.endable(hold)) throw elsewhere(hold, null)

@@ -471,8 +471,9 @@ export class Conversation implements HoldOwner {
   async controlJoint(control: Parameters<Joint<Hold>['run']>[0]): Promise<void> {
     await this.joint.run(control)
     const { transaction, settings } = this.session
-    if (this.cursors !== null && transaction.kind === 'open' && transaction.status === 'T')
-      this.cursors.wentTo(control.op, settings.undo.length)
+    if (this.cursors === null) return
+    if (transaction.kind !== 'open') this.cursors = null
+    else if (transaction.status === 'T') this.cursors.wentTo(control.op, settings.undo.length)
   }
 
   /** See Holds.take. */

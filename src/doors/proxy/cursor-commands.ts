@@ -59,11 +59,11 @@ export async function closeCursors(conversation: Conversation, request: Request,
   }
 }
 
-/** Execute of a portal; 0: all rows. */
+/** Execute of a portal; 0 or less: all rows. */
 export async function executePortal(conversation: Conversation, request: Request, cursor: OpenCursor, maxRows: number): Promise<void> {
-  const given = await cursor.fetch(request, maxRows === 0 ? Infinity : maxRows, true)
+  const given = await cursor.fetch(request, maxRows > 0 ? maxRows : Infinity, true)
   conversation.output.write(
-    maxRows !== 0 && given === maxRows ? emptyMessages.portalSuspended : encodeCommandComplete(`SELECT ${String(given)}`),
+    given === maxRows && maxRows > 0 ? emptyMessages.portalSuspended : encodeCommandComplete(`SELECT ${String(given)}`),
   )
 }
 
@@ -83,10 +83,24 @@ function portalOf(cursors: MergedCursors, message: Message): OpenCursor | null {
   return names ? (cursors.get(message.name) ?? null) : null
 }
 
-/** Whether a message is about one of the open cursors. What binds the unnamed portal anew has done with the one before. */
-export function concernsCursor(cursors: MergedCursors, message: Message, decoder: 'utf8' | 'latin1'): boolean {
+/** The first messages that are about one of the open cursors, and where others follow; null: none are. What binds the unnamed portal anew has done with the one before. */
+export function ofCursors(
+  cursors: MergedCursors,
+  messages: readonly Message[],
+  decoder: 'utf8' | 'latin1',
+): { readonly from: number; readonly to: number } | null {
+  let from = -1
+  for (const [at, message] of messages.entries()) {
+    if (from === -1) forgetUnnamed(cursors, message, decoder)
+    const ours = portalOf(cursors, message) !== null || commandOf(cursors, message) !== null
+    if (ours && from === -1) from = at
+    if (!ours && from !== -1) return { from, to: at }
+  }
+  return from === -1 ? null : { from, to: messages.length }
+}
+
+function forgetUnnamed(cursors: MergedCursors, message: Message, decoder: 'utf8' | 'latin1'): void {
   if (message.kind === 'bind' && decodeBindHead(message.frame, decoder)?.portal === '') cursors.delete('')
-  return portalOf(cursors, message) !== null || commandOf(cursors, message) !== null
 }
 
 /** Whether the message runs CLOSE ALL. */
@@ -95,7 +109,7 @@ export function closesAll({ kind, statement }: Message): boolean {
   return kind === 'execute' && only?.detail.kind === 'close' && only.detail.name === null
 }
 
-/** Answers one message for which concernsCursor() is true. Rejects with what the client is to be told. */
+/** Answers one message of those that ofCursors() has found. Rejects with what the client is to be told. */
 export async function answerMessage(conversation: Conversation, request: Request, message: Message): Promise<void> {
   const { output, session } = conversation
   const cursors = conversation.cursors as MergedCursors
@@ -110,6 +124,7 @@ export async function answerMessage(conversation: Conversation, request: Request
   const command = portal === null ? commandOf(cursors, message) : null
   if (message.kind === 'parse') output.write(emptyMessages.parseComplete)
   else if (message.kind === 'bind') {
+    forgetUnnamed(cursors, message, session.decoder)
     requireText(command, decodeBind(message.frame, session.decoder).results)
     output.write(emptyMessages.bindComplete)
   } else if (message.kind === 'describe') {

@@ -118,6 +118,8 @@ export class Hold implements ReplySink {
   #over: Over[] | null = null
   #drained: (() => void)[] = []
   #ended = false
+  /** It goes on when the client has caught up. */
+  #waits = false
   /** What the server still waits for of the CopyData frame that it was given the beginning of. */
   #copyRest = 0
 
@@ -205,14 +207,14 @@ export class Hold implements ReplySink {
   detach(): void {
     if (this.#ended) return
     this.#ended = true
-    this.#owner.output.onDrain = null
+    this.#stopWaiting()
     this.#exchange.end()
     this.#conclude({ reason: 'given up', error: null, written: true, forwarded: true, torn: false, owed: true })
   }
 
   /** Nobody reads the replies any more: they must not wait for anybody. */
   discard(): void {
-    this.#owner.output.onDrain = null
+    this.#stopWaiting()
     this.#exchange.resume()
   }
 
@@ -226,11 +228,19 @@ export class Hold implements ReplySink {
     this.bytesGiven += chunk.length
     const held = this.recording?.bytes(chunk) ?? false
     if (this.#owner.output.write(chunk) || held) return true
+    this.#waits = true
     this.#owner.output.onDrain = () => {
-      this.#owner.output.onDrain = null
+      this.#stopWaiting()
       this.#exchange.resume()
     }
     return false
+  }
+
+  /** Another may be writing to the client by now, whose wait is no concern of this one's. */
+  #stopWaiting(): void {
+    if (!this.#waits) return
+    this.#waits = false
+    this.#owner.output.onDrain = null
   }
 
   ready(status: TransactionStatus, expect: ExpectReply): void {

@@ -103,13 +103,14 @@ export class MergedCursor implements PartOwner, OpenCursor {
     request.repeatable = false
     request.complete = false
     if (this.#failed) throw new PointsmanError('cursor_failed', { values: { name: this.#portal } })
-    // To show the row again where it stands would be a step back.
-    if (count === 0 && this.#onRow) throw this.goesBack()
+    // To show the row again where it stands would be a step back; MOVE only tells that it stands on one.
+    if (count === 0 && this.#onRow && shown) throw this.goesBack()
+    if (count === 0) return this.#onRow ? 1 : 0
     requireWholeFloats(conversation.session.settings.values)
     this.#requireForms()
     try {
       const given = await this.#fetched(request, count, shown)
-      if (count > 0) this.#onRow = given === count
+      this.#onRow = given === count
       return given
     } catch (error) {
       this.#failed = true

@@ -87,9 +87,10 @@ const all = 2 ** 31 - 1
 function forward(text: string, cursor: OpenCursor): { readonly count: number; readonly shown: boolean } {
   const [parsed] = parseStatements(text)
   const { direction, howMany, ismove } = parsed?.node.fields ?? {}
-  const count = typeof howMany === 'string' ? Number(howMany) : integer(howMany)
+  const said = typeof howMany === 'string' ? Number(howMany) : integer(howMany)
   const toward = textOf(direction) ?? 'FETCH_FORWARD'
-  if (toward === 'FETCH_BACKWARD' ? count !== 0 : count < 0) throw cursor.goesBack()
+  const count = toward === 'FETCH_BACKWARD' ? 0 - said : said
+  if (count < 0 && (toward === 'FETCH_BACKWARD' || toward === 'FETCH_FORWARD')) throw cursor.goesBack()
   if (toward !== 'FETCH_FORWARD' && toward !== 'FETCH_BACKWARD')
     throw new PointsmanError('feature_not_supported', {
       values: { what: 'FETCH ABSOLUTE and RELATIVE, FIRST and LAST of a cursor over several shards are not supported' },

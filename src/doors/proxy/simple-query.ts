@@ -7,6 +7,7 @@ import type { AnswerPlan, OnePlan, Plan, RefusePlan, ScatterPlan, BroadcastPlan 
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import type { ParameterText } from '../../session/settings.js'
+import { readyByte } from '../../session/transaction.js'
 import type { Understood } from '../../sql/statement.js'
 import { answer, answerable } from './answer.js'
 import { fromCache } from './cached-read.js'
@@ -120,8 +121,10 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     const request = this.#request
     try {
       if (command.kind === 'close' && command.name === null) {
-        await closeCursors(conversation, request, null)
-        conversation.cursors = null
+        if (readyByte(conversation.session.transaction) !== 'E') {
+          await closeCursors(conversation, request, null)
+          conversation.cursors = null
+        }
         await this.#afterDirectories()
         return
       }
