@@ -29,7 +29,7 @@ const compactAt = 256
 /** Requests that one write takes before others are looked for, and their service time, ms: beyond it several servers are quicker. */
 const gatherUpTo = 8
 const gatherMs = 1
-/** Batches that share a Sync, and their service time, ms: what they have locked stays locked so long. */
+/** Batches that share a Sync, and their service time, ms, of each and of those before it: what they have locked stays locked so long. */
 const joinUpTo = 16
 const joinMs = 1
 /** A head that shares its Sync may hold what others wait for: at so many times the age at which one is slow it is canceled. */
@@ -78,6 +78,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   #error: ErrorFields | null = null
   /** The head shares its Sync with some that are answered; service time of each of them, or -1. */
   #joinedMs = -1
+  /** Since when these have held their locks. */
+  #joinedSince = 0
   /** Cancels sent whose empty round trip is not over. */
   #cancels = 0
   #slow = false
@@ -162,7 +164,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     const may = slot.batch && alone === 0
     const piece = this.#pieces[before]
     // A Close that the server passes over is lost, and comes with what is prepared.
-    if (may && open !== null && piece !== undefined && slot.prepares === null && this.#joining < joinUpTo && this.#joiningMs < joinMs) {
+    const room = this.#joining < joinUpTo && this.#joiningMs < joinMs && ms < joinMs
+    if (may && room && open !== null && piece !== undefined && slot.prepares === null) {
       this.#pieces[before] = piece.subarray(0, piece.length - syncFrame.length)
       open.joined = true
       this.#owner.count('joined', 1)
@@ -212,9 +215,9 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   check(now: number, patience: number): void {
     const head = this.#slots[this.#first]
     if (head === undefined || this.#gone) return
-    const age = now - Math.max(head.sentAt, this.#headSince)
+    const age = now - (this.#joinedMs < 0 ? Math.max(head.sentAt, this.#headSince) : this.#joinedSince)
     const joined = this.#joined && !this.#streaming
-    if (joined && !head.canceled && age >= Math.min(patience * joinedStall, joinedLimitMs)) this.#breakUp(head)
+    if (joined && !head.canceled && age >= Math.min(patience * joinedStall, joinedLimitMs)) this.#breakUp()
     if (age < patience) return
     this.#slow = true
     if (!head.slow) {
@@ -368,11 +371,14 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     const head = this.#slots[this.#first]
     if (head !== undefined && head.record !== null) bar(head.record, 'too large', this.#owner.now())
     this.#owner.count('large', 1)
-    if (head !== undefined && this.#cancels > 0 && !head.canceled) this.#sendOff(head)
+    if (head !== undefined && (this.#joinedMs >= 0 || (this.#cancels > 0 && !head.canceled))) this.#sendOff(head)
     this.#tell(this.#first + 1)
   }
 
-  /** The cancel of the one before it may still hit it, and what was given out by then could not be run again. */
+  /**
+   * The cancel of the one before it may still hit it, and what was given out by then could not be run again; or others who have
+   * shared its Sync would keep their locks for as long as its client takes to read.
+   */
   #sendOff(head: LaneSlot): void {
     const { request } = head
     if (request === null) return
@@ -437,11 +443,17 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   #serviceTime(slot: LaneSlot, now: number): number {
     const ms = this.#joinedMs < 0 ? now - Math.max(slot.sentAt, this.#headSince) : this.#joinedMs
     if (!slot.joined) this.#joinedMs = -1
-    else if (this.#joinedMs < 0) this.#joinedMs = ms / this.#together().length
+    else if (this.#joinedMs < 0) this.#share(slot, ms / this.#together().length)
     return this.#joinedMs < 0 ? ms : this.#joinedMs
   }
 
   // ---- those that share a Sync
+
+  /** Some of them are answered from now on; `slot` is the head. */
+  #share(slot: LaneSlot, ms: number): void {
+    if (this.#joinedMs < 0) this.#joinedSince = Math.max(slot.sentAt, this.#headSince)
+    this.#joinedMs = ms
+  }
 
   /** The head shares its Sync. */
   get #joined(): boolean {
@@ -468,17 +480,19 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     }
     this.#slots.splice(this.#first + 1, behind.length)
     for (const slot of behind) this.#spare.push(cleared(slot))
-    this.#joinedMs = 0
+    this.#share(head, 0)
     this.#over(head, reply, false, now)
     this.#miss(wanted)
   }
 
   /** What the head, or one before it, has locked may be what the head waits for by way of a client: PostgreSQL would see a deadlock where without us there is none. */
-  #breakUp(head: LaneSlot): void {
+  #breakUp(): void {
     const together = this.#together()
     const wanted = together.flatMap(({ request }) => request ?? [])
-    for (const slot of together) slot.request = null
-    head.canceled = true
+    for (const slot of together) {
+      slot.request = null
+      slot.canceled = true
+    }
     this.#cancelHead()
     this.#miss(wanted)
   }
@@ -614,7 +628,7 @@ export const wireLanes: LaneKind<ServerConnection, LaneRequest, Lane> = {
 
 /**
  * Whether several autocommit reads may be one transaction on it: each has a snapshot of its own there only under READ COMMITTED,
- * and no time limit counts for all of them. The first is made to stay so.
+ * no time limit counts for all of them, and PostgreSQL looks for a deadlock later than we do. The first is made to stay so.
  */
 async function joins(connection: ServerConnection): Promise<boolean> {
   const { rows } = await connection.query(joinable)
@@ -624,7 +638,8 @@ async function joins(connection: ServerConnection): Promise<boolean> {
 }
 
 const joinable = `SELECT pg_catalog.current_setting('default_transaction_isolation') = 'read committed'
- AND COALESCE(pg_catalog.current_setting('transaction_timeout', true), '0') = '0'`
+ AND COALESCE(pg_catalog.current_setting('transaction_timeout', true), '0') = '0'
+ AND pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval >= '1s'`
 
 /** A head that is so many times as old is slow by itself, whatever the machine does. */
 const longStall = 5

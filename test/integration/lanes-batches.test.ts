@@ -427,19 +427,43 @@ t.test('an error among batches that share a Sync is heard by its owner alone', a
   })
 })
 
-t.test('where a transaction would not be as several, each has its own', async (t) => {
-  await primary.sql("ALTER ROLE app SET default_transaction_isolation = 'repeatable read'")
-  t.teardown(() => primary.sql('ALTER ROLE app RESET default_transaction_isolation'))
-  const other = await withProxy(t, { ...config, lanes: { connections: 1, depth: 32, stall: '2s' } })
-  const clients = await Promise.all(Array.from({ length: 6 }, () => WireClient.login(t, other.port)))
-  const send = (client: WireClient): void => client.send(...batch(byId, '1'))
-  for (const client of clients.slice(0, 1)) await untilOnLane(other.proxy, client, () => send(client))
-  for (let round = 0; round < 20; round++) {
-    for (const client of clients) send(client)
-    await Promise.all(clients.map((client) => client.until('ReadyForQuery')))
+for (const setting of ["default_transaction_isolation = 'repeatable read'", "deadlock_timeout = '300ms'"]) {
+  t.test(`where a transaction would not be as several, each has its own: ${setting}`, async (t) => {
+    await primary.sql(`ALTER ROLE app SET ${setting}`)
+    t.teardown(() => primary.sql('ALTER ROLE app RESET ALL'))
+    const other = await withProxy(t, { ...config, lanes: { connections: 1, depth: 32, stall: '2s' } })
+    const clients = await Promise.all(Array.from({ length: 6 }, () => WireClient.login(t, other.port)))
+    const send = (client: WireClient): void => client.send(...batch(byId, '1'))
+    for (const client of clients.slice(0, 1)) await untilOnLane(other.proxy, client, () => send(client))
+    for (let round = 0; round < 20; round++) {
+      for (const client of clients) send(client)
+      await Promise.all(clients.map((client) => client.until('ReadyForQuery')))
+    }
+    t.ok(other.proxy.lanes().counts.served > 60)
+    t.equal(other.proxy.lanes().counts.joined, 0)
+  })
+}
+
+t.test('what a batch has locked is let go of, though the client of one behind it does not read', async (t) => {
+  const readers = await several(t, byId)
+  const locker = await WireClient.login(t, plain.port)
+  const { missed } = proxy.lanes().counts
+  for (let tries = 0; tries < 100 && proxy.lanes().counts.missed === missed; tries++) {
+    const idler = await WireClient.login(t, swift.port)
+    // A shape that was too large is barred.
+    const large = `SELECT repeat('x', 10000) AS try_${String(tries)} FROM generate_series(1, $1::int)`
+    await untilOnLane(proxy, idler, () => idler.send(...batch(large, '1')))
+    idler.pause()
+    for (const reader of readers) reader.send(...batch(byId, '1'))
+    idler.send(...batch(large, '3000'))
+    for (const reader of readers) t.ok((await reader.until('ReadyForQuery')).includes('DataRow 1 "2"'))
+    for (const sql of ['BEGIN', "SET LOCAL lock_timeout = '5s'", 'LOCK TABLE items IN ACCESS EXCLUSIVE MODE', 'COMMIT']) {
+      locker.query(sql)
+      t.notMatch((await locker.until('ReadyForQuery')).join(), /ErrorResponse/)
+    }
+    idler.destroy()
   }
-  t.ok(other.proxy.lanes().counts.served > 60)
-  t.equal(other.proxy.lanes().counts.joined, 0)
+  t.ok(proxy.lanes().counts.missed > missed, 'it has shared a Sync')
 })
 
 t.test('what a batch has locked is let go of, though one behind it waits', { timeout: 60_000 }, async (t) => {

@@ -423,6 +423,10 @@ t.test('not so many share a Sync, and not for so long, that what they have locke
   for (let count = 0; count < 3; count++) slow.pushed((asked) => (asked.record.ms = 0.6))
   await soon()
   t.same(slow.written, [`batch batch ${sync}batch ${sync}`])
+  const quick = joining(1)
+  quick.pushed((asked) => (asked.record.ms = 9))
+  await soon()
+  t.same(quick.written, [`batch ${sync}batch ${sync}`], 'whoever is quick does not wait for one that is not')
 })
 
 t.test('an error stays with its owner: those that the server passes over are run elsewhere, and it keeps to itself', async (t) => {
@@ -496,13 +500,42 @@ t.test('a client that cancels is let go of where others share its Sync: it might
   t.equal(lane.state, 'open')
 })
 
-t.test('a large reply among several goes on as it comes, and ends like any other', (t) => {
-  const large = frames('BindComplete', row('x'.repeat(80)), 'CommandComplete "SELECT 1"')
+const large = frames('BindComplete', row('x'.repeat(80)), 'CommandComplete "SELECT 1"')
+
+t.test('a large reply before others goes on as it comes, and ends like any other', (t) => {
   const { data, asked, told } = joining(3, 50)
+  const all = Buffer.concat([large, part('two'), answer('three')])
+  for (let from = 0; from < all.length; from += 7) data(all.subarray(from, from + 7))
+  t.same(told(), ['streamed', 'stalled, answered with others', 'stalled, answered'])
+  t.same(Buffer.concat(asked[0]?.parts ?? []), Buffer.concat([large, ready]))
+  t.end()
+})
+
+t.test('a large reply behind others is for another connection: what they have locked must not wait for its client', (t) => {
+  const { data, asked, told, lane } = joining(3, 50)
   const all = Buffer.concat([part('one'), large, answer('three')])
   for (let from = 0; from < all.length; from += 7) data(all.subarray(from, from + 7))
-  t.same(told(), ['answered with others', 'streamed', 'stalled, answered'])
-  t.same(Buffer.concat(asked[1]?.parts ?? []), Buffer.concat([large, ready]))
+  t.same(told(), ['answered with others', 'missed: neighbour', 'stalled, answered'])
+  t.same(asked[1]?.parts, [])
+  t.equal(asked[1]?.record.barred, 'too large')
+  t.ok(lane.open)
+  t.end()
+})
+
+t.test('how long locks are held is the time of all who share the Sync, not of the head', (t) => {
+  const { data, told, lane, at } = joining(3)
+  at(30)
+  data(part('one'))
+  at(41)
+  lane.check(41, 20)
+  lane.check(42, 20)
+  t.same(told().slice(1), Array(2).fill('missed: neighbour'))
+  data(part('two'))
+  at(90)
+  lane.check(90, 20)
+  t.equal(lane.state, 'canceling')
+  data(answer('three'))
+  t.same(told().slice(1), Array(2).fill('missed: neighbour'))
   t.end()
 })
 
