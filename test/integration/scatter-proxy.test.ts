@@ -379,6 +379,25 @@ t.test('a cursor: forward, beside other statements, back to savepoints, as of wh
   ])
 })
 
+t.test('a portal that was bound before its transaction wrote would show what was written: it is refused', async (t) => {
+  const client = await WireClient.login(t, port)
+  const said = async (...lines: readonly string[]): Promise<string> => {
+    client.send(...lines)
+    return (await client.until('ReadyForQuery')).join(' ')
+  }
+  const [row] = (await (await direct('shard_0')).query<{ key: string }>('SELECT min(image_id) AS key FROM comments')).rows
+  await said('Query "BEGIN"')
+  await said('Parse "s" "SELECT count(*) FROM comments" 0', 'Bind "p" "s" 0 0 0', 'Sync')
+  t.match(await said('Execute "p" 0', 'Sync'), /DataRow/, 'nothing was written')
+  await said('Query "ROLLBACK"')
+  await said('Query "BEGIN"')
+  await said('Bind "p2" "s" 0 0 0', 'Sync')
+  t.match(await said(`Query "UPDATE comments SET body = body WHERE image_id = ${String(row?.key)}"`), /UPDATE/)
+  t.match(await said('Execute "p2" 0', 'Sync'), /0A000.*whose Bind came before the transaction wrote/)
+  await said('Query "ROLLBACK"')
+  t.match(await said('Bind "p2" "s" 0 0 0', 'Execute "p2" 0', 'Sync'), /DataRow/)
+})
+
 t.test('portals with a limit of rows: in a transaction and out of one, bound before or with it', async (t) => {
   const [ours, theirs] = [await WireClient.login(t, port), await WireClient.login(t, port, { database: 'whole' })]
   const text = '"SELECT image_id, id FROM comments WHERE id < $1 ORDER BY id, image_id"'

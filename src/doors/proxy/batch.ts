@@ -30,7 +30,7 @@ import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
 import { runBroadcast, type BroadcastFrames, type BroadcastWork } from './broadcast.js'
 import { partedWork } from './parted-work.js'
 import { runScatter } from './scatter.js'
-import { askAgain, scatterAsk, type BatchAsk } from './scatter-batch.js'
+import { askAgain, boundBeforeWrites, scatterAsk, type BatchAsk } from './scatter-batch.js'
 import { labelOf, Sending } from './sending.js'
 import { StepPlanner } from './step-planner.js'
 import { asksToken, tokenSampled } from './tokens.js'
@@ -394,6 +394,7 @@ export class Batch implements BatchOnLane {
     const conversation = this.#conversation
     const plan = scatter as ScatterPlan
     const asked = scatterAsk(messages, conversation.session.decoder)
+    if (asked.portal.bound && conversation.hasWritten) throw boundBeforeWrites()
     const hold = this.#at.hold
     if (hold !== null && !this.#planner.endable(hold)) throw elsewhere(hold, null)
     if (hold !== null) await this.#endUnseen(hold, request)

@@ -268,6 +268,12 @@ export class Conversation implements HoldOwner {
     return this.#state.runtime.uniqueIds
   }
 
+  /** A transaction has written, somewhere, and has not ended. */
+  get hasWritten(): boolean {
+    for (const hold of this.#holds.all()) if (hold.writing) return true
+    return false
+  }
+
   get hasDirectories(): boolean {
     const database = databaseOf(this.generation.config, this.session.database)
     return database !== undefined && hasDirectories(database.sharded)

@@ -85,6 +85,11 @@ function before(what: string, message: Message): Before {
   }
 }
 
+/** PostgreSQL's portal shows what was there at its Bind; ours is opened when it is executed. */
+export function boundBeforeWrites(): PointsmanError {
+  return refused(read.what, 'whose Bind came before the transaction wrote', 'Bind it again, or send Bind and Execute together.')
+}
+
 function refused(what: string, how: string, hint: string): PointsmanError {
   return new PointsmanError('feature_not_supported', { values: { what: `${what} on several clusters ${how} is not supported` }, hint })
 }
