@@ -204,8 +204,10 @@ export class MergedCursor implements PartOwner, OpenCursor {
   // ---- of the parts
 
   came(part: ScatterPart, rows: readonly Row[]): boolean {
-    for (const row of rows) for (const value of row) this.#round += 8 + (value?.length ?? 0)
-    for (const row of rows) for (const value of row) this.#bytes += 8 + (value?.length ?? 0)
+    let bytes = 0
+    for (const row of rows) for (const value of row) bytes += 8 + (value?.length ?? 0)
+    this.#round += bytes
+    this.#bytes += bytes
     this.#rows += rows.length
     const limit = this.#conversation.generation.config.limits.mergeMemoryBytes
     if (this.#round > limit) this.failed(part, new PointsmanError('merge_memory', { values: { limit, what: 'rows of a cursor' } }))
