@@ -26,6 +26,8 @@ const { values: options } = parseArgs({
     modes: { type: 'string', default: 'simple,extended,prepared' },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
+    /** Before its rounds each peer has each load for so long, which is not counted: a process that has just begun is still compiling. */
+    warm: { type: 'string', default: '2' },
     scale: { type: 'string', default: '10' },
     /** `select`: pgbench -S; `tpcb`: pgbench's default script; `connect`: -S with a connection per transaction. */
     load: { type: 'string', default: 'select' },
@@ -80,7 +82,7 @@ function heading(bouncer: Bouncer | null): string {
       ? 'no PgBouncer at hand'
       : `PgBouncer ${bouncer.version}${bouncer.prepared ? '' : ' (no prepared statements before 1.21)'}`
   return [
-    `\npgbench ${(scripts[options.load] ?? []).join(' ')}, ${options.rounds} rounds of ${options.seconds} s each, scale ${options.scale}; ${peer}; ${String(poolSize)} server connections.`,
+    `\npgbench ${(scripts[options.load] ?? []).join(' ')}, ${options.rounds} rounds of ${options.seconds} s each after ${options.warm} s that do not count, scale ${options.scale}; ${peer}; ${String(poolSize)} server connections.`,
     'Throughput as a ratio to a direct connection in the same run; ± is half the spread between rounds.\n',
   ].join('\n')
 }
@@ -116,9 +118,10 @@ async function measure(peers: readonly Peer[], mode: Load['mode'], clients: numb
     password: 'app',
     script: scripts[options.load] ?? ['-S'],
   }
+  const served = peers.filter(({ modes }) => modes.includes(mode))
+  if (Number(options.warm) > 0) for (const peer of served) await pgbench(peer, { ...load, seconds: Number(options.warm) })
   for (let round = 0; round < Number(options.rounds); round++) {
-    for (const peer of peers) {
-      if (!peer.modes.includes(mode)) continue
+    for (const peer of served) {
       say(`${mode}, ${String(clients)} clients, round ${String(round + 1)}: ${peer.name}`)
       found.get(peer.name)?.push(await pgbench(peer, load))
     }
