@@ -34,6 +34,12 @@ export interface JointPart {
   say(sql: string): Promise<Said>
 }
 
+/** A cursor over several clusters: where it has no portal of its own, an empty one keeps its name. `depth`: savepoints before it, BEGIN counted in. */
+export interface ReservedName {
+  readonly name: string
+  readonly depth: number
+}
+
 /** What it asks of the client whose transaction it is. */
 export interface JointOwner<Part extends JointPart> {
   readonly session: Session
@@ -42,6 +48,8 @@ export interface JointOwner<Part extends JointPart> {
   readonly lockTimeoutMs: number
   /** What several clusters have written cannot be committed together: where the transaction comes to later, it only reads. */
   readonly apart?: boolean
+  /** Absent: there are none. */
+  readonly reserved?: readonly ReservedName[]
   on(cluster: string): Part | undefined
   /** Never rejects. */
   commit(participants: readonly [Participant, ...Participant[]]): Promise<Ending>
@@ -110,8 +118,10 @@ export class Joint<Part extends JointPart> {
     part.settings = { ...known(part), values: ownless(before) }
     const texts = [`BEGIN ISOLATION LEVEL READ COMMITTED, READ ${readOnly ? 'ONLY' : 'WRITE'}`, `SELECT ${this.#lockTimeout()}`]
     let stands: Standing = { values: before, locals: none }
-    for (const point of [...settings.undo.slice(1), { savepoint: null, values: settings.values, locals: settings.locals }]) {
+    const points = [...settings.undo.slice(1), { savepoint: null, values: settings.values, locals: settings.locals }]
+    for (const [index, point] of points.entries()) {
       texts.push(...changes(stands, point))
+      for (const { name, depth } of this.#owner.reserved ?? []) if (depth === index + 1) texts.push(reserves(name))
       stands = point
       if (point.savepoint !== null) texts.push(`SAVEPOINT ${quoted(point.savepoint)}`)
     }
@@ -126,6 +136,18 @@ export class Joint<Part extends JointPart> {
     if (texts.length === 0) return
     await part.say(texts.join('; '))
     part.settings = { ...known(part), values, locals }
+  }
+
+  // ---- names of cursors
+
+  /** Keeps a name on all clusters of the transaction but those. Rejects with PostgreSQL's own 42P03 where it is taken. */
+  async reserve(name: string, but: readonly string[]): Promise<void> {
+    for (const part of this.#parts()) if (!but.includes(part.cluster)) await part.say(reserves(name))
+  }
+
+  /** Takes reserve() back. */
+  async free(name: string, but: readonly string[]): Promise<void> {
+    for (const part of this.#parts()) if (!but.includes(part.cluster)) await part.say(`CLOSE ${quoted(name)}`)
   }
 
   // ---- failing
@@ -292,6 +314,10 @@ const plainBegin: TransactionFacts = {
   deferrable: null,
   chain: false,
   snapshot: false,
+}
+
+function reserves(name: string): string {
+  return `DECLARE ${quoted(name)} NO SCROLL CURSOR FOR SELECT`
 }
 
 type Standing = Pick<SettingsState, 'values' | 'locals'>

@@ -13,6 +13,9 @@ const schema = `
 CREATE TABLE comments (image_id bigint NOT NULL, id int NOT NULL, body text COLLATE "C", score numeric, at timestamptz, PRIMARY KEY (image_id, id));
 CREATE TABLE wide (image_id bigint NOT NULL, id int, filler text);
 CREATE TABLE odd (image_id bigint NOT NULL, v int);
+CREATE TABLE notes (id int);
+CREATE FUNCTION opens(refcursor) RETURNS refcursor LANGUAGE plpgsql AS $$ BEGIN OPEN $1 FOR SELECT 1 AS one; RETURN $1; END $$;
+CREATE FUNCTION opens_by_note(refcursor) RETURNS refcursor LANGUAGE sql AS $$ SELECT opens($1) FROM (SELECT count(*) FROM notes) n $$;
 `
 const prepare = 'GRANT pg_monitor TO app'
 const clusters = ['shard_0', 'shard_1', 'shard_2']
@@ -253,8 +256,8 @@ t.test('not above READ COMMITTED, and not together with others', async (t) => {
 })
 
 /** Each line to the proxy and to the one server: what they say must be the same. */
-async function alike(t: Test, lines: readonly string[]): Promise<void> {
-  const [ours, theirs] = [await connect(), await connect({ database: 'whole' })]
+async function alike(t: Test, lines: readonly string[], connected: typeof connect = connect): Promise<void> {
+  const [ours, theirs] = [await connected(), await connected({ database: 'whole' })]
   const say = async (each: pg.Client, sql: string): Promise<unknown> => {
     try {
       const { command, rowCount, rows } = await each.query<Record<string, unknown>>(sql)
@@ -378,6 +381,121 @@ t.test('a cursor: forward, beside other statements, back to savepoints, as of wh
     'ROLLBACK',
   ])
 })
+
+const declared = (name: string): string => `DECLARE ${name} NO SCROLL CURSOR FOR SELECT id, image_id FROM comments ORDER BY 1, 2`
+
+t.test('the name of a cursor is taken on every cluster of its transaction, whoever has it', async (t) => {
+  await alike(t, [
+    'BEGIN',
+    'DECLARE c CURSOR FOR SELECT 1 AS one',
+    declared('c'),
+    'ROLLBACK',
+    'BEGIN',
+    'DECLARE c CURSOR FOR SELECT 1 AS one',
+    'SAVEPOINT a',
+    declared('c'),
+    'ROLLBACK TO a',
+    'FETCH 1 FROM c',
+    'CLOSE c',
+    declared('c'),
+    'FETCH 1 FROM c',
+    "SELECT opens('c')",
+    'ROLLBACK TO a',
+    'FETCH 1 FROM c',
+    'ROLLBACK TO a',
+    declared('c'),
+    'CLOSE c',
+    "SELECT opens('c')",
+    'FETCH 2 FROM c',
+    declared('c'),
+    'ROLLBACK',
+    'BEGIN',
+    'SAVEPOINT a',
+    'SELECT 1 AS one',
+    declared('c'),
+    'ROLLBACK TO a',
+    "SELECT opens('c')",
+    'FETCH 2 FROM c',
+    'ROLLBACK',
+  ])
+})
+
+t.test('the name of a cursor is taken where its transaction comes to later, as long as it stands', async (t) => {
+  const app = { default: 'main', ...input.databases['app'], two_phase: true }
+  const { connect: connected } = await withProxy(t, { ...input, databases: { ...input.databases, app } })
+  await alike(
+    t,
+    [
+      'BEGIN',
+      declared('c'),
+      'SAVEPOINT a',
+      declared('d'),
+      'SAVEPOINT b',
+      'SELECT count(*) FROM notes',
+      'ROLLBACK TO b',
+      "SELECT opens_by_note('d')",
+      'ROLLBACK TO a',
+      'SELECT count(*) FROM notes',
+      "SELECT opens_by_note('c')",
+      'ROLLBACK TO a',
+      'FETCH 1 FROM c',
+      'CLOSE c',
+      'FETCH 1 FROM c',
+      'ROLLBACK TO a',
+      declared('d'),
+      'FETCH 1 FROM d',
+      'ROLLBACK',
+    ],
+    connected,
+  )
+})
+
+t.test('the name of a portal is that of a cursor, and a portal that has run keeps it', async (t) => {
+  const [ours, theirs] = [await WireClient.login(t, port), await WireClient.login(t, port, { database: 'whole' })]
+  const one = '"SELECT 1 AS one"'
+  const merged = '"SELECT id, image_id FROM comments ORDER BY 1, 2"'
+  const begin = 'Query "BEGIN"'
+  const batches = [
+    [begin],
+    [`Parse "" ${one} 0`, 'Bind "p" "" 0 0 0', 'Execute "p" 0', 'Sync'],
+    [`Query "${declared('p')}"`],
+    ['Query "ROLLBACK"'],
+    [begin],
+    [`Parse "" ${merged} 0`, 'Bind "p" "" 0 0 0', 'Execute "p" 0', 'Sync'],
+    ['Execute "p" 0', 'Sync'],
+    [`Query "${declared('p')}"`],
+    ['Query "ROLLBACK"'],
+    [begin],
+    [`Query "${declared('p')}"`],
+    [`Parse "" ${merged} 0`, 'Bind "p" "" 0 0 0', 'Execute "p" 0', 'Sync'],
+    ['Query "ROLLBACK"'],
+    [begin],
+    ['Query "SELECT 1"'],
+    [`Query "${declared('p')}"`],
+    [`Parse "" ${one} 0`, 'Bind "p" "" 0 0 0', 'Execute "p" 0', 'Sync'],
+    ['Query "ROLLBACK"'],
+    [begin],
+    [`Parse "" ${merged} 0`, 'Bind "p" "" 0 0 0', 'Execute "p" 3', 'Close P "p"', 'Sync'],
+    [`Query "${declared('p')}"`],
+    ['Query "FETCH 2 FROM p"'],
+    ['Query "ROLLBACK"'],
+  ]
+  for (const messages of batches) {
+    const replies = []
+    for (const each of [ours, theirs]) {
+      each.send(...messages)
+      const lines = await each.until('ReadyForQuery')
+      replies.push(lines.filter((line) => /^(?:DataRow|CommandComplete|ReadyForQuery|ErrorResponse.*42P03)/.test(line)).map(coded))
+    }
+    t.same(replies[0], replies[1], messages.join(' '))
+  }
+  await idle()
+})
+
+/** Of an error its code alone. */
+function coded(line: string): string {
+  return line.startsWith('ErrorResponse') ? (/[0-9A-Z]{5}/.exec(line)?.[0] ?? line) : line
+}
 
 t.test('a portal that was bound before its transaction wrote would show what was written: it is refused', async (t) => {
   const client = await WireClient.login(t, port)

@@ -401,7 +401,7 @@ export class Batch implements BatchOnLane {
     if (!this.#failed) {
       const onBegun = (): void => void (this.#handled += messages.length)
       if (plan.cursor !== undefined) await this.#declare(plan, plan.cursor, asked, request)
-      else if (asked.maxRows > 0) await this.#openPortal(plan, asked, request, onBegun)
+      else if (asked.maxRows > 0 || this.#stays(asked)) await this.#openPortal(plan, asked, request, onBegun)
       else await runScatter(conversation, request, plan, { ...asked.ask, onBegun })
       for (const message of messages)
         if (message.kind === 'close' && message.of === 'portal') await closeCursors(conversation, request, message.name)
@@ -421,6 +421,11 @@ export class Batch implements BatchOnLane {
       for (const frame of typeof each === 'string' ? frames : [each]) conversation.output.write(frame)
     }
     conversation.output.write(encodeCommandComplete('DECLARE CURSOR'))
+  }
+
+  /** A portal with a name is there until its transaction ends, though it has run. */
+  #stays({ portal }: BatchAsk): boolean {
+    return portal.name !== '' && this.#conversation.session.transaction.kind !== 'idle'
   }
 
   /** Outside of a transaction it is open until Sync. */

@@ -20,6 +20,7 @@ import type { Core } from './core-contract.js'
 import { errorFields } from './error-reply.js'
 import type { LaneParts } from './lane-parts.js'
 import { databaseOf, poolModeOf, type Login } from './login.js'
+import type { MergedCursors } from './merged-cursors.js'
 import type { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
 import type { Request } from './request.js'
@@ -77,6 +78,8 @@ export class ClientState {
   readonly kept: ReadonlyMap<string, string>
   /** As the client was told it; 0: not yet. */
   pid = 0
+  /** Open cursors over several clusters, by name; null: there are none. They end with their transaction. */
+  cursors: MergedCursors | null = null
   /** What it listens to; null: it has never sent LISTEN. */
   bus: ClientBus | null = null
   /** Called when `ending` was set while no request runs. */

@@ -94,8 +94,6 @@ export class Conversation implements HoldOwner {
   lastRoute: { readonly plan: Plan; readonly route: RouteTaken | null } | null = null
   /** Pumps CopyData to the server; set by the client's loop. */
   onCopyIn: ((hold: Hold) => void) | null = null
-  /** Open cursors over several clusters, by name; null: there are none. They end with their transaction. */
-  cursors: MergedCursors | null = null
   /** The shared connections that this client's requests may go to; null: there are none. */
   readonly lane: LaneSeat | null
   /** Of all clients that may use lanes. */
@@ -135,6 +133,15 @@ export class Conversation implements HoldOwner {
     this.observer = state.observer
     this.now = state.now
     this.floors = state.floors
+  }
+
+  /** See ClientState.cursors. */
+  get cursors(): MergedCursors | null {
+    return this.#state.cursors
+  }
+
+  set cursors(cursors: MergedCursors | null) {
+    this.#state.cursors = cursors
   }
 
   // ---- one request
@@ -552,9 +559,11 @@ export class Conversation implements HoldOwner {
   notified(hold: Hold, frame: Uint8Array): void {
     const { pid, channel } = notificationHead(frame)
     const { bus, notifications, pid: own } = this.#state
-    if (bus?.hears(hold.cluster, channel) === true) return
-    const sender = pid === hold.connection.backend.pid ? own : notifications.owners.of(hold.route.node, pid)
-    this.output.write(withNotifier(frame, sender))
+    const itself = pid === hold.connection.backend.pid
+    if (bus?.hears(hold.cluster, channel, itself) === true) return
+    const told = withNotifier(frame, itself ? own : notifications.owners.of(hold.route.node, pid))
+    if (bus === null) this.output.write(told)
+    else bus.toldByServer(told)
   }
 
   lostIdle(hold: Hold, loss: Loss): void {

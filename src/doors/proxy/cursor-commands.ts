@@ -23,7 +23,14 @@ export async function openCursor(
   ask: Pick<ScatterAsk, 'types' | 'bind'>,
   { name, closes }: ScatterPortal,
 ): Promise<MergedCursor> {
-  if (name !== '') conversation.cursors?.requireFree(name)
+  if (name !== '') {
+    conversation.cursors?.requireFree(name)
+    // Cursors of one cluster and portals of the protocol share their names with it, as do those that functions open.
+    await conversation.joint.reserve(
+      name,
+      plan.parts.map(({ cluster }) => cluster),
+    )
+  }
   const portal = name === '' ? { name: unnamed, closes: true } : { name, closes }
   const cursor = await MergedCursor.open(conversation, request, plan, ask, portal)
   conversation.cursors ??= new MergedCursors()
@@ -56,6 +63,7 @@ export async function closeCursors(conversation: Conversation, request: Request,
     const cursor = cursors?.get(name)
     cursors?.delete(name)
     await cursor?.close(request)
+    if (cursor !== undefined && name !== '') await conversation.joint.free(name, cursor.clusters)
   }
 }
 

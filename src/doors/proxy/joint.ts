@@ -39,6 +39,9 @@ export function jointOwner(state: ClientState, generations: Generations, holds: 
     get apart() {
       return (databaseOf(generations.current.config, session.database)?.twoPhase ?? null) === null
     },
+    get reserved() {
+      return state.cursors?.reserved() ?? []
+    },
     on: (cluster) => holds.on(cluster),
     commit: (participants) => runtime.twoPhase.commit(session.database, participants),
     engage: (parts) => {

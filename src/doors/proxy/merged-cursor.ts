@@ -80,6 +80,10 @@ export class MergedCursor implements PartOwner, OpenCursor {
     return new MergedCursor(conversation, plan, portal.name, open)
   }
 
+  get clusters(): readonly string[] {
+    return this.#open.plans.map(({ cluster }) => cluster)
+  }
+
   /** `statement`: parameters too. */
   described(of: 'statement' | 'portal'): readonly Uint8Array[] {
     return told(of, this.#open.form)

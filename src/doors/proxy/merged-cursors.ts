@@ -5,12 +5,15 @@ import { parseStatements } from '../../sql/parser.js'
 import type { Statement } from '../../sql/statement.js'
 import { integer, text as textOf } from '../../sql/tree.js'
 import type { JointOp } from '../../routing/joining.js'
+import type { ReservedName } from '../../execute/joint.js'
 import type { Request } from './request.js'
 
 /** What is asked of an open cursor (merged-cursor.ts). */
 export interface OpenCursor {
   /** How many savepoints stand before it, BEGIN counted in: see MergedCursors.wentTo. */
   depth: number
+  /** Those that have a portal for it. */
+  readonly clusters: readonly string[]
   described(of: 'statement' | 'portal'): readonly Uint8Array[]
   goesBack(): PointsmanError
   fetch(request: Request, count: number, shown: boolean): Promise<number>
@@ -43,6 +46,11 @@ export class MergedCursors {
 
   delete(name: string): void {
     this.#open.delete(name)
+  }
+
+  /** Names that no other portal may have, anywhere. */
+  reserved(): readonly ReservedName[] {
+    return [...this.#open].flatMap(([name, { depth }]) => (name === '' ? [] : [{ name, depth }]))
   }
 
   /** Throws 42P03. */
