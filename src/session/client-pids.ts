@@ -4,9 +4,10 @@
 //
 //   SELECT pg_backend_pid()           ─▶  SELECT 1409286273 AS "pg_backend_pid"
 //   SELECT pg_cancel_backend(1409…)   ─▶  done here, then  SELECT true AS "pg_cancel_backend"
+//   SELECT pg_terminate_backend(pg_backend_pid())  ─▶  the client is told 57P01 and closed
 //   SELECT pg_cancel_backend($1)      ─▶  SELECT CASE WHEN $1 > … THEN true ELSE pg_cancel_backend($1) END   done at its Execute
 import { literalText } from '../sql/literal-text.js'
-import type { OwnCall, Understood } from '../sql/statement.js'
+import type { Operand, OwnCall, Understood } from '../sql/statement.js'
 import type { ParameterText } from './settings.js'
 
 /** A process number of a server is at most this: Linux's own limit, and no other system's is higher. */
@@ -37,15 +38,25 @@ export function ownText(call: OwnCall, understood: Understood, own: number): Own
   const as = `AS "${call.column.replaceAll('"', '""')}"`
   if (call.kind === 'pid') return { text: `SELECT ${String(own)} ${as}`, signal: null }
   const { kind, pid } = call
+  const timeout = call.timeout === null ? '' : timeoutText(call.timeout, understood)
+  if (timeout === null) return null
+  if (pid.kind === 'self') return { text: answered(call, true), signal: { kind, pid: own } }
   if (pid.kind === 'param') {
     const parameter = `$${String(pid.number)}`
-    const sent = `pg_catalog.pg_${kind}_backend(${parameter}::pg_catalog.int4)`
+    const sent = `pg_catalog.pg_${kind}_backend(${parameter}::pg_catalog.int4${timeout})`
     const text = `SELECT CASE WHEN ${parameter}::pg_catalog.int4 > ${String(greatestServerPid)} THEN true ELSE ${sent} END ${as}`
     return pid.number === 1 && !pid.array ? { text, signal: { kind, parameter: 1 } } : null
   }
   const literal = pid.kind === 'literal' && !pid.negated ? understood.literals[pid.index] : undefined
   const number = literal === undefined ? null : numberOf(literalText(understood.text, literal))
   return number === null ? null : { text: answered(call, true), signal: { kind, pid: number } }
+}
+
+/** The argument as it is sent. null: the server has something to say about it, or it is known with the parameters only. */
+function timeoutText(timeout: Operand, { literals, text }: Understood): string | null {
+  const literal = timeout.kind === 'literal' && !timeout.negated ? literals[timeout.index] : undefined
+  const ms = literal === undefined ? null : literalText(text, literal)
+  return ms !== null && /^\d{1,9}$/.test(ms) ? `, ${ms}` : null
 }
 
 /** The statement that gives the answer to a signal. */

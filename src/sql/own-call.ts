@@ -22,7 +22,19 @@ export function ownCall(select: Fields, literals: LiteralIndex): OwnCall | null 
   const args = list(call['args'])
   if (name.name === 'pg_backend_pid') return args.length === 0 ? Object.freeze({ kind: 'pid', column }) : null
   const kind = name.name === 'pg_cancel_backend' ? 'cancel' : name.name === 'pg_terminate_backend' ? 'terminate' : null
-  if (kind === null || args.length !== 1) return null
+  if (kind === null || args.length < 1 || args.length > (kind === 'terminate' ? 2 : 1)) return null
+  const timeout = args.length === 2 ? operand(args[1], literals) : null
+  // A query that cancels itself runs on the server all the same, and is cancelled there.
+  if (kind === 'terminate' && isOwnPid(args[0])) return Object.freeze({ kind, column, pid: self, timeout })
   const pid = operand(args[0], literals)
-  return pid.kind === 'literal' || pid.kind === 'param' ? Object.freeze({ kind, column, pid }) : null
+  return pid.kind === 'literal' || pid.kind === 'param' ? Object.freeze({ kind, column, pid, timeout }) : null
+}
+
+const self = Object.freeze({ kind: 'self' })
+
+function isOwnPid(node: unknown): boolean {
+  const call = as('FuncCall', node)
+  if (call === null || Object.keys(call).some((field) => !callFields.has(field)) || list(call['args']).length > 0) return false
+  const name = nameOf(call['funcname'])
+  return name?.name === 'pg_backend_pid' && (name.schema === null || name.schema === 'pg_catalog')
 }

@@ -170,7 +170,14 @@ export type SettingValue = { readonly kind: 'text'; readonly text: string } | { 
 /** `pg_backend_pid()`, or a signal to the process of that number; `column` is what the answer's column is called. */
 export type OwnCall =
   | { readonly kind: 'pid'; readonly column: string }
-  | { readonly kind: 'cancel' | 'terminate'; readonly column: string; readonly pid: Operand }
+  | {
+      readonly kind: 'cancel' | 'terminate'
+      readonly column: string
+      /** `self`: pg_backend_pid(). */
+      readonly pid: Operand | { readonly kind: 'self' }
+      /** Milliseconds for which to wait for the end; null: not said. */
+      readonly timeout: Operand | null
+    }
 
 /** What only some kinds of statement have. `kind` of the Statement is the discriminant. */
 export type Detail =

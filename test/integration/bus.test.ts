@@ -128,6 +128,24 @@ t.test('LISTEN counts from COMMIT, and not at all after ROLLBACK', async (t) => 
   t.same(await notify(), [])
 })
 
+t.test('a client hears what it notifies in the transaction in which it begins to listen', async (t) => {
+  const client = await wire(t)
+  const heard = (lines: readonly string[]): readonly string[] => lines.filter((line) => line.startsWith('Notif'))
+  const own = (what: string): string => `NotificationResponse ${String(client.key.pid)} ${what}`
+  t.same((await said(client, "LISTEN a; NOTIFY a, '1'")).slice(-2), [own('"a" "1"'), 'ReadyForQuery I'], 'as the first thing it listens to')
+  t.same(heard(await said(client, 'SELECT 1')), [], 'once')
+  await said(client, 'BEGIN')
+  await said(client, 'LISTEN b')
+  t.same(heard(await said(client, "NOTIFY b, '2'; SAVEPOINT s; LISTEN c; NOTIFY c; ROLLBACK TO s; NOTIFY b, '3'")), [])
+  t.same(heard(await said(client, 'COMMIT')), [own('"b" "2"'), own('"b" "3"')])
+  client.send('Parse "" "LISTEN d" 0', 'Bind "" "" 0 0 0', 'Execute "" 0')
+  client.send(`Parse "" "SELECT pg_notify('d', '4')" 0`, 'Bind "" "" 0 0 0', 'Execute "" 0', 'Sync')
+  t.same((await client.until('ReadyForQuery')).slice(-2), [own('"d" "4"'), 'ReadyForQuery I'])
+  await said(client, 'BEGIN; INSERT INTO images VALUES (1); LISTEN e')
+  t.same(heard(await said(client, 'NOTIFY e; COMMIT')), [], 'it listens on the default cluster, and notified on another')
+  t.same(heard(await said(client, 'SELECT 1')), [])
+})
+
 t.test('the extended protocol says the same', async (t) => {
   const [client, sender] = [await wire(t), await wire(t)]
   client.send('Parse "" "LISTEN jobs" 0', 'Bind "" "" 0 0 0', 'Describe P ""', 'Execute "" 0', 'Sync')

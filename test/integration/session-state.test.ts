@@ -360,6 +360,23 @@ t.test('the number that a client was given is its own', async (t) => {
   t.equal(await ended, '57P01')
 })
 
+t.test('a client that terminates itself hears 57P01, and one that is waited for is ended as well', async (t) => {
+  for (const values of [undefined, [], null]) {
+    const client = await four.connect()
+    const gone = new Promise<void>((resolve) => client.once('end', () => resolve()))
+    client.on('error', () => undefined)
+    if (values !== null) await client.query('BEGIN; CREATE TABLE left_behind (a int)')
+    await t.rejects(client.query('SELECT pg_terminate_backend(pg_backend_pid())', values ?? []), { code: '57P01' })
+    await gone
+  }
+  const [boss, victim] = [await four.connect({ user: 'boss', password: 'boss' }), await four.connect()]
+  t.same((await boss.query("SELECT to_regclass('left_behind') AS found")).rows, [{ found: null }], 'its transaction with it')
+  const ended = new Promise<string>((resolve) => victim.once('error', (error) => resolve((error as { code?: string }).code ?? '')))
+  const { processID } = victim as unknown as { processID: number }
+  t.same((await boss.query(`SELECT pg_terminate_backend(${String(processID)}, 5000) AS done`)).rows, [{ done: true }])
+  t.equal(await ended, '57P01')
+})
+
 t.test('a transaction whose server process is terminated hears it', async (t) => {
   const client = await four.connect()
   const ended = new Promise<string>((resolve) => client.once('error', (error) => resolve((error as { code?: string }).code ?? '')))

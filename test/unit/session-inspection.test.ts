@@ -62,6 +62,9 @@ t.test('texts about a client’s number', async (t) => {
   t.equal(text('SELECT pg_backend_pid()'), `SELECT ${String(pid)} AS "pg_backend_pid"`)
   t.equal(text('select pg_catalog.pg_backend_pid() as "Me"'), `SELECT ${String(pid)} AS "Me"`)
   t.equal(text(`SELECT pg_cancel_backend(${String(pid)})`), 'SELECT true AS "pg_cancel_backend"')
+  t.equal(text('SELECT pg_terminate_backend(pg_backend_pid())'), 'SELECT true AS "pg_terminate_backend"')
+  t.equal(text(`SELECT pg_terminate_backend(${String(pid)}, 100)`), 'SELECT true AS "pg_terminate_backend"')
+  t.match(text('SELECT pg_terminate_backend($1, 100)'), / ELSE pg_catalog.pg_terminate_backend\(\$1::pg_catalog.int4, 100\) END /)
   t.match(text('SELECT pg_terminate_backend($1)'), /^SELECT CASE WHEN \$1::pg_catalog\.int4 > 4194304 THEN true ELSE /)
   for (const sql of [
     'SELECT pg_cancel_backend(4711)',
@@ -69,6 +72,11 @@ t.test('texts about a client’s number', async (t) => {
     'SELECT pg_cancel_backend(-1409286273)',
     'SELECT pg_backend_pid() FROM pg_stat_activity',
     'SELECT pg_backend_pid(), 1',
+    'SELECT pg_cancel_backend(pg_backend_pid())',
+    `SELECT pg_cancel_backend(${String(pid)}, 1)`,
+    `SELECT pg_terminate_backend(${String(pid)}, -1)`,
+    `SELECT pg_terminate_backend(${String(pid)}, 'soon')`,
+    `SELECT pg_terminate_backend(${String(pid)}, $1)`,
     'SELECT pg_backend_pid() WHERE true',
     'SELECT own.pg_backend_pid()',
     'SELECT pg_terminate_backend(pid) FROM pg_stat_activity',

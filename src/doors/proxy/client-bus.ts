@@ -204,9 +204,22 @@ export class ClientBus implements Listener {
     return this.#bus.channelsOf(this, cluster)
   }
 
-  /** The bus tells it of this channel, so what a server connection tells is the same again. */
-  hears(cluster: string, channel: string): boolean {
-    return this.#bus.hears(this, cluster, channel) || this.#pending.length > 0 || this.#committed.length > 0
+  /**
+   * The bus tells it of this channel, so what a server connection tells is the same again; or the bus is about to. What the client
+   * has notified (`itself`) in the very transaction in which it began to listen only its server connection tells.
+   */
+  hears(cluster: string, channel: string, itself: boolean): boolean {
+    if (this.#bus.hears(this, cluster, channel)) return true
+    const changes = [...this.#pending, ...this.#committed]
+    if (changes.length === 0) return false
+    return !itself || !changes.some((change) => change.channel === channel && this.#clusters(change.cluster).includes(cluster))
+  }
+
+  /** A server connection of the client's told it what the bus does not, in the client's encoding. */
+  toldByServer(frame: Uint8Array): void {
+    this.#queue.push(frame)
+    this.#queued += frame.length
+    if (this.#idle) this.#flush()
   }
 
   leave(): void {

@@ -1,9 +1,10 @@
 // doors/proxy/own-calls.ts — texts about a client's own process number, on both protocols: what is sent in their place, and the
 // signal that is given when they run (session/client-pids.ts).
+import { PointsmanError } from '../../errors/error.js'
 import { encodeNoticeResponse } from '../../protocol/error-fields.js'
 import { encodeParse } from '../../protocol/extended.js'
 import { encodeQuery } from '../../protocol/query.js'
-import { answered, ownCallOf, ownText, signalOf, type OwnText } from '../../session/client-pids.js'
+import { answered, ownCallOf, ownText, signalOf, type OwnText, type Signal } from '../../session/client-pids.js'
 import type { Session } from '../../session/session.js'
 import type { ParameterText } from '../../session/settings.js'
 import { readyByte } from '../../session/transaction.js'
@@ -21,8 +22,18 @@ export function ownQuery(conversation: Conversation, given: Understood): { reado
   // A failed transaction runs nothing.
   if (own === null || readyByte(session.transaction) === 'E') return null
   const signal = signalOf(own, noParameter)
-  const text = signal === null || conversation.signal(signal) ? own.text : missed(conversation, signal.pid, answered(call, false))
+  const text = signal === null || carriedOut(conversation, signal) ? own.text : missed(conversation, signal.pid, answered(call, false))
   return { text, frame: encodeQuery(text) }
+}
+
+/**
+ * False: there is no such client. Throws 42501, and 57P01 where the client means itself: it is closed with that once its request returns.
+ */
+export function carriedOut(conversation: Conversation, signal: Signal): boolean {
+  if (signal.kind === 'cancel' || signal.pid !== conversation.session.pid) return conversation.signal(signal)
+  const error = new PointsmanError('client_killed')
+  conversation.endWith(error)
+  throw error
 }
 
 function missed(conversation: Conversation, pid: number, text: string): string {

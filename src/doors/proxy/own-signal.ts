@@ -3,8 +3,9 @@
 import { signalOf } from '../../session/client-pids.js'
 import type { Conversation } from './conversation.js'
 import type { Message } from './messages.js'
+import { carriedOut } from './own-calls.js'
 
-/** Gives the signal of a statement that is about to run. Throws 42501. */
+/** Gives the signal of a statement that is about to run. Throws as carriedOut() does. */
 export function giveSignal(conversation: Conversation, message: Message): void {
   if (message.kind !== 'execute' || message.portal === null) return
   const { own } = message.portal.statement
@@ -15,7 +16,7 @@ export function giveSignal(conversation: Conversation, message: Message): void {
     if (value === undefined || value === null || 'text' in value) return text(number)
     return integerText(value.binary)
   })
-  if (signal !== null) conversation.signal(signal)
+  if (signal !== null) carriedOut(conversation, signal)
 }
 
 /** A binary integer of any size. */
