@@ -1,7 +1,7 @@
 // execute/scatter.ts — what both doors do alike with a read on several clusters: each part as a plan of its own, the parameters of
 // the servers' sessions that must agree before rows are merged, and where it ran, told as one route.
 import { PointsmanError } from '../errors/error.js'
-import type { MergeColumn, SessionForm } from '../merge/columns.js'
+import type { SessionForm } from '../merge/columns.js'
 import { one } from '../routing/make.js'
 import type { OnePlan, ScatterPlan } from '../routing/plan.js'
 import { printServer } from '../routing/print.js'
@@ -47,23 +47,6 @@ export function requireWholeFloats(values: StatusParameters): void {
 export function sessionForm(parameters: StatusParameters): SessionForm {
   const utf8 = parameters.get('client_encoding') === 'UTF8' && parameters.get('server_encoding') === 'UTF8'
   return { utf8, intervalStyle: parameters.get('IntervalStyle') ?? null }
-}
-
-/** Each server numbers types that are not PostgreSQL's own for itself. */
-const firstOwnOid = 16_384
-
-export function isOwnType(oid: number): boolean {
-  return oid >= firstOwnOid
-}
-
-/** What another server gives can be merged with it. A type of the user's own is compared by nobody, and its text goes through. */
-export function sameColumns(columns: readonly MergeColumn[], here: readonly MergeColumn[]): boolean {
-  return here.length === columns.length && here.every((column, index) => alike(column, columns[index]))
-}
-
-function alike({ name, oid }: MergeColumn, first: MergeColumn | undefined): boolean {
-  if (first?.name !== name) return false
-  return first.oid === oid || (first.format === 0 && isOwnType(first.oid) && isOwnType(oid))
 }
 
 /** Two servers have answered with different columns. */

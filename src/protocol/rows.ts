@@ -40,7 +40,14 @@ export function encodeRowDescription(columns: readonly Column[]): Buffer {
 export interface DescribedColumn {
   readonly name: string
   readonly oid: number
+  /** pg_attribute.atttypmod; -1: none. */
+  readonly modifier: number
   readonly format: number
+}
+
+/** Of a RowDescription; NoData has none. */
+export function describedColumns(frame: Uint8Array): readonly DescribedColumn[] {
+  return frame[0] === Backend.RowDescription ? decodeRowDescription(frame) : []
 }
 
 export function decodeRowDescription(frame: Uint8Array): readonly DescribedColumn[] {
@@ -51,8 +58,8 @@ export function decodeRowDescription(frame: Uint8Array): readonly DescribedColum
     const name = body.cstring()
     body.bytes(6)
     const oid = body.uint32()
-    body.bytes(6)
-    columns.push({ name, oid, format: body.int16() })
+    body.bytes(2)
+    columns.push({ name, oid, modifier: body.int32(), format: body.int16() })
   }
   body.end()
   return columns

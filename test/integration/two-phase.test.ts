@@ -463,6 +463,34 @@ t.test('parameters whose types each server numbers for itself', async (t) => {
   t.equal((await client.query("DELETE FROM movable WHERE word = 'own'")).rowCount, 8)
 })
 
+t.test('columns returned whose types each server numbers for itself', async (t) => {
+  const client = await proxy.connect()
+  await extended(
+    client,
+    "INSERT INTO movable (id, word, mood, moods) VALUES (901, 'own', 'glad', '{sad}'), (902, 'own', 'glad', '{sad}'), (903, 'own', 'glad', '{sad}'), (904, 'own', 'glad', '{sad}')",
+  )
+  t.ok(
+    (await everywhere("SELECT count(*) FROM movable WHERE word = 'own'")).every((count) => count > 0),
+    'rows are on both',
+  )
+  const text = "UPDATE movable SET mood = 'sad' WHERE word = 'own' RETURNING mood, moods"
+  const wanted = Array.from({ length: 4 }, () => ({ mood: 'sad', moods: '{sad}' }))
+  t.same((await client.query(text)).rows, wanted)
+  t.same((await extended(client, text)).rows, wanted)
+  t.same((await pool().query(text)).rows, wanted)
+  const binary = (sql: string): Promise<unknown> => client.query({ text: sql, binary: true, queryMode: 'extended' } as pg.QueryConfig)
+  t.match(await refusal(binary(text)), /^\S+ .*returns other columns/, 'bytes may have numbers of types in them')
+  t.match(await refusal(binary("DELETE FROM movable WHERE word = 'own' RETURNING moods")), /returns other columns/)
+  const insert =
+    "INSERT INTO movable (id, word, mood) VALUES (905, 'own', 'glad'), (906, 'own', 'sad'), (907, 'own', NULL), (908, 'own', 'sad') RETURNING mood"
+  const inserted = ['glad', 'sad', null, 'sad'].map((mood) => ({ mood }))
+  t.same((await extended(client, insert)).rows, inserted)
+  t.equal((await client.query("DELETE FROM movable WHERE word = 'own' AND id > 904")).rowCount, 4)
+  t.same((await pool().query(insert)).rows, inserted)
+  t.equal((await client.query("DELETE FROM movable WHERE word = 'own'")).rowCount, 8)
+  t.equal(await prepared(), 0)
+})
+
 t.test('in a transaction the rows of an INSERT are a part of it, and it fails with them', async (t) => {
   const client = await proxy.connect()
   const count = async (): Promise<number> => Number((await client.query("SELECT count(*) FROM notes WHERE word = 't'")).rows[0].count)

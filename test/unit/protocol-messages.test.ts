@@ -150,6 +150,9 @@ t.test('messages of a server', (t) => {
   })
   t.equal(backend.decodeCommandComplete(backend.encodeCommandComplete('SELECT 1')), 'SELECT 1')
   t.same(backend.decodeParameterDescription(backend.encodeParameterDescription([23, 4294967295])), [23, 4294967295])
+  const many = new Array<number>(65_536 + 2).fill(23)
+  t.same(backend.decodeParameterDescription(backend.encodeParameterDescription(many)), many, 'more than its field can count')
+  t.throws(() => backend.decodeParameterDescription(backend.encodeParameterDescription([1, 2, 3]).subarray(0, -4)), 'not all are there')
   const notification = { pid: 3, channel: 'jobs', payload: 'x' }
   t.same(backend.decodeNotification(backend.encodeNotification(notification)), notification)
   t.same(
@@ -163,8 +166,8 @@ t.test('messages of a server', (t) => {
 t.test('rows', (t) => {
   const columns = [{ name: 'a' }, { name: 'b', oid: rows.Oid.int8 }]
   t.same(rows.decodeRowDescription(rows.encodeRowDescription(columns)), [
-    { name: 'a', oid: 25, format: 0 },
-    { name: 'b', oid: 20, format: 0 },
+    { name: 'a', oid: 25, modifier: -1, format: 0 },
+    { name: 'b', oid: 20, modifier: -1, format: 0 },
   ])
   t.equal(formatMessage('B', rows.encodeRowDescription(columns)), 'RowDescription 2 "a" 0 0 25 -1 -1 0 "b" 0 0 20 8 -1 0')
   t.same(rows.decodeDataRow(rows.encodeDataRow(['é', null, ''])), ['é', null, ''])

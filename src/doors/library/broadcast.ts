@@ -2,7 +2,7 @@
 // text with the values, one after the other within one transaction of all (execute/joint.ts), and one result is made of what they answer.
 import { PointsmanError } from '../../errors/error.js'
 import { asGiven, formsOf, requireAlike, summed, type PartAnswer } from '../../execute/broadcast-answer.js'
-import { isOwnType } from '../../execute/scatter.js'
+import { alikeColumns, isOwnType } from '../../protocol/same-columns.js'
 import type { BroadcastPlan } from '../../routing/plan.js'
 import type { Core } from './core.js'
 import type { Hold } from './hold.js'
@@ -10,7 +10,7 @@ import { sentValues } from './parameters.js'
 import type { PgResult } from './pg-client.js'
 import type { PlainQuery } from './query-arguments.js'
 import { typesOf, type ResultClass, type TypeSource } from './raw-rows.js'
-import { resultFor } from './scatter.js'
+import { columnOf, resultFor } from './scatter.js'
 import { describeOn, runOn, type PgField, type TextRow } from './scatter-part.js'
 
 interface Answered extends PartAnswer<TextRow> {
@@ -119,7 +119,7 @@ export class BroadcastWrite {
     if (this.#isFull) throw new PointsmanError('merge_memory', { values: { limit: this.#limit, what: 'what is returned' } })
     const { combine, insert } = this.#plan
     const answers = this.#answers
-    requireAlike<TextRow, Answered>(this.#plan, answers, { sameColumns, textOf: (row) => JSON.stringify(row) })
+    requireAlike<TextRow, Answered>(this.#plan, answers, { sameColumns: alike, textOf: (row) => JSON.stringify(row) })
     const [first] = answers
     const { rowMode, types } = this.#query.config as { readonly rowMode?: unknown; readonly types?: TypeSource | null }
     const ofPg = (this.#core.pg as unknown as { readonly types: TypeSource }).types
@@ -134,14 +134,8 @@ export class BroadcastWrite {
   }
 }
 
-/** As PostgreSQL compares them when a prepared statement is planned anew. */
-function sameColumns({ fields: left }: Answered, { fields: right }: Answered): boolean {
-  if (left === null || right === null) return left === right
-  return left.length === right.length && left.every((field, index) => sameColumn(field, right[index]))
-}
-
-function sameColumn({ name, dataTypeID, dataTypeModifier }: PgField, other: PgField | undefined): boolean {
-  return other?.name === name && other.dataTypeID === dataTypeID && other.dataTypeModifier === dataTypeModifier
+function alike({ fields: left }: Answered, { fields: right }: Answered): boolean {
+  return alikeColumns((left ?? []).map(columnOf), (right ?? []).map(columnOf))
 }
 
 /** As pg reads it. */

@@ -11,18 +11,12 @@ import { PointsmanError } from '../../errors/error.js'
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { readEnd } from '../../execute/read-end.js'
-import {
-  otherColumns,
-  partPlan,
-  requireSameForm,
-  requireWholeFloats,
-  sameColumns,
-  scatterRoute,
-  sessionForm,
-} from '../../execute/scatter.js'
-import type { MergeColumn, Row } from '../../merge/columns.js'
+import { otherColumns, partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
+import type { Row } from '../../merge/columns.js'
 import { Merger } from '../../merge/merger.js'
 import type { MergeParameter } from '../../merge/parameters.js'
+import type { DescribedColumn } from '../../protocol/rows.js'
+import { alikeColumns } from '../../protocol/same-columns.js'
 import { sqlstateOf } from '../../pool/failure.js'
 import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
 import { cancelOn } from './cancel-on.js'
@@ -106,7 +100,7 @@ interface Again {
 }
 
 interface Form {
-  readonly columns: readonly MergeColumn[]
+  readonly columns: readonly DescribedColumn[]
   readonly fields: readonly PgField[]
   readonly parameters: readonly MergeParameter[]
   readonly values: readonly unknown[]
@@ -251,7 +245,7 @@ class Attempt {
         values,
         {
           described: (fields) => {
-            if (!sameColumns(columns, fields.map(columnOf))) this.#fail(otherColumns(part.hold.cluster))
+            if (!alikeColumns(columns, fields.map(columnOf))) this.#fail(otherColumns(part.hold.cluster))
           },
           rows: (rows) => this.#came(part, rows),
           ended: (error) => void this.#ended(part, error),
@@ -373,8 +367,9 @@ function requireUnicode(holds: readonly Hold[]): void {
   })
 }
 
-function columnOf({ name, dataTypeID }: PgField): MergeColumn {
-  return { name, oid: dataTypeID, format: 0 }
+/** Values come as text. */
+export function columnOf({ name, dataTypeID, dataTypeModifier }: PgField): DescribedColumn {
+  return { name, oid: dataTypeID, modifier: dataTypeModifier, format: 0 }
 }
 
 function parameterOf(oid: number, value: string | Uint8Array | null): MergeParameter {

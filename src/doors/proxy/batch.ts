@@ -4,7 +4,7 @@ import { PointsmanError } from '../../errors/error.js'
 import { emptyMessages, encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import { Frontend } from '../../protocol/message-types.js'
-import { encodeFlush, encodeParse, encodeSync } from '../../protocol/extended.js'
+import { decodeBindHead, encodeFlush, encodeParse, encodeSync } from '../../protocol/extended.js'
 import { asWrite } from '../../execute/again.js'
 import type { BroadcastPlan, OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
@@ -507,7 +507,11 @@ export class Batch implements BatchOnLane {
 
   #everyTime(hold: Hold, messages: readonly Message[]): BroadcastFrames {
     const sending = new Sending(hold, this.#conversation.session)
-    for (const message of messages) sending.add(message, undefined)
+    for (const message of messages) {
+      sending.add(message, undefined)
+      // The client may not ask; what several give must be compared.
+      if (message.kind === 'bind') sending.describe(decodeBindHead(message.frame, this.decoder)?.portal ?? '', labelOf(message.index))
+    }
     const end: ExpectReply = { act: 'swallow', reply: 'sync' }
     sending.put([syncFrame], end)
     return { frames: sending.frames, expects: sending.expects, last: end }

@@ -8,7 +8,8 @@ import { formsOf, requireAlike, summed, type PartAnswer } from '../../execute/br
 import { decodeCommandComplete, encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { Backend } from '../../protocol/message-types.js'
 import { FrameReader } from '../../protocol/frame-reader.js'
-import { sameColumns } from '../../protocol/same-columns.js'
+import { describedColumns } from '../../protocol/rows.js'
+import { alikeColumns } from '../../protocol/same-columns.js'
 import type { BroadcastPlan, OnePlan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
@@ -49,6 +50,8 @@ export interface Answered extends PartAnswer<Uint8Array> {
   /** ParseComplete, BindComplete, ParameterDescription, RowDescription or NoData, notices. */
   readonly before: readonly Uint8Array[]
   readonly columns: Uint8Array | null
+  /** What the server has said of the rows as they come; null: nothing. */
+  readonly form: Uint8Array | null
   /** Of all that ran there; the last one's is `tag`. */
   readonly tags: readonly string[]
   readonly after: readonly Uint8Array[]
@@ -99,7 +102,7 @@ async function everywhere(
     if (index === 0 && asked === null) work.described?.(0, kept.descriptions, kept.parameters)
     bytes += kept.size
     if (kept.full) throw new PointsmanError('merge_memory', { values: { limit, what: 'what is returned' } })
-    const answer = read(part.cluster, kept.chunks, formsOf(hold.connection.parameters))
+    const answer = read(part.cluster, kept, formsOf(hold.connection.parameters))
     answers.push(answer)
     work.answered?.(answer)
   }
@@ -134,6 +137,8 @@ class Kept implements Diversion {
   readonly chunks: Uint8Array[] = []
   /** In the order in which they were asked for. */
   readonly descriptions: Uint8Array[] = []
+  /** Of the portal: with the formats that were asked for. */
+  portal: Uint8Array | null = null
   parameters: readonly number[] = []
   readonly #limit: number
   size = 0
@@ -157,8 +162,10 @@ class Kept implements Diversion {
     return undefined
   }
 
-  rowsDescribed(frame: Uint8Array): void {
-    this.descriptions.push(Uint8Array.from(frame))
+  rowsDescribed(frame: Uint8Array, { reply }: ExpectReply): void {
+    const description = Uint8Array.from(frame)
+    this.descriptions.push(description)
+    if (reply === 'describe-portal') this.portal = description
   }
 
   parametersDescribed(oids: readonly number[]): void {
@@ -177,7 +184,7 @@ export function framesOf(chunks: readonly Uint8Array[]): readonly Uint8Array[] {
   return frames
 }
 
-function read(cluster: string, chunks: readonly Uint8Array[], forms: string): Answered {
+function read(cluster: string, { chunks, portal }: Kept, forms: string): Answered {
   const before: Uint8Array[] = []
   const rows: Uint8Array[] = []
   const after: Uint8Array[] = []
@@ -193,7 +200,7 @@ function read(cluster: string, chunks: readonly Uint8Array[], forms: string): An
       before.push(frame)
     }
   }
-  return { cluster, before, columns, rows, tag: tags.at(-1) ?? '', tags, after, forms }
+  return { cluster, before, columns, form: portal ?? columns, rows, tag: tags.at(-1) ?? '', tags, after, forms }
 }
 
 // ---- one reply of several
@@ -208,5 +215,9 @@ function together(plan: BroadcastPlan, work: BroadcastWork, answers: readonly An
 }
 
 function alike(left: Answered, right: Answered): boolean {
-  return left.columns === null || right.columns === null ? left.columns === right.columns : sameColumns(left.columns, right.columns)
+  return alikeColumns(columnsOf(left), columnsOf(right))
+}
+
+function columnsOf({ form }: Answered): ReturnType<typeof describedColumns> {
+  return form === null ? [] : describedColumns(form)
 }

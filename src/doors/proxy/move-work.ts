@@ -4,12 +4,13 @@
 //   a cluster that loses rows: the UPDATE of no row (may the client?) ─ DELETE … RETURNING
 //   the one that gets them:    the UPDATE of its own, if it may have such ─ INSERT of each ─▶ RETURNING of the client
 import { PointsmanError } from '../../errors/error.js'
-import { otherColumns, sameColumns } from '../../execute/scatter.js'
+import { otherColumns } from '../../execute/scatter.js'
 import { encodeCommandComplete } from '../../protocol/backend-messages.js'
 import { encodeBind, encodeParse } from '../../protocol/extended.js'
 import { Backend } from '../../protocol/message-types.js'
 import { rowValues } from '../../protocol/row-form.js'
-import { decodeRowDescription } from '../../protocol/rows.js'
+import { describedColumns } from '../../protocol/rows.js'
+import { alikeColumns } from '../../protocol/same-columns.js'
 import type { BroadcastPlan, MoveRows } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import type { Answered, BroadcastFrames, BroadcastWork } from './broadcast.js'
@@ -170,7 +171,7 @@ export class MoveWork implements BroadcastWork {
   #requireSame({ columns, cluster, rows }: Answered): void {
     const told = this.#ask?.before.includes('statement') === true ? (this.#description ?? null) : null
     if (rows.length === 0 || told === null || columns === null) return
-    if (!sameColumns(decodeRowDescription(columns), decodeRowDescription(told))) throw otherColumns(cluster)
+    if (!alikeColumns(describedColumns(columns), describedColumns(told))) throw otherColumns(cluster)
   }
 
   reply(): readonly Uint8Array[] {

@@ -2,7 +2,7 @@
 // statement gives them, in the extended protocol and without names.
 import { encodeParameterDescription } from '../../protocol/backend-messages.js'
 import { encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
-import { isOwnType } from '../../execute/scatter.js'
+import { isOwnType } from '../../protocol/same-columns.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import type { BroadcastFrames } from './broadcast.js'
 import type { ScatterAsk } from './scatter.js'

@@ -1,11 +1,12 @@
 // doors/proxy/scatter-part.ts — one of the servers that a scatter read is on: its replies are cut into rows for whoever merges them,
 // and it is held back while nobody wants more.
-import { otherColumns, sameColumns } from '../../execute/scatter.js'
+import { otherColumns } from '../../execute/scatter.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
 import { FrameReader, type FrameHandler } from '../../protocol/frame-reader.js'
 import { Backend } from '../../protocol/message-types.js'
 import { rowValues } from '../../protocol/row-form.js'
-import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
+import { describedColumns, type DescribedColumn } from '../../protocol/rows.js'
+import { alikeColumns } from '../../protocol/same-columns.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import type { Conversation } from './conversation.js'
@@ -114,8 +115,7 @@ export class ScatterPart implements Diversion, FrameHandler {
   rowsDescribed(frame: Uint8Array): void {
     this.descriptions.push(Uint8Array.from(frame))
     if (this.columns === null) return
-    const here = frame[0] === Backend.RowDescription ? decodeRowDescription(frame) : []
-    if (!sameColumns(this.columns, here)) this.#owner.failed(this, otherColumns(this.hold.cluster))
+    if (!alikeColumns(this.columns, describedColumns(frame))) this.#owner.failed(this, otherColumns(this.hold.cluster))
   }
 
   parametersDescribed(oids: readonly number[]): void {

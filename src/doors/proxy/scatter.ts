@@ -18,13 +18,12 @@ import { partFormats } from '../../merge/formats.js'
 import type { MergeParameter } from '../../merge/parameters.js'
 import { encodeCommandComplete, encodeParameterDescription } from '../../protocol/backend-messages.js'
 import { encodeBind, encodeClose, encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
-import { Backend } from '../../protocol/message-types.js'
 import { copyHead, copyTail, copyWriter } from '../../protocol/copy-encode.js'
 import type { CopyForm } from '../../protocol/copy-form.js'
 import { encodeCopyDone, encodeCopyResponse } from '../../protocol/query.js'
 import { dataRows, described } from '../../protocol/row-form.js'
 import { violation } from '../../protocol/violation.js'
-import { decodeRowDescription, type DescribedColumn } from '../../protocol/rows.js'
+import { describedColumns, type DescribedColumn } from '../../protocol/rows.js'
 import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
@@ -239,9 +238,9 @@ class Scatter implements PartOwner {
     const [original, part] = first.descriptions
     if (original === undefined || part === undefined) throw new Error('a server has described less than it was asked for')
     first.descriptions.length = 0
-    const columns = columnsOf(part)
+    const columns = describedColumns(part)
     const description = merge.described === 'part' ? described(part, new Array<number>(columns.length - merge.hidden).fill(0)) : original
-    const client = columnsOf(description)
+    const client = describedColumns(description)
     const formats = formatsOf(this.#asked, client.length)
     const asked = partFormats(
       merge,
@@ -495,10 +494,6 @@ export function told(each: Before, { description, parameters, client }: Form): r
       client.map(({ format }) => format),
     ),
   ]
-}
-
-function columnsOf(frame: Uint8Array): readonly DescribedColumn[] {
-  return frame[0] === Backend.RowDescription ? decodeRowDescription(frame) : []
 }
 
 /** One for each column, as Bind may say it. */

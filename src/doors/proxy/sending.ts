@@ -79,7 +79,7 @@ export class Sending {
     if (statement.name === '') {
       this.#hold.unnamed = statement
       this.put([statement === message.statement ? message.frame : statement.frame], { act: 'forward', reply: 'parse', label })
-    } else if (this.#hold.connection.statements.get(statement.key) !== undefined) {
+    } else if (this.#hold.connection.statements.get(statement.key, statement.since) !== undefined) {
       this.expects.push({ act: 'synthesize', bytes: emptyMessages.parseComplete })
     } else this.#prepare(statement, 'forward', label)
   }
@@ -94,6 +94,11 @@ export class Sending {
   ask({ statement }: Extract<Message, { kind: 'bind' }>, label: string): void {
     const name = statement === null ? '' : this.#known(statement, label)
     this.put([encodeDescribe({ of: 'statement', name })], { act: 'swallow', reply: 'describe-statement', label })
+  }
+
+  /** Describes a portal, unseen. */
+  describe(name: string, label: string): void {
+    this.put([encodeDescribe({ of: 'portal', name })], { act: 'swallow', reply: 'describe-portal', label })
   }
 
   /** Of the message put last. */
@@ -119,7 +124,8 @@ export class Sending {
 
   /** The name under which the server knows the statement now. */
   #known(statement: ClientStatement, label: string): string {
-    if (statement.name !== '') return this.#hold.connection.statements.get(statement.key) ?? this.#prepare(statement, 'swallow', label)
+    if (statement.name !== '')
+      return this.#hold.connection.statements.get(statement.key, statement.since) ?? this.#prepare(statement, 'swallow', label)
     if (this.#hold.unnamed !== statement) {
       this.#hold.unnamed = statement
       this.put([statement.frame], { act: 'swallow', reply: 'parse', label })
