@@ -6,12 +6,15 @@ import { spawn } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { childEnd } from './child-end.mjs'
 import { ensureBuilt, ensurePackages, root } from './setup.mjs'
 
 /** Files at once. On two cores a third one runs while others wait for servers to start and end. */
 const together = 3
 /** A file that takes longer hangs. */
 const limitMs = 300_000
+/** A file that has ended, and whose output stays open for longer, has left a process behind. */
+const outputMs = 15_000
 
 // Whatever ends it, the last line is there.
 let told = false
@@ -76,24 +79,20 @@ async function runFile(file) {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   running.add(child)
-  // The file itself says what it was at when its time is over; who does not even say that is ended.
-  const limit = setTimeout(() => child.kill('SIGKILL'), limitMs + 15_000)
   child.stdout.pipe(parser)
-  const ended = await new Promise((resolve) => {
-    child.on('error', (error) => resolve(error.message))
-    child.on('close', (code, signal) => resolve(code ?? signal))
-  })
-  clearTimeout(limit)
+  // The file itself says what it was at when its time is over; who does not even say that is ended.
+  const { ended, held } = await childEnd(child, { limitMs: limitMs + 15_000, outputMs })
   running.delete(child)
+  if (!child.stdout.readableEnded) parser.end()
   const result = await completed
-  const ok = result.ok && ended === 0
+  const ok = result.ok && ended === 0 && !held
   if (count.passed + count.failed + count.skipped === 0) {
     const { skipAll, skipReason } = result.plan
     if (ok && (skipAll ? skipReason !== 'no tests found' : result.skip > 0)) count.skipped++
     else if (ok && result.count > 0) count.passed++
     else count.failed++
   } else if (!ok && count.failed === 0) count.failed++
-  if (!ok) said.push(`\n  ${file} ended with ${ended}`)
+  if (!ok) said.push(`\n  ${file} ended with ${ended}${held ? ', and a process that it has left behind held its output' : ''}`)
   const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : ''
   const verdict = count.failed === 0 ? 'ok    ' : 'FAILED'
   said.push(`${verdict} ${file}: ${count.passed} passed, ${count.failed} failed${skipped}`)

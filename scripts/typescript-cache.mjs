@@ -1,12 +1,13 @@
 // TypeScript → JavaScript, kept by content under node_modules/.cache: only what changed is compiled, by whoever meets it first.
-// Types are taken off without being checked.
+// Types are taken off without being checked. Another compiler compiles all of it anew.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const cache = fileURLToPath(new URL('../node_modules/.cache/pointsman-typescript/', import.meta.url))
-const version = 'es2023-1'
+const { version: compiler } = JSON.parse(readFileSync(new URL('../node_modules/typescript/package.json', import.meta.url), 'utf8'))
+const version = `es2023-1 ${compiler}`
 
 /** The JavaScript of a file. */
 export async function compiled(file) {

@@ -47,6 +47,9 @@ const { proxy } = swift
 
 const served = (): number => proxy.lanes().counts.served
 const byId = 'SELECT n FROM items WHERE id = $1'
+const keeper = await WireClient.login(t, swift.port)
+/** There is a lane, and it has just been used: one that nobody uses goes, and who comes then is served elsewhere. */
+const keptLane = (): Promise<void> => untilOnLane(proxy, keeper, () => keeper.send(...batch(byId, '1')))
 const bind = (statement: string, value: string): string => `Bind "" ${JSON.stringify(statement)} 0 1 ${JSON.stringify(value)} 0`
 const parse = (name: string, sql: string): string => `Parse ${JSON.stringify(name)} ${JSON.stringify(sql)} 0`
 const toEnd = ['Describe P ""', 'Execute "" 0', 'Sync'] as const
@@ -61,6 +64,7 @@ type Played = readonly [onLane: number | null, ...lines: readonly string[]]
 async function play(t: Test, client: WireClient, steps: readonly Played[], lanes: boolean): Promise<readonly (readonly string[])[]> {
   const heard: (readonly string[])[] = []
   for (const [onLane, ...lines] of steps) {
+    if (lanes && onLane !== null) await keptLane()
     const before = served()
     client.send(...lines)
     const ends = lines.filter((line) => line === 'Sync' || line.startsWith('Query ')).length
@@ -295,6 +299,7 @@ t.test('what a lane cannot answer runs elsewhere, once, and defines what it woul
   await untilOnLane(proxy, client, () => client.send(...batch(harmless, '0')))
   await untilOnLane(proxy, client, () => client.send(...again('named', '0')))
   await primary.sql("CREATE OR REPLACE VIEW harmless AS SELECT nextval('numbers')::int AS n")
+  await keptLane()
   const { misrouted } = proxy.lanes().counts
   const before = served()
   client.send(...batch(harmless, '0'))
@@ -317,6 +322,7 @@ t.test('a cancel, and a client that goes, while their batch is on the lane', asy
       locker.query(sql)
       await locker.until('ReadyForQuery')
     }
+    await keptLane()
     one.send(...batch(waits, '1'))
     await until('the batch is on the lane', () => Promise.resolve(proxy.lanes().lanes.some(({ inFlight }) => inFlight === 1)))
     await work()

@@ -1,4 +1,4 @@
-// `npm start` in a directory whose node_modules is a link: npm ci would empty what the link leads to.
+// The scripts that `npm start` and `npm test` run: what they install, compile, and wait for.
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -42,6 +42,45 @@ t.test('what npm has started ends with npm, which passes no signal on', { timeou
   t.teardown(() => isThere(pid) && process.kill(pid, 'SIGKILL'))
   npm.kill('SIGKILL')
   await until('it has ended, too', () => Promise.resolve(!isThere(pid)))
+})
+
+t.test('a process whose output is held by one that it has left behind is over all the same', { timeout: 60_000 }, (t) => {
+  const program = `
+    import { spawn } from 'node:child_process'
+    import { childEnd } from './scripts/child-end.mjs'
+    const run = async (text, limits) => {
+      const child = spawn('sh', ['-c', text], { stdio: ['ignore', 'pipe', 'inherit'] })
+      let said = ''
+      child.stdout.on('data', (chunk) => (said += chunk))
+      return { ...(await childEnd(child, { limitMs: 60_000, outputMs: 60_000, ...limits })), said: said.trim() }
+    }
+    const { said, ...left } = await run('sleep 1000 & echo $!; exit 3', { outputMs: 200 })
+    process.kill(Number(said))
+    console.log(JSON.stringify([left, await run('exec sleep 1000', { limitMs: 200 }), await run('echo well', {})]))`
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', timeout: 30_000 })
+  t.same(JSON.parse(stdout || 'null'), [
+    { ended: 3, held: true },
+    { ended: 'SIGKILL', held: false, said: '' },
+    { ended: 0, held: false, said: 'well' },
+  ])
+  t.end()
+})
+
+t.test('what another compiler has made is not kept', (t) => {
+  const folder = t.testdir({ scripts: {}, 'one.ts': '', node_modules: { typescript: {} } })
+  cpSync('scripts/typescript-cache.mjs', join(folder, 'scripts/typescript-cache.mjs'))
+  const program = `import { compiled } from './scripts/typescript-cache.mjs'; console.log(await compiled('one.ts'))`
+  const compiledBy = (version: string): string => {
+    const compiler = join(folder, 'node_modules/typescript')
+    writeFileSync(join(compiler, 'package.json'), JSON.stringify({ name: 'typescript', version, main: 'index.cjs' }))
+    writeFileSync(
+      join(compiler, 'index.cjs'),
+      `module.exports = { ScriptTarget: {}, ModuleKind: {}, transpileModule: () => ({ outputText: '${version}' }) }`,
+    )
+    return spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: folder, encoding: 'utf8' }).stdout.trim()
+  }
+  t.same(['1.0.0', '2.0.0', '2.0.0'].map(compiledBy), ['1.0.0', '2.0.0', '2.0.0'])
+  t.end()
 })
 
 function isThere(pid: number): boolean {
