@@ -148,7 +148,7 @@ export class Batch implements BatchOnLane {
       this.#conversation.ending !== null ||
       this.#fresh.some(tokenAsked) ||
       this.#controls()
-    const lacks = !unusual && this.#conversation.hasDirectories && this.#planner.lacks(this.#fresh)
+    const lacks = !unusual && this.#conversation.planning.hasDirectories && this.#planner.lacks(this.#fresh)
     if (unusual || lacks || this.#fresh.some((message) => errorOf(message) !== null))
       return this.#through(request, () => this.#syncUnusual(request))
     try {

@@ -5,8 +5,9 @@
 //             ▲                                            │
 //             └──────────── once more elsewhere ◀──────────┘  only while nothing was forwarded and nothing written
 //
-// client-state: shared values · generations · told: parameters · holds: take, prepare, release, pins · settling: begin and end
-// of a request, errors, losses · effects: of a statement on the session · presence, departure: waiting, cancel, leave
+// client-state: shared values · generations · planning: where statements go · told: parameters · holds: take, release, pins ·
+// preparing: settings, BEGIN · settling: begin and end of a request, errors, losses · effects: of a statement on the session ·
+// presence, departure: waiting, cancel, leave
 import type { ResultCache } from '../../cache/result-cache.js'
 import type { SessionFloors } from '../../consistency/floors.js'
 import { PointsmanError } from '../../errors/error.js'
@@ -15,43 +16,38 @@ import type { Traffic } from '../../observe/traffic.js'
 import { encodeReadyForQuery } from '../../protocol/backend-messages.js'
 import type { ErrorFields } from '../../protocol/error-fields.js'
 import { notificationHead, withNotifier } from '../../protocol/notification.js'
-import type { PlanInput } from '../../routing/input.js'
-import { one } from '../../routing/make.js'
 import type { OnePlan, Plan } from '../../routing/plan.js'
-import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import type { Joint } from '../../execute/joint.js'
 import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import type { Generation } from '../../runtime/contract.js'
 import type { UniqueIds } from '../../runtime/unique-ids.js'
-import type { DirectoryLookup } from '../../runtime/directory-cache.js'
-import { directoryTries, hasDirectories } from '../../sharding/directories.js'
 import type { ExpectReply, Loss, ServerConnection, TransactionStatus } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
-import type { ClientStatement, Session } from '../../session/session.js'
-import { asynchronousCommit } from '../../session/asynchronous-commit.js'
+import type { Session } from '../../session/session.js'
 import type { Signal } from '../../session/client-pids.js'
-import { pinReasons } from '../../session/pin-reasons.js'
 import { settle } from '../../session/settings.js'
 import { deferBegin, fail, idle, poison, readyByte } from '../../session/transaction.js'
 import type { TransactionFacts } from '../../sql/statement.js'
 import type { ClientInput } from './client-input.js'
 import type { ClientOutput } from './client-output.js'
 import { clientReport, type ClientReport, type ReportedClient } from './client-report.js'
+import type { HoldWaiter } from './acquisition.js'
 import { ClientState, type ConversationParts } from './client-state.js'
-import type { Core, Planned } from './core-contract.js'
+import type { Core } from './core-contract.js'
 import { Departure } from './departure.js'
 import { completed } from './effects.js'
 import { errorFields, unforeseen } from './error-reply.js'
 import { Generations } from './generations.js'
 import type { End, Hold, HoldOwner } from './hold.js'
-import { Holds, type HoldWaiter } from './holds.js'
+import { Holds } from './holds.js'
 import { LaneSeat } from './lane-seat.js'
 import type { MergedCursors } from './merged-cursors.js'
 import { databaseOf } from './login.js'
+import { Planning } from './planning.js'
 import { Presence } from './presence.js'
-import type { Proof, ProvedStatements } from './proved-statements.js'
+import type { ProvedStatements } from './proved-statements.js'
 import type { Reply } from './recording.js'
 import { Request } from './request.js'
 import type { SeenParses } from './seen-parses.js'
@@ -100,6 +96,8 @@ export class Conversation implements HoldOwner {
   readonly parses: SeenParses | null
   /** A request that was parked has ended, or is waited for. */
   onUnparked: ((pending: Promise<void> | null) => void) | null = null
+  /** Where its statements go. */
+  readonly planning: Planning
   readonly #state: ClientState
   readonly #generations: Generations
   readonly #presence = new Presence()
@@ -123,6 +121,7 @@ export class Conversation implements HoldOwner {
     this.lane = lanes === null ? null : new LaneSeat({ ...lanes, state, generations, holds, presence, told, ready, onEnd })
     this.parses = lanes?.parses ?? null
     this.#settling = new Settling({ state, generations, presence, holds, departure: this.#departure })
+    this.planning = new Planning({ state, generations, presence, holds, core: parts.core })
     this.told = told
     this.core = parts.core
     this.session = state.session
@@ -242,34 +241,6 @@ export class Conversation implements HoldOwner {
     return false
   }
 
-  // ---- planning
-
-  /** The plan of statements that go together. `view`: the session as they will find it, where that is not as it is now. */
-  plan(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Plan {
-    const plan =
-      statements.length === 1
-        ? this.core.plan(this.#planInput(statements[0], view))
-        : this.core.planBatch(statements.map((each) => this.#planInput(each, view)))
-    if (plan.kind === 'one' && plan.asks !== null) for (const each of statements) this.#holds.mentions(each)
-    if (plan.kind === 'one' && this.generation.commitsWatched(plan.cluster)) this.#watchCommit(plan.cluster, statements)
-    return plan
-  }
-
-  #watchCommit(cluster: string, statements: readonly Planned[]): void {
-    for (const { understood } of statements) {
-      const reason = asynchronousCommit(understood, this.session.settings)
-      if (reason !== null) this.generation.asynchronousCommit(cluster, reason)
-    }
-  }
-
-  #planInput({ understood, parameters }: Planned, session: Session['view']): PlanInput {
-    const { config } = this.generation
-    const database = databaseOf(config, this.session.database)
-    if (database === undefined) throw new PointsmanError('unknown_database', { values: { database: this.session.database } })
-    const { directories } = this.generation
-    return { understood, parameters, session, config, database, catalogs: this.generation.catalogs(), directories }
-  }
-
   /** Ids of this process. */
   get uniqueIds(): Pick<UniqueIds, 'ready' | 'isReady' | 'now'> {
     return this.#state.runtime.uniqueIds
@@ -279,76 +250,6 @@ export class Conversation implements HoldOwner {
   get hasWritten(): boolean {
     for (const hold of this.#holds.all()) if (hold.writing) return true
     return false
-  }
-
-  get hasDirectories(): boolean {
-    const database = databaseOf(this.generation.config, this.session.database)
-    return database !== undefined && hasDirectories(database.sharded)
-  }
-
-  /** Whether a directory must be asked before these statements can be planned. */
-  lacksKeys(statements: readonly [Planned, ...Planned[]], view: Session['view']): boolean {
-    if (this.failedPlan() !== null) return false
-    const plan = this.plan(statements, view)
-    return plan.kind === 'refuse' && plan.lookup !== undefined
-  }
-
-  /** Has directories asked for what the plan of these statements lacks: plan() then finds it. Mostly it lacks nothing: null. */
-  directoriesAsked(statements: readonly [Planned, ...Planned[]], view: Session['view'] = this.session.view): Promise<void> | null {
-    if (!this.hasDirectories || this.failedPlan() !== null) return null
-    const plan = this.plan(statements, view)
-    return plan.kind === 'refuse' && plan.lookup !== undefined ? this.#ask(plan.lookup, statements, view) : null
-  }
-
-  async #ask(first: DirectoryLookup, statements: readonly [Planned, ...Planned[]], view: Session['view']): Promise<void> {
-    let lookup: DirectoryLookup | undefined = first
-    for (let tries = 0; lookup !== undefined && tries < directoryTries; tries++) {
-      await this.generation.directories.ask(lookup, this.session.database)
-      this.requirePresent()
-      const plan = this.plan(statements, view)
-      lookup = plan.kind === 'refuse' ? plan.lookup : undefined
-    }
-  }
-
-  /** The plan of everything sent while a server's transaction is failed: PostgreSQL itself says what may still run. */
-  failedPlan(): OnePlan | null {
-    const { transaction } = this.session
-    // What is open on several clusters ends on all of them.
-    if (transaction.kind !== 'open' || transaction.status !== 'E' || transaction.joined.length > 0) return null
-    const { cluster, role } = transaction.home
-    return one({ cluster, role, why: [why('transaction', 'the failed transaction stays on its server')] })
-  }
-
-  /**
-   * The plan of what can only mean the open transaction, or else a connection that the session keeps (a cursor WITH HOLD); null
-   * where there is neither. `runs`: it may change data.
-   */
-  homePlan(runs: boolean): OnePlan | null {
-    const { transaction, pins } = this.session
-    if (transaction.kind !== 'open') {
-      const cluster = [...pins].find(([, reason]) => reason === pinReasons.cursor)?.[0] ?? pins.keys().next().value
-      if (cluster === undefined) return null
-      return one({
-        cluster,
-        role: 'primary',
-        writes: runs,
-        readsData: runs,
-        why: [why('pinned', 'a portal that may outlive its transaction')],
-      })
-    }
-    const { cluster, role } = transaction.home
-    const writes = runs && role === 'primary'
-    return one({ cluster, role, writes, readsData: runs, why: [why('transaction', 'a portal of the open transaction')] })
-  }
-
-  /** What a Parse of this statement would prove now; null where it would prove nothing: once a transaction has begun, and beside temporary tables. */
-  proofOf(cluster: string, statement: ClientStatement): Proof | null {
-    const { transaction, settings } = this.session
-    if (transaction.kind === 'open' || settings.locals.size > 0 || this.#holds.size > 0) return null
-    const { number: generation } = this.generation
-    const catalog = this.generation.catalogs().get(cluster)
-    const { database, user } = this.session
-    return this.proved.proof({ generation, cluster, catalog, database, user, settings: settings.values }, statement.key)
   }
 
   /** Called when `ending` was set while no request runs. */

@@ -12,7 +12,7 @@ export async function runFunctionCall(conversation: Conversation, frame: Uint8Ar
   const request = conversation.begin()
   try {
     if (conversation.ending !== null) return
-    const plan = conversation.failedPlan() ?? planOf(conversation)
+    const plan = conversation.planning.failedPlan() ?? planOf(conversation)
     request.plan = plan
     const hold = await conversation.holdFor(plan, request)
     conversation.starting(hold, plan, request)

@@ -1,6 +1,6 @@
 // doors/proxy/holds.ts — the server connections that a client has at the moment, one per cluster: leased, brought to where the
-// client believes to be, kept while a transaction or a pin stands on them, and given back.
-import type { AcquireRequest, Grant, GrantWaiter, RouteTaken } from '../../execute/contract.js'
+// client believes to be (preparing.ts), kept while a transaction or a pin stands on them, and given back.
+import type { AcquireRequest, Grant, RouteTaken } from '../../execute/contract.js'
 import { forgive, maxAttempts } from '../../execute/again.js'
 import { PointsmanError } from '../../errors/error.js'
 import { Joint } from '../../execute/joint.js'
@@ -8,30 +8,25 @@ import { objection } from '../../execute/objection.js'
 import { writeEnds } from '../../execute/write-marks.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ServerConnection, TransactionStatus } from '../../server/contract.js'
-import { quoted } from '../../session/quote.js'
 import { lastingReasons, sessionMode } from '../../session/pin-reasons.js'
-import { fit, mirrored, replayChanges, replaySql } from '../../session/replay.js'
+import { fit } from '../../session/replay.js'
 import { lingerMs } from './sequences.js'
-import { settle, type Settings, type SettingsState } from '../../session/settings.js'
-import { afterReady, isJoint, modeOf, type Deferred } from '../../session/transaction.js'
+import { settle, type Settings } from '../../session/settings.js'
+import { afterReady, isJoint, modeOf } from '../../session/transaction.js'
+import { Acquisition, waitFor, type HoldWaiter } from './acquisition.js'
 import type { ClientState } from './client-state.js'
 import type { Planned } from './core-contract.js'
 import type { Generations } from './generations.js'
 import { Hold, type HoldOwner } from './hold.js'
 import { Inspector } from './inspector.js'
 import { jointOwner } from './joint.js'
+import { Preparing } from './preparing.js'
 import type { Presence } from './presence.js'
 import type { Request } from './request.js'
 import type { Told } from './told.js'
 
 /** The pin of a connection that is kept for a moment. */
 const lingers = 'sequence'
-
-/** Who waits for a server connection. One of the two is called, once; neither may throw. */
-export interface HoldWaiter {
-  held(hold: Hold): void
-  notHeld(error: unknown): void
-}
 
 export interface HoldsParts {
   readonly state: ClientState
@@ -51,8 +46,7 @@ export class Holds {
   /** Of a transaction on several clusters. */
   readonly joint: Joint<Hold>
   readonly #held = new Map<string, Hold>()
-  /** The last on which the client's settings were refused. */
-  #refused: Hold | null = null
+  readonly #preparing: Preparing
   readonly #prefer = (connection: ServerConnection): number => fit(this.#state.session.settings.values, connection.settings)
 
   readonly #preferOwn = (connection: ServerConnection): number => this.#state.sequences.prefer(connection)
@@ -63,6 +57,7 @@ export class Holds {
     this.#presence = presence
     this.#told = told
     this.#owner = owner
+    this.#preparing = new Preparing(state, told, (hold) => this.atReady(hold, hold.connection.transaction, true))
     this.joint = new Joint(jointOwner(state, generations, this))
     this.#inspector = new Inspector(state, generations, (hold, reason, stands) => {
       if (stands) this.pin(hold, reason)
@@ -105,7 +100,7 @@ export class Holds {
     const kept = this.#held.get(plan.cluster)
     this.requireAllowed(plan, kept ?? null)
     const hold = kept ?? this.#acquireAtOnce(plan, request)
-    if (hold?.inspecting !== null || this.#asksFirst(hold, plan) || !this.#isPrepared(hold))
+    if (hold?.inspecting !== null || this.#preparing.asksFirst(hold, plan) || !this.#preparing.isPrepared(hold))
       return this.#takeLater(plan, request, kept === undefined ? hold : null)
     request.attempts += 1
     request.before ??= this.#state.session.settings
@@ -131,7 +126,7 @@ export class Holds {
 
   /** null: it must be prepared by what takes waiting. */
   #prepared(hold: Hold, plan: OnePlan, request: Request, waiter: HoldWaiter): Hold | null {
-    if (!this.#prepareAtOnce(hold, plan)) return waitFor(this.#takeLater(plan, request, hold), waiter)
+    if (!this.#preparing.atOnce(hold, plan)) return waitFor(this.#takeLater(plan, request, hold), waiter)
     request.attempts += 1
     request.before ??= this.#state.session.settings
     request.route = routeOf(hold, plan)
@@ -156,7 +151,7 @@ export class Holds {
     request.route = routeOf(hold, plan)
     if (plan.readsSequences) sequences.require(hold, plan)
     try {
-      if (hold.connection.transaction === 'I' && sequences.mustForget(hold, plan)) await this.#own(hold, 'DISCARD SEQUENCES')
+      if (hold.connection.transaction === 'I' && sequences.mustForget(hold, plan)) await this.#preparing.own(hold, 'DISCARD SEQUENCES')
       await this.joint.join(hold)
     } catch (error) {
       this.#unprepared(hold, error, kept !== undefined)
@@ -190,17 +185,17 @@ export class Holds {
       acquired = null
       request.route = routeOf(hold, plan)
       try {
-        await this.#prepare(hold, plan)
+        await this.#preparing.prepare(hold, plan)
         return hold
       } catch (error) {
         // One that is given back counts as lost to whoever had it.
         const { lost } = hold
-        const spoiled = !lost && kept === undefined && hold === this.#refused && this.#isSpoiled(hold)
+        const spoiled = !lost && kept === undefined && hold === this.#preparing.refused && this.#isSpoiled(hold)
         if (spoiled) hold.closes ??= 'temp_buffers cannot be set there any more'
         this.#unprepared(hold, error, kept !== undefined)
         if (lost) forgive(request, hold)
         // A replica may not have heard yet of a role, or of the right to take it.
-        const unheard = !lost && hold === this.#refused && hold.route.role === 'replica'
+        const unheard = !lost && hold === this.#preparing.refused && hold.route.role === 'replica'
         if (unheard) reason ??= error
         // Nothing of the client's was on a connection that it did not have before.
         if (!(lost || unheard || spoiled) || kept !== undefined || this.#presence.gone || request.attempts >= maxAttempts) throw error
@@ -297,89 +292,6 @@ export class Holds {
   #owns({ route, connection }: Hold): void {
     const { notifications, pid } = this.#state
     notifications.owners.serves(route.node, connection.backend.pid, pid)
-  }
-
-  // ---- preparing
-
-  /** Something of the connection's own is to be settled before `plan`, which the usual ones have not. */
-  #asksFirst(hold: Hold, plan: OnePlan): boolean {
-    return plan.asksListening || plan.readsSequences || this.#state.sequences.mustForget(hold, plan)
-  }
-
-  /** True: #prepare would send nothing. */
-  #isPrepared(hold: Hold): boolean {
-    const { transaction, settings } = this.#state.session
-    return transaction.kind !== 'deferred' && replayChanges(settings.values, hold.settings.values).length === 0
-  }
-
-  /** #prepare() where nothing of it must be waited for; false: something must, and nothing was done. */
-  #prepareAtOnce(hold: Hold, plan: OnePlan): boolean {
-    const { transaction, settings } = this.#state.session
-    if (hold.inspecting !== null || this.#asksFirst(hold, plan) || hold.settings.undo.length > 0) return false
-    const deferred = transaction.kind === 'deferred' ? transaction : null
-    const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
-    if (replayChanges(wanted, hold.settings.values).length > 0) return false
-    if (deferred !== null) {
-      if (!deferred.waiting.every(({ plain }) => plain)) return false
-      void this.#begin(hold, deferred.waiting, settings)
-    }
-    this.#told.comesTo(hold)
-    return true
-  }
-
-  /** Sends what was deferred. */
-  #begin(hold: Hold, waiting: readonly Deferred[], settings: SettingsState): Promise<void> {
-    const begun = this.#own(hold, waiting.map(({ text }) => text).join(';\n'))
-    hold.settings = mirrored(settings)
-    // A plain BEGIN cannot fail but with its connection, and then what follows it fails too: no need to wait.
-    begun.catch(() => undefined)
-    return begun
-  }
-
-  /** Brings the connection to where the client believes to be. */
-  async #prepare(hold: Hold, plan: OnePlan): Promise<void> {
-    const { transaction, settings } = this.#state.session
-    const { sequences } = this.#state
-    if (plan.readsSequences) sequences.require(hold, plan)
-    if (sequences.mustForget(hold, plan)) await this.#own(hold, 'DISCARD SEQUENCES')
-    if (plan.asksListening && hold.connection.transaction === 'I') await this.#listens(hold)
-    const deferred = transaction.kind === 'deferred' && hold.settings.undo.length === 0 ? transaction : null
-    // What was set since a BEGIN that is still deferred comes with its texts.
-    const wanted = deferred === null ? settings.values : (settings.undo[0]?.values ?? settings.values)
-    const changes = replayChanges(wanted, hold.settings.values)
-    if (changes.length > 0) {
-      this.#refused = hold
-      await this.#own(hold, replaySql(changes))
-      this.#refused = null
-      for (const { name, value } of changes)
-        hold.settings = settle(hold.settings, { kind: 'change', change: { name, local: false, value } })
-    }
-    if (deferred !== null) {
-      const begun = this.#begin(hold, deferred.waiting, settings)
-      if (!deferred.waiting.every(({ plain }) => plain)) await this.#begun(hold, begun)
-    }
-    this.#told.comesTo(hold)
-  }
-
-  /** It is asked what it listens to, and must say what the client believes. */
-  async #listens(hold: Hold): Promise<void> {
-    const channels = this.#state.bus?.channelsOn(hold.cluster) ?? []
-    if (channels.length > 0) await this.#own(hold, channels.map((channel) => `LISTEN ${quoted(channel)}`).join(';'))
-  }
-
-  /** The deferred statements had their turn; if one failed, the client hears it as the error of the statement at hand. */
-  async #begun(hold: Hold, begun: Promise<unknown>): Promise<void> {
-    try {
-      await begun
-    } catch (error) {
-      if (!hold.lost) this.atReady(hold, hold.connection.transaction, true)
-      throw error
-    }
-  }
-
-  async #own(hold: Hold, sql: string): Promise<void> {
-    hold.unnamed = null
-    await hold.connection.query(sql)
   }
 
   // ---- giving back
@@ -562,63 +474,6 @@ export class Holds {
     }
     this.#state.session.pins = pins
   }
-}
-
-/** One wait for a connection. */
-class Acquisition implements GrantWaiter<ServerConnection> {
-  readonly #state: ClientState
-  readonly #presence: Presence
-  readonly #waiter: HoldWaiter
-  readonly #take: (grant: Grant<ServerConnection>) => Hold | null
-  #over = false
-
-  constructor(state: ClientState, presence: Presence, waiter: HoldWaiter, take: (grant: Grant<ServerConnection>) => Hold | null) {
-    this.#state = state
-    this.#presence = presence
-    this.#waiter = waiter
-    this.#take = take
-  }
-
-  begin(): void {
-    if (this.#over) return
-    this.#presence.begin()
-    this.#state.waitingSince = this.#state.now()
-  }
-
-  granted(grant: Grant<ServerConnection>): void {
-    this.#end()
-    try {
-      if (this.#presence.gone) grant.lease.release(null)
-      this.#presence.require()
-      const hold = this.#take(grant)
-      if (hold !== null) this.#waiter.held(hold)
-    } catch (error) {
-      this.#waiter.notHeld(error)
-    }
-  }
-
-  failed(error: unknown): void {
-    this.#end()
-    this.#waiter.notHeld(error)
-  }
-
-  #end(): void {
-    const { now, traffic, waitingSince } = this.#state
-    this.#over = true
-    this.#presence.over()
-    this.#state.waitingSince = null
-    if (waitingSince !== null) traffic.waitMs += now() - waitingSince
-  }
-}
-
-/** null: the waiter is told. */
-function waitFor(held: Hold | Promise<Hold>, waiter: HoldWaiter): Hold | null {
-  if (!(held instanceof Promise)) return held
-  void held.then(
-    (hold) => waiter.held(hold),
-    (error: unknown) => waiter.notHeld(error),
-  )
-  return null
 }
 
 /** There is but one primary: a lost connection to it is simply opened again. */

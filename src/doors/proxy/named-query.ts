@@ -93,7 +93,7 @@ class NamedQuery {
     const conversation = this.#conversation
     const only = this.#only
     const [begins, ...others] = this.#parts.map(({ planned }) => planned)
-    await conversation.directoriesAsked([begins as Planned, ...others])
+    await conversation.planning.directoriesAsked([begins as Planned, ...others])
     const plan = alone(this.#plan())
     this.#request.plan = plan
     if (plan.kind === 'refuse') throw new PointsmanError(plan.error, { values: { what: plan.message }, hint: plan.hint })
@@ -106,7 +106,7 @@ class NamedQuery {
 
   #plan(): Plan {
     const [first, ...others] = this.#parts.map(({ planned }) => planned)
-    return this.#conversation.failedPlan() ?? this.#conversation.plan([first as Planned, ...others])
+    return this.#conversation.planning.failedPlan() ?? this.#conversation.planning.plan([first as Planned, ...others])
   }
 
   /** One by one: each stands, whatever becomes of the next. */

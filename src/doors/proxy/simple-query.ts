@@ -15,7 +15,7 @@ import type { Conversation } from './conversation.js'
 import { closeCursors, openCursor, runCommand } from './cursor-commands.js'
 import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
-import type { HoldWaiter } from './holds.js'
+import type { HoldWaiter } from './acquisition.js'
 import type { LaneWork } from './lane-seat.js'
 import type { CursorCommand } from './merged-cursors.js'
 import { parked, type Parked } from './parked.js'
@@ -90,7 +90,8 @@ class SimpleQuery implements LaneWork, HoldWaiter {
       const command = conversation.cursors.command(text, shape.statements)
       if (command !== null) return this.#ofCursor(command)
     }
-    const plan: Plan = conversation.failedPlan() ?? conversation.plan([{ understood: this.#understood, parameters: null }])
+    const plan: Plan =
+      conversation.planning.failedPlan() ?? conversation.planning.plan([{ understood: this.#understood, parameters: null }])
     if (plan.kind === 'refuse' && plan.lookup !== undefined) return this.#afterDirectories()
     if (plan.kind === 'refuse' && plan.uniqueIds === true && conversation.session.view.understood) return this.#withUniqueIds(plan)
     return this.#runAs(plan)
@@ -155,8 +156,8 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     const conversation = this.#conversation
     const planned = [{ understood: this.#understood, parameters: null }] as const
     try {
-      await conversation.directoriesAsked(planned)
-      const plan = conversation.plan(planned)
+      await conversation.planning.directoriesAsked(planned)
+      const plan = conversation.planning.plan(planned)
       await new Promise<void>((resolve, reject) => {
         this.#over = (pending): void => (pending === null ? resolve() : void pending.then(resolve, reject))
         const next = this.#runAs(plan.kind === 'one' ? { ...plan, lane: false } : plan)
@@ -202,7 +203,7 @@ class SimpleQuery implements LaneWork, HoldWaiter {
     const conversation = this.#conversation
     const request = this.#request
     try {
-      const plan = conversation.plan([{ understood: this.#understood, parameters: null }])
+      const plan = conversation.planning.plan([{ understood: this.#understood, parameters: null }])
       if (plan.kind !== 'one') throw new Error('a statement on a lane has another kind of plan now')
       request.plan = writes ? asWrite(plan) : plan
       return this.#awaited(request.plan)

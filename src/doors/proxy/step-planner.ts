@@ -45,13 +45,13 @@ export class StepPlanner {
   async carriedOut(messages: readonly Message[]): Promise<void> {
     this.#carried = null
     const conversation = this.#conversation
-    const planned = conversation.hasDirectories ? this.#runs(messages) : null
-    if (planned !== null) await conversation.directoriesAsked(planned, this.#view())
+    const planned = conversation.planning.hasDirectories ? this.#runs(messages) : null
+    if (planned !== null) await conversation.planning.directoriesAsked(planned, this.#view())
     if (!isJoint(conversation.session.transaction)) return
     const known = messages.filter((message) => message.kind === 'execute' && message.statement !== null && !answersNaming(message))
     const [first, ...others] = known.map(plannedExecute)
     if (first === undefined) return
-    const plan = conversation.plan([first, ...others], this.#view())
+    const plan = conversation.planning.plan([first, ...others], this.#view())
     if (plan.kind !== 'answer' || plan.answer.what !== 'joint') return
     await conversation.controlJoint(plan.answer)
     this.#carried = plan
@@ -60,7 +60,7 @@ export class StepPlanner {
   /** Whether a directory must be asked first for what these messages run. */
   lacks(messages: readonly Message[]): boolean {
     const planned = this.#runs(messages)
-    return planned !== null && this.#conversation.lacksKeys(planned, this.#view())
+    return planned !== null && this.#conversation.planning.lacksKeys(planned, this.#view())
   }
 
   #runs(messages: readonly Message[]): readonly [Planned, ...Planned[]] | null {
@@ -81,9 +81,9 @@ export class StepPlanner {
     const { understood } = statement
     request.shape = understood.shape.id
     request.uses = understood.shape.uses
-    const failed = conversation.failedPlan()
+    const failed = conversation.planning.failedPlan()
     if (failed !== null) return { messages, plan: failed, replies: none, runs: true }
-    const plan = conversation.plan([{ understood, parameters: portal.parameters }], this.#view())
+    const plan = conversation.planning.plan([{ understood, parameters: portal.parameters }], this.#view())
     if (plan.kind === 'one' && plan.settings.length === 0) {
       request.plan = plan
       return { messages, plan, replies: none, runs: true }
@@ -99,7 +99,7 @@ export class StepPlanner {
     const { id, uses } = shape?.statement?.understood.shape ?? { id: request.shape, uses: request.uses }
     request.shape = id
     request.uses = uses
-    const failed = conversation.failedPlan()
+    const failed = conversation.planning.failedPlan()
     if (messages.some(({ naming }) => naming !== null) && readyByte(conversation.session.transaction) === 'E') {
       throw new PointsmanError('in_failed_transaction')
     }
@@ -108,10 +108,10 @@ export class StepPlanner {
     const [first, ...others] = known.map(plannedExecute)
     if (first === undefined) {
       if (executed.every(answersNaming)) return this.#routeDescriptions(messages, request)
-      const plan = this.#batch.hold === null ? conversation.homePlan(true) : null
+      const plan = this.#batch.hold === null ? conversation.planning.homePlan(true) : null
       return { messages, plan, replies: namingReplies(messages), runs: true }
     }
-    const plan = this.#carried ?? conversation.plan([first, ...others], this.#view())
+    const plan = this.#carried ?? conversation.planning.plan([first, ...others], this.#view())
     this.#carried = null
     request.plan = plan
     const begins = plan.kind === 'refuse' ? this.#beginsApart(messages, known) : null
@@ -140,7 +140,7 @@ export class StepPlanner {
     if (messages.slice(0, at).some((message) => message.kind !== 'close' && message.statement !== begin.statement)) return null
     const { view } = session
     const open = { ...view, transaction: { ...view.transaction, status: 'open' as const } }
-    const { kind } = this.#conversation.plan([plannedExecute(next)], open)
+    const { kind } = this.#conversation.planning.plan([plannedExecute(next)], open)
     return kind === 'scatter' || kind === 'broadcast' ? at : null
   }
 
@@ -180,11 +180,11 @@ export class StepPlanner {
       if (replies.has(message)) continue
       if (message.statement === null) {
         if (!this.#needsServer(message)) replies.set(message, [emptyMessages.closeComplete])
-        else if (this.#batch.hold === null) plan ??= this.#conversation.homePlan(false)
+        else if (this.#batch.hold === null) plan ??= this.#conversation.planning.homePlan(false)
         continue
       }
       const planned =
-        plans.get(message.statement) ?? this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
+        plans.get(message.statement) ?? this.#conversation.planning.plan([plannedDescription(message.statement, message)], this.#view())
       plans.set(message.statement, planned)
       if (planned.kind === 'refuse') throw new PointsmanError(planned.error, { values: { what: planned.message }, hint: planned.hint })
       if (planned.kind !== 'answer' && 'copy' in planned) throw copiesAlone()
@@ -209,7 +209,7 @@ export class StepPlanner {
     if (this.#batch.hold !== null) return false
     const left = messages.filter((message) => !replies.has(message))
     if (!left.every((message) => message.kind === 'parse' && message.statement.name !== '' && message.naming === null)) return false
-    const proofs = left.map((message) => this.#conversation.proofOf(cluster, message.statement as ClientStatement))
+    const proofs = left.map((message) => this.#conversation.planning.proofOf(cluster, message.statement as ClientStatement))
     const { proved } = this.#conversation
     if (!proofs.every((proof) => proof !== null && proved.has(proof))) {
       // One at a time: of several the server may have accepted some, and some may belong elsewhere.
@@ -238,7 +238,7 @@ export class StepPlanner {
     for (const message of parses) {
       const used = messages.some((other) => other !== message && other.statement === message.statement)
       if (used || message.statement.name === '') continue
-      const planned = this.#conversation.plan([plannedDescription(message.statement, message)], this.#view())
+      const planned = this.#conversation.planning.plan([plannedDescription(message.statement, message)], this.#view())
       if (planned.kind !== 'one' || planned.cluster !== plan.cluster) replies.set(message, [emptyMessages.parseComplete])
     }
     return replies

@@ -267,7 +267,7 @@ class Bound implements ParameterSource {
 /** null: what is wrong with it the long way tells. */
 function planOf(conversation: Conversation, understood: Understood, parameters: ParameterSource): Plan | null {
   try {
-    return conversation.plan([{ understood, parameters }])
+    return conversation.planning.plan([{ understood, parameters }])
   } catch {
     return null
   }
