@@ -8,6 +8,8 @@
 import * as word from './words.js'
 import { quoteContinues, skipBlank, skipBlockComment, skipLineComment } from './blanks.js'
 import { escapeProblem } from './literal-text.js'
+import { base, basedEnd, decimalEnd, exponentEnd, isDigit, isJunk, startsName } from './number-text.js'
+import { dollarTagEnd, escapedEnd, plainEnd } from './quoted-text.js'
 import type { Literal, LiteralClass } from './statement.js'
 
 export interface Normalised {
@@ -437,7 +439,7 @@ function scanString(from: number, kind: 'plain' | 'escaped' | 'unicode'): void {
   let quote = from + (kind === 'plain' ? 0 : kind === 'escaped' ? 1 : 2)
   let end = -1
   while (quote >= 0) {
-    end = kind === 'escaped' ? escapedEnd(quote + 1) : plainEnd(quote + 1)
+    end = kind === 'escaped' ? escapedEnd(text, quote + 1) : plainEnd(text, quote + 1)
     if (end < 0) {
       problem ??= 'unterminated quoted string'
       return
@@ -447,25 +449,6 @@ function scanString(from: number, kind: 'plain' | 'escaped' | 'unicode'): void {
   if (kind === 'unicode') end = unicodeEscapeEnd(end)
   if (kind === 'escaped') problem = escapeProblem(text, from, end)
   literal('string', 115, from, end, false)
-}
-
-/** Offset behind the closing quote, doubled quotes passed over; -1: unterminated. */
-function plainEnd(from: number): number {
-  let end = text.indexOf("'", from)
-  while (end >= 0 && text.charCodeAt(end + 1) === 39) end = text.indexOf("'", end + 2)
-  return end < 0 ? -1 : end + 1
-}
-
-function escapedEnd(from: number): number {
-  for (let i = from; i < length; i++) {
-    const c = text.charCodeAt(i)
-    if (c === 92) i++
-    else if (c === 39) {
-      if (text.charCodeAt(i + 1) !== 39) return i + 1
-      i++
-    }
-  }
-  return -1
 }
 
 function scanBits(): void {
@@ -486,7 +469,7 @@ function scanBits(): void {
 function scanDollar(): void {
   const next = text.charCodeAt(pos + 1)
   if (next >= 48 && next <= 57) return scanParameter()
-  const tagEnd = dollarTagEnd()
+  const tagEnd = dollarTagEnd(text, pos)
   if (tagEnd < 0) {
     problem = `unexpected character at ${String(pos)}`
     return
@@ -497,20 +480,10 @@ function scanDollar(): void {
   else literal('string', 115, pos, end + tag.length, false)
 }
 
-/** Offset behind the `$tag$` at hand, or -1. */
-function dollarTagEnd(): number {
-  for (let i = pos + 1; i < length; i++) {
-    const c = text.charCodeAt(i)
-    if (c === 36) return i + 1
-    if (c < 128 && begins[c] !== LETTER && (begins[c] !== DIGIT || i === pos + 1)) return -1
-  }
-  return -1
-}
-
 function scanParameter(): void {
   const from = pos++
   while (pos < length && isDigit(text.charCodeAt(pos))) pos++
-  if (startsName(pos) || Number(text.slice(from + 1, pos)) > 0x7fffffff) {
+  if (startsName(text, pos) || Number(text.slice(from + 1, pos)) > 0x7fffffff) {
     problem = `trailing junk after parameter at ${String(from)}`
     return
   }
@@ -521,26 +494,6 @@ function scanParameter(): void {
 }
 
 // ---- numbers
-
-function isDigit(c: number): boolean {
-  return c >= 48 && c <= 57
-}
-
-function startsName(at: number): boolean {
-  if (at >= length) return false
-  const c = text.charCodeAt(at)
-  return c >= 128 || begins[c] === LETTER
-}
-
-/**
- * Whether a number runs into a name. Where it holds a letter or an underscore, a name may begin inside of it, and that
- * name may go on with a `$` or a digit: `0b12`, `1e5$x`.
- */
-function isJunk(from: number, end: number): boolean {
-  if (startsName(end)) return true
-  const next = end < length ? text.charCodeAt(end) : 0
-  return next < 128 && continues[next] !== 0 && /[A-Za-z_][A-Za-z0-9_]*$/.test(text.slice(from, end))
-}
 
 function scanPoint(): void {
   const next = text.charCodeAt(pos + 1)
@@ -556,14 +509,14 @@ function scanPoint(): void {
 function scanNumber(): void {
   const from = pos
   const based = text.charCodeAt(pos) === 48 ? base(text.charCodeAt(pos + 1) | 32) : 0
-  let end = based === 0 ? decimalEnd(pos) : basedEnd(pos + 2, based)
+  let end = based === 0 ? decimalEnd(text, pos) : basedEnd(text, pos + 2, based)
   let numeric = text.charCodeAt(from) === 46
   if (based === 0) {
     if (!numeric && text.charCodeAt(end) === 46 && text.charCodeAt(end + 1) !== 46) {
       numeric = true
-      end = decimalEnd(end)
-    } else if (numeric) end = decimalEnd(from)
-    const exponent = exponentEnd(end)
+      end = decimalEnd(text, end)
+    } else if (numeric) end = decimalEnd(text, from)
+    const exponent = exponentEnd(text, end)
     if (exponent < 0) {
       problem = `trailing junk after numeric literal at ${String(from)}`
       return
@@ -571,7 +524,7 @@ function scanNumber(): void {
     if (exponent > end) numeric = true
     end = exponent
   }
-  if (end < 0 || isJunk(from, end)) problem = `trailing junk after numeric literal at ${String(from)}`
+  if (end < 0 || isJunk(text, from, end)) problem = `trailing junk after numeric literal at ${String(from)}`
   else if (numeric) literal('numeric', 110, from, end, false)
   else integer(from, end)
 }
@@ -582,48 +535,6 @@ function integer(from: number, end: number): void {
     listDepth >= 0 && (last === word.BY || last === word.COMMA || last === word.OPEN || last === word.ALL || last === word.DISTINCT)
   const small = end - from < 10 || Number(text.slice(from, end).replaceAll('_', '')) <= 0x7fffffff
   literal('integer', small ? 105 : 73, from, end, whole)
-}
-
-function base(letter: number): number {
-  return letter === 120 ? 16 : letter === 111 ? 8 : letter === 98 ? 2 : 0
-}
-
-/** Behind `digits`, or behind `.digits?`; an underscore stands between two digits only. */
-function decimalEnd(from: number): number {
-  let i = from
-  if (text.charCodeAt(i) === 46) i++
-  while (i < length) {
-    const c = text.charCodeAt(i)
-    if (isDigit(c)) i++
-    else if (c === 95 && i > from && isDigit(text.charCodeAt(i - 1)) && isDigit(text.charCodeAt(i + 1))) i += 2
-    else break
-  }
-  return i
-}
-
-function basedEnd(from: number, radix: number): number {
-  let i = from
-  for (;;) {
-    const at = text.charCodeAt(i) === 95 ? i + 1 : i
-    if (digitValue(text.charCodeAt(at)) >= radix) break
-    i = at + 1
-  }
-  return i === from ? -1 : i
-}
-
-function digitValue(c: number): number {
-  if (isDigit(c)) return c - 48
-  const letter = c | 32
-  return letter >= 97 && letter <= 102 ? letter - 87 : 99
-}
-
-/** Behind an exponent, `at` if there is none, -1 if it is broken (`1e+`). */
-function exponentEnd(at: number): number {
-  if ((text.charCodeAt(at) | 32) !== 101) return at
-  const sign = text.charCodeAt(at + 1)
-  const digits = sign === 43 || sign === 45 ? at + 2 : at + 1
-  if (isDigit(text.charCodeAt(digits))) return decimalEnd(digits)
-  return digits === at + 2 ? -1 : at
 }
 
 // ---- signs

@@ -1,5 +1,5 @@
-// sql/understand.ts — text → Understood, by way of two caches that are bounded in bytes: the whole texts seen last, and shapes, which
-// all texts share that differ in literals, comments and white space. A text that does not parse is remembered by its text
+// sql/understand.ts — text → Understood, by way of caches that are bounded in bytes: the whole texts seen last, patterns of texts that
+// differ in literals only, and shapes, which all texts share that differ in literals, comments and white space. A text that does not parse is remembered by its text
 // only: it must not spoil the shape for texts that do.
 import { LRUCache } from 'lru-cache'
 import { statementFacts } from './facts.js'
@@ -8,6 +8,7 @@ import { LiteralIndex, byteOffsets } from './literal-index.js'
 import { type Normalised, normalise } from './normalise.js'
 import { type ParsedStatement, ParserNotReady, parseStatements } from './parser.js'
 import { namesPrepared } from './prepared.js'
+import { QuickTexts } from './quick-texts.js'
 import { shapeBytes } from './shape-bytes.js'
 import { unused } from './shape-uses.js'
 import type { Literal, Shape, StatementRange, Understood } from './statement.js'
@@ -40,8 +41,9 @@ export interface Understanding {
 
 const noLiterals: readonly Literal[] = Object.freeze([])
 const noSemicolons: readonly number[] = Object.freeze([])
-/** Share of the budget that whole texts get. */
+/** Shares of the budget that whole texts get, and what is looked at first. */
 const textShare = 1 / 4
+const quickShare = 1 / 16
 
 /** Of the moment, not of the text: never remembered. */
 const notReady = 'the parser is not ready'
@@ -56,6 +58,7 @@ class CachedUnderstanding implements Understanding {
   readonly #maxParseBytes: number
   readonly #shapes: LRUCache<string, Shape>
   readonly #texts: TextMemo
+  readonly #quick: QuickTexts
   #textHits = 0
   #shapeHits = 0
   #misses = 0
@@ -64,18 +67,27 @@ class CachedUnderstanding implements Understanding {
     this.#maxParseBytes = options.maxParseBytes
     const texts = options.shapeCacheBytes * textShare
     this.#texts = new TextMemo(texts)
-    this.#shapes = new LRUCache({ maxSize: Math.max(1, Math.floor(options.shapeCacheBytes - texts)), sizeCalculation: shapeBytes })
+    const quick = options.shapeCacheBytes * quickShare
+    this.#shapes = new LRUCache({ maxSize: Math.max(1, Math.floor(options.shapeCacheBytes - texts - quick)), sizeCalculation: shapeBytes })
+    // A character has at most three bytes, and a text of so many is not too long.
+    this.#quick = new QuickTexts(quick, Math.floor(options.maxParseBytes / 3), ({ shape }) => this.#shapes.get(shape.key) === shape)
   }
 
   understand(text: string): Understood {
+    const place = this.#quick.place(text)
+    const quick = place === null ? null : this.#quick.find(text, place)
+    if (quick !== null) return quick
     const hash = textHash(text)
     const known = this.#texts.get(text, hash)
     if (known !== undefined) {
       this.#textHits++
+      if (place !== null) this.#quick.repeated(known, place)
       return known
     }
     if (this.#tooLong(text)) return notUnderstood(text, 'longer than max_parse_bytes', null)
+    const hits = this.#shapeHits
     const understood = this.#lex(text)
+    if (place !== null && this.#shapeHits > hits) this.#quick.lexed(understood, place)
     if (understood.shape.problem !== notReady) this.#texts.seen(understood, hash)
     return understood
   }
@@ -90,8 +102,8 @@ class CachedUnderstanding implements Understanding {
 
   stats(): UnderstandingStats {
     return {
-      textHits: this.#textHits,
-      shapeHits: this.#shapeHits,
+      textHits: this.#textHits + this.#quick.texts,
+      shapeHits: this.#shapeHits + this.#quick.fits,
       misses: this.#misses,
       shapes: this.#shapes.size,
       bytes: this.#shapes.calculatedSize,

@@ -126,6 +126,48 @@ t.test('texts and shapes are found again', (t) => {
   t.end()
 })
 
+t.test('texts that differ in literals only are not lexed again, and are what lexing makes of them', (t) => {
+  const own = createUnderstanding({ maxParseBytes: 600, shapeCacheBytes: 4_000_000 })
+  const ask = (text: string): void => {
+    const found = own.understand(text)
+    const { key, literals, semicolons } = normalise(text)
+    t.same([found.text, found.shape.key, found.literals, found.semicolons], [text, key, literals, semicolons], text)
+  }
+  const values = ['1', '22', '0', '333', '-4', '-5', '-66', '-7', '8', '1.5', '999999999', '2147483648', "'a'", "'it''s'", "'b'", 'x', '9']
+  for (const value of values) ask(`UPDATE accounts SET balance = balance + ${value} WHERE id = ${value}; SELECT 'x'`)
+  t.equal(own.understand('UPDATE accounts SET balance = balance + 5 WHERE id = 6; SELECT 7').shape.statements?.length, 2)
+  const { misses, shapes } = own.stats()
+  t.equal(misses, shapes, 'each shape was parsed once')
+  // Hints go with the text, positions with the shape, and a limit is a limit.
+  for (const id of ['1', '2', '3', '4']) {
+    const text = `SELECT a, b FROM t WHERE id = ${id} ORDER BY 2 /* pointsman: shard_key=7 */`
+    ask(text)
+    t.equal(own.understand(text).hints?.shardKey, '7')
+    t.equal(own.understand(text.replace('7', '8')).hints?.shardKey, '8')
+    t.not(own.understand(text.replace('BY 2', 'BY 1')).shape, own.understand(text).shape)
+  }
+  const long = (length: number): string => `SELECT a, b FROM t WHERE name = '${'x'.repeat(length)}'`
+  for (const length of [1, 2, 3, 4]) ask(long(length))
+  t.match(own.understand(long(600)).shape.problem, /max_parse_bytes/)
+  t.end()
+})
+
+t.test('a pattern goes when its shape has gone', (t) => {
+  const own = createUnderstanding({ maxParseBytes: 1_000_000, shapeCacheBytes: 400_000 })
+  const ask = (i: number): number => own.understand(`SELECT a, b FROM t WHERE id = ${String(i)}`).shape.id
+  const ids = new Set<number>()
+  for (let i = 0; i < 2000; i++) {
+    ids.add(ask(i))
+    own.understand(`SELECT c${String(i)}, d FROM other_table`)
+  }
+  t.ok(
+    [...own.shapes()].some(({ id }) => ids.has(id)),
+    'what is used often is the shape that the cache has',
+  )
+  t.ok(ids.size < 50, String(ids.size))
+  t.end()
+})
+
 t.test('memory is bounded under ever new texts', (t) => {
   const budget = 4_000_000
   const own = createUnderstanding({ maxParseBytes: 1_000_000, shapeCacheBytes: budget })
