@@ -1,6 +1,9 @@
 // bench/library.ts — what the library costs over a plain pg.Pool of the same size, before the same primary and in the same process. The
 // two take turns within every round, so that a slow minute of the machine hits both alike; ratios are of medians over rounds.
 //
+// `routing` is what lies between pool.query() and pg's own client, which then puts the query into bytes: reading its arguments, understanding
+// and planning it, choosing a server and a connection. Timed for each query of rounds of their own, one at a time; the median, in µs.
+//
 //   node --import=./scripts/typescript.mjs bench/library.ts [--rounds 5] [--queries 4000] [--clients 1,64]
 import { parseArgs } from 'node:util'
 import pg from 'pg'
@@ -43,14 +46,14 @@ async function main(): Promise<void> {
     },
   })
   try {
-    const lines = [['query', 'clients', 'pg.Pool', '±', 'Pointsman', '±', 'µs more per query']]
+    const lines = [['query', 'clients', 'pg.Pool', '±', 'Pointsman', '±', 'µs more per query', 'routing', "pg.Pool's"]]
     for (const name of Object.keys(loads)) {
       for (const clients of options.clients.split(',').map(Number)) lines.push(await compare(name, clients, plain, routed))
     }
     console.log(
       `\n${options.rounds} rounds of ${options.queries} queries each, ${String(size)} server connections. Throughput as a ratio to`,
     )
-    console.log(`pg.Pool's in the same run; ± is half the spread between rounds.\n\n${table(lines)}`)
+    console.log(`pg.Pool's in the same run; ± is half the spread between rounds; routing in µs.\n\n${table(lines)}`)
   } finally {
     await Promise.all([plain.end(), routed.end()])
     await topology.stop()
@@ -70,7 +73,41 @@ async function compare(name: string, clients: number, plain: pg.Pool, routed: pg
   }
   const [base, ours] = [median(rates.plain), median(rates.routed)]
   const more = (1e6 / ours - 1e6 / base).toFixed(0)
-  return [name, String(clients), '1.00', percent(rates.plain), (ours / base).toFixed(2), percent(rates.routed), more]
+  const routing = clients === 1 ? await comparedRouting(plain, routed, load) : ['', '']
+  return [name, String(clients), '1.00', percent(rates.plain), (ours / base).toFixed(2), percent(rates.routed), more, ...routing]
+}
+
+/** Of Pointsman, and of pg.Pool. */
+async function comparedRouting(plain: pg.Pool, routed: pg.Pool, load: (id: number) => pg.QueryConfig): Promise<string[]> {
+  const found: Record<'plain' | 'routed', number[]> = { plain: [], routed: [] }
+  for (let round = 0; round < Number(options.rounds); round++) {
+    found.routed.push(await untilSent(routed, load))
+    found.plain.push(await untilSent(plain, load))
+  }
+  return [median(found.routed).toFixed(1), median(found.plain).toFixed(1)]
+}
+
+/** µs until pg's client is asked, the median over a round of queries. */
+async function untilSent(pool: pg.Pool, load: (id: number) => pg.QueryConfig): Promise<number> {
+  const client = pg.Client.prototype as { query: (...args: unknown[]) => unknown }
+  const { query } = client
+  let sentAt = 0n
+  client.query = function (...args) {
+    sentAt = process.hrtime.bigint()
+    return query.apply(this, args)
+  }
+  try {
+    const times: number[] = []
+    for (let left = Number(options.queries) >> 2; left > 0; left--) {
+      const config = load(1 + (left % rows))
+      const askedAt = process.hrtime.bigint()
+      await pool.query(config)
+      times.push(Number(sentAt - askedAt) / 1000)
+    }
+    return median(times)
+  } finally {
+    client.query = query
+  }
 }
 
 /** Queries per second with so many of them under way at any time. */

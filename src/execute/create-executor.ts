@@ -14,8 +14,7 @@ import { place } from './place.js'
 import { primaryAtOnce, primaryOf, primaryOrFail } from './primary.js'
 import { readOnlyRefusal } from './read-only.js'
 import { admittedNow, meets, onlyPrimaries, replica, replicaAtOnce } from './replicas.js'
-import { Search } from './search.js'
-import type { Topology } from '../topology/topology.js'
+import { Search, type Still } from './search.js'
 import { WaitingLines } from './waiting-line.js'
 
 export type { ExecutorParts }
@@ -23,27 +22,28 @@ export type { ExecutorParts }
 /** The executor of one generation. */
 export function createExecutor<C extends PooledConnection>(parts: ExecutorParts<C>): Executor<C> {
   const lines = new WaitingLines(parts.monitor)
-  const search = (request: AcquireRequest<C>, still: Topology | null): Search<C> => {
+  const search = (request: AcquireRequest<C>, still: Still | null): Search<C> => {
     const { cluster: id } = request.plan
     const cluster = parts.config.clusters.get(id)
     if (cluster === undefined) throw new RangeError(`no cluster ${id} in the configuration`)
     return new Search(parts, cluster, lines, request, still)
   }
+  const look = (now = parts.now()): Still => ({ topology: parts.monitor.current(now), now })
   return {
     acquire: async (request) => {
       request.signal.throwIfAborted()
       return run(search(request, null))
     },
     // One look for the whole decision: cheaper, and nothing in it may change under way.
-    tryAcquire: (request) => atOnce(search(request, parts.monitor.current())),
+    tryAcquire: (request) => atOnce(search(request, look())),
     take: (request, waiter) => {
-      const searched = search(request, parts.monitor.current())
+      const searched = search(request, look())
       const grant = request.signal.aborted ? null : atOnce(searched)
       if (grant === null) soon(searched, waiter)
       return grant
     },
-    place: (request) => place(search(request, parts.monitor.current())),
-    meets: (request, lease) => meets(search(request, parts.monitor.current()), lease),
+    place: (request, now) => place(search(request, look(now))),
+    meets: (request, lease) => meets(search(request, look()), lease),
     refusal: (plan) => (plan.writes ? readOnlyRefusal(parts.config.clusters.get(plan.cluster), parts.switches) : null),
   }
 }

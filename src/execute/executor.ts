@@ -34,9 +34,9 @@ export interface Executor<C extends PooledConnection> {
 
   /**
    * Where the read would go now, for a connection that it shares with others (fitsPlace() is the second check). null: only
-   * acquire() can tell.
+   * acquire() can tell. `now`: process-monotonic ms at this very moment, where the caller has just looked.
    */
-  place(request: AcquireRequest<C>): Place<C> | null
+  place(request: AcquireRequest<C>, now?: number): Place<C> | null
 
   /**
    * Whether a connection to a replica that was granted for an earlier read is good for this one too: what acquire() asks of a

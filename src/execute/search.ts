@@ -15,6 +15,13 @@ import type { WaitingLines } from './waiting-line.js'
 
 export type Step = RouteTaken['step']
 
+/** What was looked at for a search that ends within the call. */
+export interface Still {
+  readonly topology: Topology
+  /** Process-monotonic ms. */
+  readonly now: number
+}
+
 const nowhere: ReadonlySet<string> = new Set()
 
 export class Search<C extends PooledConnection> {
@@ -29,26 +36,29 @@ export class Search<C extends PooledConnection> {
   /** The node that would do, if only one of its connections were free. */
   full: { readonly node: NodeSnapshot; readonly fits: (connection: C) => boolean } | null = null
   #still: ClusterSnapshot | null
+  #now: number | null
 
-  /** `still`: what is known, for a search that ends within the call; null: it waits, and looks anew each time. */
+  /** `still`: what is known, and when; null: it waits, and looks anew each time. */
   constructor(
     parts: ExecutorParts<C>,
     cluster: ClusterConfig,
     lines: WaitingLines,
     request: AcquireRequest<C>,
-    still: Topology | null = null,
+    still: Still | null = null,
   ) {
     this.parts = parts
     this.cluster = cluster
     this.lines = lines
     this.request = request
-    this.#still = still === null ? null : snapshotOf(still, cluster.id)
+    this.#still = still === null ? null : snapshotOf(still.topology, cluster.id)
+    this.#now = still === null ? null : still.now
     this.lost = request.avoid ?? nowhere
   }
 
   /** From here on it waits: what is known is looked at anew each time. */
   waits(): void {
     this.#still = null
+    this.#now = null
   }
 
   // ---- what is known now
@@ -75,7 +85,7 @@ export class Search<C extends PooledConnection> {
 
   /** Its role was told recently enough to be believed: where the monitor stands still, so does the clock of this proof. */
   believed({ roleProvedAt }: NodeSnapshot): boolean {
-    return roleProvedAt !== null && this.parts.now() - roleProvedAt <= roleExpiryMs
+    return roleProvedAt !== null && (this.#now ?? this.parts.now()) - roleProvedAt <= roleExpiryMs
   }
 
   /** What the policy and the session ask of a replica now. */
@@ -87,7 +97,8 @@ export class Search<C extends PooledConnection> {
   /** Reads that need fresh samples are coming. */
   tellWanted(): void {
     const { policy } = this.request.plan
-    if (policy.consistency !== 'any' || policy.maxStalenessMs !== null) this.parts.monitor.wanted(this.cluster.id)
+    if (policy.consistency !== 'any' || policy.maxStalenessMs !== null)
+      this.parts.monitor.wanted(this.cluster.id, this.#now ?? this.parts.now())
   }
 
   // ---- leases

@@ -17,9 +17,9 @@ export class ClockGuard {
     this.#offset = wall() - now()
   }
 
-  /** Counts the jumps seen so far, this look included. */
-  epoch(): number {
-    const offset = this.#wall() - this.#now()
+  /** Counts the jumps seen so far, this look included. `now`: the monotonic clock at this very moment. */
+  epoch(now: number = this.#now()): number {
+    const offset = this.#wall() - now
     if (Math.abs(offset - this.#offset) > TOLERANCE_MS) this.#epoch += 1
     this.#offset = offset
     return this.#epoch

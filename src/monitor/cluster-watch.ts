@@ -104,10 +104,10 @@ export class ClusterWatch {
     return this.#state.nodes.every((node) => node.asked) && (this.#catalog.tried || !this.#hasServer())
   }
 
-  wanted(): void {
+  wanted(now: number): void {
     const before = this.#wantedAt
-    this.#wantedAt = this.#parts.now()
-    if (this.#wantedAt - before > WANTED_MS) for (const poller of this.#pollers.values()) poller.hurry()
+    this.#wantedAt = now
+    if (now - before > WANTED_MS) for (const poller of this.#pollers.values()) poller.hurry()
   }
 
   async samplePrimary(): Promise<void> {

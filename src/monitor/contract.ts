@@ -5,11 +5,12 @@ import type { Lsn } from '../consistency/lsn.js'
 import type { Topology } from '../topology/topology.js'
 
 export interface Monitor {
-  current(): Topology
+  /** `now`: process-monotonic ms at this very moment, where the caller has just looked. */
+  current(now?: number): Topology
   /** Resolves with the next publication; rejects with `signal.reason`. */
   changed(signal: AbortSignal): Promise<void>
   /** Somebody asks this cluster for bounded or session reads: sample often for the next second. */
-  wanted(cluster: string): void
+  wanted(cluster: string, now?: number): void
   /** One primary sample SENT after the call (joins at most one that is in flight by following it); published when it resolves. Never rejects. */
   sampleNow(cluster: string): Promise<void>
   /** One position of this node, SENT after the call, coalesced likewise. Never rejects. */

@@ -56,10 +56,10 @@ class RunningMonitor implements Monitor {
     this.configure(parts.config)
   }
 
-  current(): Topology {
-    this.#checkClock()
+  current(now: number = this.#parts.now()): Topology {
+    this.#checkClock(now)
     // Also where nothing is heard of any node: what nobody has proved for too long is not handed out.
-    if (this.#parts.now() > this.#expiresAt) for (const watch of this.#watches.values()) watch.expireRoles()
+    if (now > this.#expiresAt) for (const watch of this.#watches.values()) watch.expireRoles()
     return this.#present()
   }
 
@@ -82,8 +82,8 @@ class RunningMonitor implements Monitor {
     })
   }
 
-  wanted(cluster: string): void {
-    this.#watches.get(cluster)?.wanted()
+  wanted(cluster: string, now: number = this.#parts.now()): void {
+    this.#watches.get(cluster)?.wanted(now)
   }
 
   async sampleNow(cluster: string): Promise<void> {
@@ -182,8 +182,8 @@ class RunningMonitor implements Monitor {
   }
 
   /** Samples from before a jump of the clocks are forgotten before anybody can use them. */
-  #checkClock(): number {
-    const epoch = this.#clock.epoch()
+  #checkClock(now: number = this.#parts.now()): number {
+    const epoch = this.#clock.epoch(now)
     if (epoch !== this.#epoch) {
       this.#epoch = epoch
       for (const watch of this.#watches.values()) watch.discardSeries()

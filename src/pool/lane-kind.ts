@@ -11,8 +11,8 @@ export type LaneState = 'open' | 'slow' | 'large' | 'canceling' | 'retiring'
 export interface LaneOwner<L> {
   readonly limits: LanesConfig
   readonly now: () => number
-  /** Replies were read: there is room for others. */
-  moved(lane: L): void
+  /** Replies were read: there is room for others. `now`: where the lane has just looked. */
+  moved(lane: L, now?: number): void
   /** It is gone, and so is its connection. */
   ended(lane: L): void
   /** A reply was read whole. */

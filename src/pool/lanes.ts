@@ -370,8 +370,8 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
 
   // ---- what a lane tells
 
-  moved(lane: L): void {
-    this.#movedAt = this.now()
+  moved(lane: L, now: number = this.now()): void {
+    this.#movedAt = now
     while (lane.open && this.#next < this.#line.length) {
       const request = this.#line[this.#next] ?? null
       request?.comesUp?.()

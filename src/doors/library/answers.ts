@@ -34,10 +34,23 @@ function empty(pg: PgModule): Raw {
 /** Attaches where it ran, without changing how the result compares or prints. */
 export function withRoute<T extends PgResult | PgResult[]>(result: T, taken: Taken | null): T {
   const route = shown(taken)
-  const targets: readonly object[] = Array.isArray(result) ? [result, ...result] : [result]
-  for (const target of targets)
-    Object.defineProperty(target, 'routed', { value: route, enumerable: false, configurable: true, writable: true })
+  attach(result, route)
+  if (Array.isArray(result)) for (const one of result as readonly PgResult[]) attach(one, route)
   return result
+}
+
+/** One for all: it is read within the call. */
+const routed: { value: RouteTaken | null; enumerable: boolean; configurable: boolean; writable: boolean } = {
+  value: null,
+  enumerable: false,
+  configurable: true,
+  writable: true,
+}
+
+function attach(target: object, route: RouteTaken | null): void {
+  routed.value = route
+  Object.defineProperty(target, 'routed', routed)
+  routed.value = null
 }
 
 /** What a program may see of it: the position is a bigint, which JSON cannot hold, and means nothing outside. */

@@ -8,73 +8,46 @@
 // scrubbed away, and BEGIN is refused, since its COMMIT could never find it.
 import type { EventEmitter } from 'node:events'
 import type { SessionFloors } from '../../consistency/floors.js'
-import { asOverride } from '../../consistency/policy.js'
 import { PointsmanError } from '../../errors/error.js'
 import { cannotBroadcast, copiesAlone, one } from '../../routing/make.js'
-import type { ParameterSource } from '../../routing/input.js'
-import type { AnswerPlan, BroadcastPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
+import type { BroadcastPlan, OnePlan, Plan, ScatterPlan } from '../../routing/plan.js'
 import { why } from '../../routing/rules.js'
 import { boundSeconds, policyName } from '../../execute/measured.js'
 import { homesTouched } from '../../execute/homes-touched.js'
 import type { RouteTaken } from '../../execute/contract.js'
-import { asWrite, forgive, maxAttempts, rerunFor } from '../../execute/again.js'
+import { asWrite, maxAttempts } from '../../execute/again.js'
 import { readEnd } from '../../execute/read-end.js'
 import { writeBegins } from '../../execute/write-marks.js'
 import { sqlstateOf } from '../../pool/failure.js'
-import { takeToken, tokenOf, tokenResolved } from '../../runtime/session-token.js'
 import { asynchronousCommit, startsAsynchronous } from '../../session/asynchronous-commit.js'
-import { mayCommit } from '../../session/commits.js'
-import { mirrored } from '../../session/replay.js'
-import { settleStatement, type Session } from '../../session/session.js'
-import { effective, settle, type ParameterText, type Settings } from '../../session/settings.js'
-import { tokenSetting } from '../../session/route-settings.js'
-import { tokensIn } from '../../session/tokens-in.js'
-import { afterReady, defer, deferBegin, fail, idle, isJoint, modeOf, recover, modeAfter } from '../../session/transaction.js'
-import type { Statement, Understood } from '../../sql/statement.js'
+import type { Session } from '../../session/session.js'
+import type { Settings } from '../../session/settings.js'
+import { fail, idle } from '../../session/transaction.js'
+import { directoryTries } from '../../sharding/directories.js'
 import { asksUniqueIds } from '../../sql/unique-ids.js'
-import type { Begun, Moved } from './begun.js'
-import { commandResult, notAsStream, onlyAsText, textResult, withRoute } from './answers.js'
+import type { Begun } from './begun.js'
+import { notAsStream, onlyAsText, withRoute } from './answers.js'
 import { BroadcastWrite, canBroadcast } from './broadcast.js'
 import { CachedRead } from './cached-read.js'
 import type { Core, Ground } from './core.js'
 import type { Hold, LeaseListener } from './hold.js'
 import { asTold, Holds } from './holds.js'
 import { isTimeout, lossOf, nameLoss } from './loss.js'
+import { OwnAnswers } from './own-answers.js'
 import { parameterSource } from './parameters.js'
-import { directoryTries } from '../../sharding/directories.js'
 import type { PgResult } from './pg-client.js'
 import type { Status } from './pg-connection.js'
 import type { PlainQuery, Query } from './query-arguments.js'
+import type { Answer, Request, Send, Sent, SentOn } from './request.js'
 import type { CarriedSession } from './request-context.js'
 import { withRouteOptions } from './route-hints.js'
 import { readScattered } from './scatter.js'
+import { Settling } from './settling.js'
 import { withUniqueIds } from './unique-ids.js'
-
-export type Answer = PgResult | PgResult[] | undefined
 
 /** A cursor that is still open when its client leaves has this long to be read to its end. */
 const streamGraceMs = 1000
-/** A token that needs a sample waits for it no longer than this. */
-const tokenMs = 1000
 const nothing: Settings = new Map()
-
-/** One statement on its way. */
-interface Request {
-  readonly query: Query
-  readonly ground: Ground
-  readonly startedAt: number
-  readonly understood: Understood
-  readonly parameters: ParameterSource | null
-  readonly avoid: Set<string>
-  attempts: number
-  plan: Plan | null
-  route: RouteTaken | null
-  outcome: 'ok' | 'error' | 'refused' | 'lost' | 'canceled'
-  /** Its rows are read so that they can be kept. */
-  filling: CachedRead | null
-  /** null: it was on no lane. */
-  readonly moved: Moved | null
-}
 
 export interface ConversationOptions {
   readonly keeps: boolean
@@ -84,17 +57,13 @@ export interface ConversationOptions {
   readonly session?: CarriedSession | null
 }
 
-/** What is not known of a request before it runs. */
-const unbegun = { attempts: 0, plan: null, route: null, outcome: 'ok', filling: null } as const
-
-type Sent = { readonly ok: true; readonly result: Answer } | { readonly ok: false; readonly error: unknown }
-
 export class Conversation {
   readonly #core: Core
   readonly #keeps: boolean
   readonly #requestSession: CarriedSession | null
   readonly #floors: SessionFloors
   readonly #holds: Holds
+  readonly #settling: Settling
   /** Texts by name. */
   readonly #prepared = new Map<string, string>()
   #ground: Ground | null = null
@@ -114,6 +83,7 @@ export class Conversation {
     this.#floors = session?.floors ?? core.newFloors()
     this.#keeps = options.keeps
     this.#holds = new Holds({ core, floors: this.#floors, listener, leases, session })
+    this.#settling = new Settling({ core, floors: this.#floors, holds: this.#holds })
   }
 
   get #session(): Session | null {
@@ -221,7 +191,21 @@ export class Conversation {
 
   #continued(query: Query, { ground, startedAt, understood, parameters, moved }: Begun): Request {
     const avoid = new Set(moved?.avoid)
-    return { ...{ query, ground, startedAt, understood, parameters, avoid, moved }, ...unbegun }
+    // Written out: spreading costs as much as a plan.
+    return {
+      query,
+      ground,
+      startedAt,
+      understood,
+      parameters,
+      avoid,
+      moved,
+      attempts: 0,
+      plan: null,
+      route: null,
+      outcome: 'ok',
+      filling: null,
+    }
   }
 
   /** pg lets a prepared statement be run by its name alone; the connection it runs on now may not know it yet. */
@@ -296,9 +280,9 @@ export class Conversation {
         return this.#broadcast(request, plan)
       case 'answer':
         if (request.query.kind === 'submittable') throw onlyAsText()
-        return this.#answer(request, plan, request.query.config)
+        return this.#own().answer(request, plan, request.query.config)
       case 'one':
-        if (plan.settings.length > 0) this.#takeTokens(request)
+        if (plan.settings.length > 0) this.#own().takeTokens(request)
         if (this.#requestSession === null) this.#core.warnings.readWithoutSession(plan)
         return plan.keptOn === null || request.query.kind !== 'plain'
           ? this.#one(request, plan)
@@ -407,105 +391,15 @@ export class Conversation {
     }
   }
 
-  // ---- answers
-
-  async #answer(request: Request, { answer }: AnswerPlan, config: object): Promise<PgResult> {
-    const { pg } = this.#core
-    switch (answer.what) {
-      case 'empty':
-        return commandResult(pg, null)
-      case 'begin-deferred':
-        return this.#begin(request)
-      case 'end-deferred':
-        return this.#endDeferred(answer.tag)
-      case 'deferred':
-        return this.#defer(request, answer.tag)
-      case 'set':
-        this.#takeTokens(request)
-        this.#settleSettings(request, [commandResult(pg, 'SET')])
-        return commandResult(pg, answer.change.value === null ? 'RESET' : 'SET')
-      case 'show':
-        return textResult(pg, config, answer.name, [await this.#show(request, answer.name)], 'SHOW')
-      case 'explain':
-        return textResult(pg, config, 'QUERY PLAN', request.ground.planner.printRoute(answer.plan, null).split('\n'), 'EXPLAIN')
-      case 'joint':
-        return this.#control(answer)
-      case 'deallocate':
-        return commandResult(pg, answer.name === null ? 'DEALLOCATE ALL' : 'DEALLOCATE')
-    }
-  }
-
-  /** Of a transaction on several clusters. */
-  async #control(control: Extract<AnswerPlan['answer'], { what: 'joint' }>): Promise<PgResult> {
-    const { joint } = this.#holds
-    await joint.run(control)
-    try {
-      return commandResult(this.#core.pg, joint.result())
-    } catch (error) {
-      throw asTold(error)
-    }
-  }
-
-  #begin(request: Request): PgResult {
-    const session = this.#session
-    const facts = transactionFacts(request.understood.shape.statements?.[0])
-    if (session === null || facts === null) {
-      throw new PointsmanError('feature_not_supported', {
-        values: { what: 'BEGIN outside a checked-out client: its statements would go to different connections' },
-        hint: 'Use const client = await pool.connect(), and release it after COMMIT or ROLLBACK.',
-      })
-    }
-    session.transaction = deferBegin(request.query.text, facts)
-    session.settings = settle(session.settings, { kind: 'begin' })
-    return commandResult(this.#core.pg, request.query.text.trimStart().toLowerCase().startsWith('start') ? 'START' : 'BEGIN')
-  }
-
-  #endDeferred(tag: 'COMMIT' | 'ROLLBACK'): PgResult {
-    const session = this.#session
-    if (session !== null) {
-      const failed = this.transactionStatus === 'E'
-      session.transaction = idle
-      session.settings = settle(session.settings, { kind: tag === 'ROLLBACK' || failed ? 'rollback' : 'commit' })
-      return commandResult(this.#core.pg, failed ? 'ROLLBACK' : tag)
-    }
-    return commandResult(this.#core.pg, tag)
-  }
-
-  #defer(request: Request, tag: string): PgResult {
-    const session = this.#session
-    const statement = request.understood.shape.statements?.[0]
-    if (session === null || statement === undefined) return commandResult(this.#core.pg, tag)
-    const facts = transactionFacts(statement)
-    const name = facts?.op === 'rollback-to' ? (facts.name ?? '') : null
-    const back = name === null ? null : recover(session.transaction, name)
-    if (name !== null && back === null) {
-      session.transaction = fail(session.transaction)
-      throw new PointsmanError('undefined_savepoint', { values: { name } })
-    }
-    session.transaction = back ?? defer(session.transaction, request.query.text, facts)
-    session.settings = settleStatement(session.settings, statement, tag, parameterText(request.parameters))
-    return commandResult(this.#core.pg, tag)
-  }
-
-  async #show({ ground }: Request, name: Extract<AnswerPlan['answer'], { what: 'show' }>['name']): Promise<string | null> {
-    if (name === tokenSetting) {
-      const bearer = { floors: this.#floors, database: ground.database, generation: ground.generation }
-      await tokenResolved(bearer, tokenMs)
-      return tokenOf(bearer)
-    }
-    if (name === 'pointsman.last_route') {
-      return this.#lastRoute === null ? null : ground.planner.printTaken(this.#lastRoute.plan, this.#lastRoute.route)
-    }
-    return this.#session === null ? null : (effective(this.#session.settings, name) ?? null)
-  }
-
-  /** A token counts from its receipt, whatever becomes of the statement; one that cannot be used is no error. */
-  #takeTokens({ ground, understood, parameters }: Request): void {
-    const bearer = { floors: this.#floors, database: ground.database, generation: ground.generation }
-    for (const text of tokensIn(understood, parameterText(parameters))) {
-      const problem = takeToken(bearer, text, this.#core.now())
-      if (problem !== null) this.#core.observer.emit('log', { level: 'warn', message: `a token was not used: ${problem}`, fields: {} })
-    }
+  #own(): OwnAnswers {
+    return new OwnAnswers({
+      core: this.#core,
+      floors: this.#floors,
+      holds: this.#holds,
+      settling: this.#settling,
+      lastRoute: this.#lastRoute,
+      status: () => this.transactionStatus,
+    })
   }
 
   // ---- on a server
@@ -519,7 +413,7 @@ export class Conversation {
       request.attempts += 1
       const repeatable = !wanted.writes && wanted.pins === null && alone && hold.pins.size === 0 && request.attempts < maxAttempts
       const sent = await this.#sendOn(hold, request, wanted, send)
-      const rerun = this.#settle(hold, request, wanted, sent, repeatable)
+      const rerun = this.#settling.settle(hold, request, wanted, sent, repeatable)
       if (sent.status === 'E') await this.#holds.failOthers(hold)
       if (rerun === null) return this.#given(sent)
       if (rerun === 'primary') wanted = asWrite(wanted)
@@ -536,7 +430,7 @@ export class Conversation {
     const holds = this.#holds
     const kept = holds.on(plan.cluster)
     if (kept?.lost === true) {
-      this.#lost(kept, request, false)
+      this.#settling.lost(kept, request, false)
       request.outcome = 'lost'
       throw lossOf(kept, false, undefined)
     }
@@ -616,158 +510,5 @@ export class Conversation {
       this.#streaming = false
       connection.onReady = null
     }
-  }
-
-  // ---- afterwards
-
-  /** Null: this is the answer. Else nothing was given out, and it is to be sent again. */
-  #settle(hold: Hold, request: Request, plan: OnePlan, sent: SentOn, repeatable: boolean): 'primary' | 'elsewhere' | null {
-    if (sent.status === null) return this.#settleLost(hold, request, sent, repeatable)
-    if (sent.status === 'I' && isJoint(this.#session?.transaction ?? idle)) throw this.#endedAlone(hold, request)
-    const rerun = repeatable && !sent.ok && request.query.kind === 'plain' ? rerunFor(sqlstateOf(sent.error), hold.route.role) : null
-    if (rerun === 'primary') {
-      this.#core.observer.emit('read.misrouted', { cluster: hold.cluster, node: hold.route.node, shape: request.understood.shape.id })
-    }
-    if (hold.writing && sent.status === 'I' && sent.ok) request.ground.generation.writeAcknowledged(hold.cluster, this.#core.now())
-    this.#settleFloors(hold, request, plan, sent.status)
-    if (sent.ok) {
-      if (plan.unpins !== null) this.#holds.unpin(hold, plan.unpins)
-      if (plan.changesCatalog) hold.definedSomething = true
-      this.#settleSettings(request, resultsOf(sent.result), hold)
-    } else if (rerun === null) {
-      request.outcome = sqlstateOf(sent.error) === '57014' ? 'canceled' : 'error'
-    }
-    if (hold.definedSomething && sent.status === 'I') {
-      hold.definedSomething = false
-      request.ground.generation.catalogChanged(hold.cluster)
-    }
-    this.#atReady(hold, request, plan, sent.status, !sent.ok)
-    return rerun
-  }
-
-  #settleLost(hold: Hold, request: Request, sent: SentOn, repeatable: boolean): 'elsewhere' | null {
-    const { transaction } = this.#session ?? request.ground.fresh
-    const unknown = hold.writing && sent.written && (transaction.kind === 'idle' || mayCommit(request.understood))
-    forgive(request, hold)
-    const moves = transaction.kind !== 'open' && request.query.kind === 'plain' && sent.given !== true
-    const again = moves && (!sent.written || repeatable) && request.attempts < maxAttempts
-    this.#lost(hold, request, again)
-    if (again) return 'elsewhere'
-    request.outcome = 'lost'
-    if (sent.given === true) return null
-    if (request.query.kind === 'submittable') return null // pg has told it
-    throw lossOf(hold, unknown, sent.ok ? undefined : sent.error)
-  }
-
-  #settleFloors(hold: Hold, request: Request, plan: OnePlan, status: Status): void {
-    if (status === 'I') this.#holds.writeEnded(hold)
-    if (!plan.readsData) return
-    this.#floors.readEnded(hold.cluster, readEnd(hold, request.startedAt, this.#core.now()))
-  }
-
-  /** One part of a transaction on several clusters is not open any more, by nothing that was asked for. */
-  #endedAlone(hold: Hold, request: Request): PointsmanError {
-    const what = `the transaction has ended on cluster ${hold.cluster} alone, which nothing of it was to do`
-    this.#lost(hold, request, false)
-    return new PointsmanError('feature_not_supported', { values: { what } })
-  }
-
-  /** What the statements that ended changed in the session, and on the connection they ran on. */
-  #settleSettings(request: Request, results: readonly PgResult[], hold: Hold | null = null): void {
-    const session = this.#session
-    const statements = request.understood.shape.statements
-    if (!statements?.some(touchesSession)) return
-    if (session === null || statements.length !== results.length) {
-      if (hold !== null) hold.settings = null
-      return
-    }
-    statements.forEach((statement, index) => {
-      const tag = results[index]?.command ?? ''
-      session.settings = settleStatement(settle(session.settings, { kind: 'begin' }), statement, tag, parameterText(request.parameters))
-      this.#noteTemporary(session, statement)
-    })
-    if (hold === null && session.transaction.kind === 'idle') session.settings = settle(session.settings, { kind: 'commit' })
-    if (hold !== null) hold.settings = mirrored(session.settings)
-  }
-
-  #noteTemporary(session: Session, { detail, relations }: Statement): void {
-    if (detail.kind === 'ddl' && detail.temporary) {
-      session.addTemporary(relations.filter(({ access }) => access === 'define').map(({ name }) => name.name))
-    }
-    if (detail.kind === 'select' && detail.into?.temporary === true) session.addTemporary([detail.into.name.name])
-  }
-
-  #atReady(hold: Hold, request: Request, plan: OnePlan, status: Status, failed: boolean): void {
-    const session = this.#session
-    if (session !== null) {
-      const mode = (request.understood.shape.statements ?? []).reduce(modeAfter, modeOf(session.transaction))
-      if (status === 'I' && session.settings.undo.length > 0) {
-        session.settings = settle(session.settings, { kind: failed ? 'rollback' : 'commit' })
-        if (hold.settings !== null) hold.settings = mirrored(session.settings)
-      }
-      const { cluster, node, role } = hold.route
-      session.transaction = afterReady(
-        session.transaction,
-        status,
-        { cluster, node, role, place: plan.place },
-        mode,
-        asOverride(plan.policy),
-      )
-    }
-    // Of several statements of which one failed nobody can say what the others set.
-    if (failed && (request.understood.shape.statements?.length ?? 2) > 1) hold.settings = null
-    if (session === null || (status === 'I' && hold.pins.size === 0)) this.#holds.release(hold)
-  }
-
-  /** `again`: the client does not hear of it. */
-  #lost(hold: Hold, { understood }: Request, again: boolean): void {
-    this.#holds.lost(hold, { ends: endsTransaction(understood), again })
-  }
-}
-
-/** How one statement is sent on a connection. */
-type Send = (hold: Hold) => Promise<Sent>
-
-type SentOn = Sent & {
-  /** The server's state afterwards; null: the connection is gone. */
-  readonly status: Status | null
-  /** It may have run. */
-  readonly written: boolean
-  /** pg has told its own error, which stands. */
-  readonly given?: boolean
-}
-
-function resultsOf(result: Answer): readonly PgResult[] {
-  return result === undefined ? [] : Array.isArray(result) ? result : [result]
-}
-
-function transactionFacts(statement: Statement | undefined): Extract<Statement['detail'], { kind: 'transaction' }>['transaction'] | null {
-  return statement?.detail.kind === 'transaction' ? statement.detail.transaction : null
-}
-
-function endsTransaction({ shape }: Understood): boolean {
-  return shape.statements?.some((statement) => /^(commit|rollback)$/.test(transactionFacts(statement)?.op ?? '')) === true
-}
-
-function touchesSession({ detail }: Statement): boolean {
-  switch (detail.kind) {
-    case 'set':
-    case 'transaction':
-    case 'discard':
-      return true
-    case 'select':
-      return detail.settings === null || detail.settings.length > 0 || detail.into?.temporary === true
-    case 'ddl':
-      return detail.temporary
-    default:
-      return false
-  }
-}
-
-function parameterText(parameters: ParameterSource | null): ParameterText {
-  return (n) => {
-    const value = parameters?.get(n)
-    if (value === undefined || value === null) return value
-    return 'text' in value ? value.text : undefined
   }
 }

@@ -40,14 +40,18 @@ export class Holds {
   session: Session | null = null
   /** In which the statement at hand was planned. */
   ground: Ground | null = null
-  /** Of a transaction on several clusters. */
-  readonly joint: Joint<Hold>
   readonly #parts: HoldsParts
   readonly #held = new Map<string, Hold>()
+  #joint: Joint<Hold> | null = null
 
   constructor(parts: HoldsParts) {
     this.#parts = parts
-    this.joint = new Joint(jointOwner(this, parts.core, (hold, stands, spoilt) => this.#endedOn(hold, stands, spoilt)))
+  }
+
+  /** Of a transaction on several clusters; few clients ever have one. */
+  get joint(): Joint<Hold> {
+    this.#joint ??= new Joint(jointOwner(this, this.#parts.core, (hold, stands, spoilt) => this.#endedOn(hold, stands, spoilt)))
+    return this.#joint
   }
 
   get size(): number {

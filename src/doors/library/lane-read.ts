@@ -18,11 +18,11 @@ import { bar, type ShapeRecord } from '../../pool/shape-book.js'
 import type { OnePlan } from '../../routing/plan.js'
 import { withRoute } from './answers.js'
 import { NotWanted, type Begun, type Moved } from './begun.js'
-import type { Answer } from './conversation.js'
 import type { Core } from './core.js'
 import type { PgResult } from './pg-client.js'
 import type { PgConnection } from './pg-connection.js'
 import type { PlainQuery, Query } from './query-arguments.js'
+import type { Answer } from './request.js'
 import type { CarriedSession } from './request-context.js'
 
 /** What pg is given of a query that may share a connection. */
@@ -126,16 +126,17 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
     return outlived(this.#parts.place, connection.evidence)
   }
 
-  answered(result: PgResult, lane: ReadLane): void {
-    const route = this.#came(lane, 'ok')
+  /** `now`: process-monotonic ms. */
+  answered(result: PgResult, lane: ReadLane, now: number): void {
+    const route = this.#came(lane, 'ok', now)
     this.#settle()
     this.#resolve(withRoute(result, route))
   }
 
-  failed(error: unknown, lane: ReadLane): void {
+  failed(error: unknown, lane: ReadLane, now: number): void {
     const code = sqlstateOf(error)
     if (this.#notHere(error, code, lane)) return this.#elsewhere()
-    this.#came(lane, code === '57014' ? 'canceled' : 'error')
+    this.#came(lane, code === '57014' ? 'canceled' : 'error', now)
     this.#settle()
     this.#resolve(failedThere(error))
   }
@@ -221,13 +222,12 @@ export class LaneRead implements LaneNewcomer<ReadLane> {
   // ---- ends
 
   /** Its result is here. */
-  #came({ connection }: ReadLane, outcome: 'ok' | 'error' | 'canceled'): RouteTaken {
+  #came({ connection }: ReadLane, outcome: 'ok' | 'error' | 'canceled', now: number): RouteTaken {
     const { core, place, plan, begun, session } = this.#parts
     const { startedAt, understood } = begun
     const { evidence } = connection
     this.#onLane = false
     const route = routeTo(place, evidence, plan, startedAt)
-    const now = core.now()
     if (session !== null && plan.readsData) {
       const { openedAt, postmasterStart } = evidence
       const read = { node: route.node, role: route.role, openedAt, postmasterStart, startedAt: Math.max(startedAt, openedAt), endedAt: now }

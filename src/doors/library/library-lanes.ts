@@ -12,20 +12,33 @@ import type { OnePlan } from '../../routing/plan.js'
 import type { Generation } from '../../runtime/contract.js'
 import type { Settings } from '../../session/settings.js'
 import type { Begun } from './begun.js'
-import type { Answer } from './conversation.js'
 import type { Core } from './core.js'
 import { LaneRead, type LaneConfig, type LaneUser } from './lane-read.js'
 import { laneValues, parameterSource } from './parameters.js'
 import type { PgConnection } from './pg-connection.js'
 import { canPipeline, pipelineLanes, type PipelineLane } from './pipeline-lane.js'
 import type { PlainQuery } from './query-arguments.js'
+import type { Answer } from './request.js'
 import type { CarriedSession } from './request-context.js'
 import { withRouteOptions } from './route-hints.js'
 
 type LibraryLaneGroup = LaneGroup<PgConnection, LaneRead, PipelineLane>
 
 /** pg and its extensions read much else of a query: what has it goes its own way. */
-const plainKeys: ReadonlySet<string> = new Set(['text', 'values', 'name', 'consistency', 'maxStaleness', 'shardKey', 'stickyWrites'])
+function isPlainKey(key: string): boolean {
+  switch (key) {
+    case 'text':
+    case 'values':
+    case 'name':
+    case 'consistency':
+    case 'maxStaleness':
+    case 'shardKey':
+    case 'stickyWrites':
+      return true
+    default:
+      return false
+  }
+}
 const noSettings: Settings = new Map()
 
 export class LibraryLanes {
@@ -33,6 +46,7 @@ export class LibraryLanes {
   readonly #lanes: Lanes<PgConnection, LaneRead, PipelineLane>
   /** What is asked of reads outside any session: what this process has written, and nothing that others read. */
   readonly #floors: SessionFloors
+  readonly #stopping: AbortSignal
   /** Why this router's clients cannot share connections; null: they can. */
   #unfit: string | null = null
   /** The last ones, since most reads are like the one before. */
@@ -43,6 +57,7 @@ export class LibraryLanes {
   constructor(core: Core, config: LanesConfig) {
     this.#core = core
     this.#floors = core.newFloors()
+    this.#stopping = core.stopping.signal
     this.#lanes = new Lanes(config, { now: core.now, kind: pipelineLanes((reason) => this.#off(reason)) })
     core.observer.on('config.reloaded', () => {
       const now = core.runtime?.current().config.lanes
@@ -109,10 +124,8 @@ export class LibraryLanes {
   #placeOf(plan: OnePlan, { ground, startedAt }: Begun, session: CarriedSession | null): Place<PgConnection> | null {
     const { generation } = ground
     const identity = this.#identityOf(generation, plan.cluster)
-    const { signal } = this.#core.stopping
-    const asked = { plan, identity, floors: this.#floors, invokedAt: startedAt, signal }
-    const { executor } = generation
-    return executor.place(session === null ? asked : { ...asked, floors: session.floors, affinity: session.affinity })
+    const asked = { plan, identity, floors: this.#floors, invokedAt: startedAt, signal: this.#stopping }
+    return generation.executor.place(session === null ? asked : { ...asked, floors: session.floors, affinity: session.affinity }, startedAt)
   }
 
   #identityOf(generation: Generation<PgConnection>, cluster: string): Identity {
@@ -145,7 +158,7 @@ export class LibraryLanes {
 function laneConfig(pg: Core['pg'], { config, text }: PlainQuery): LaneConfig | null {
   const prototype: unknown = Object.getPrototypeOf(config)
   if (prototype !== Object.prototype && prototype !== null) return null
-  for (const key in config) if (!plainKeys.has(key)) return null
+  for (const key in config) if (!isPlainKey(key)) return null
   const { name, values } = config as { readonly name?: unknown; readonly values?: unknown }
   if (name !== undefined && typeof name !== 'string') return null
   if (values === undefined || values === null) return name === undefined ? { text } : { text, name }

@@ -8,19 +8,33 @@ import type { PgModule } from './public.js'
 type PrepareValue = (value: unknown) => string | Uint8Array | null | undefined
 
 export function parameterSource(pg: PgModule, values: readonly unknown[]): ParameterSource {
-  return {
-    // pg sends exactly these: a number beyond them is the server's own error, and for the planner a NULL would be a lie.
-    get: (n) => (n > values.length ? undefined : valueOf(pg, values[n - 1])),
+  return new Values(pg, values)
+}
+
+class Values implements ParameterSource {
+  readonly #pg: PgModule
+  readonly #values: readonly unknown[]
+
+  constructor(pg: PgModule, values: readonly unknown[]) {
+    this.#pg = pg
+    this.#values = values
+  }
+
+  /** pg sends exactly these: a number beyond them is the server's own error, and for the planner a NULL would be a lie. */
+  get(n: number): ParameterValue | null | undefined {
+    return n > this.#values.length ? undefined : valueOf(this.#pg, this.#values[n - 1])
   }
 }
 
 /** The values as pg would send them; null: one of them cannot be, and pg is to say so. */
 export function laneValues(pg: PgModule, values: readonly unknown[]): readonly unknown[] | null {
+  const sent: unknown[] = []
   try {
-    return values.map((value) => (typeof value === 'object' && value !== null ? prepareWith(pg)(value) : value))
+    for (const value of values) sent.push(typeof value === 'object' && value !== null ? prepareWith(pg)(value) : value)
   } catch {
     return null
   }
+  return sent
 }
 
 /** The values as pg sends them. */

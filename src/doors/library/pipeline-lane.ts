@@ -68,7 +68,7 @@ export class PipelineLane implements SharedLane<LaneRead> {
   #corked = false
   /** Replies in this turn of the event loop: after several of them several queries will come. */
   #burst = 0
-  /** Since when the head is the head, and what had been read by then. */
+  /** Since when the head is the head, and what had been read when the one before it had ended. */
   #headSince = 0
   #headBytes = 0
   #slow = false
@@ -91,6 +91,7 @@ export class PipelineLane implements SharedLane<LaneRead> {
     this.#stream = this.#client.connection.stream
     const { Query } = this.#client.constructor as { readonly Query?: unknown }
     this.#Query = typeof Query === 'function' ? (Query as QueryClass) : null
+    this.#headBytes = this.#stream.bytesRead ?? 0
     this.openedAt = owner.now()
     this.idleSince = this.openedAt
     this.#client.pipeline = true
@@ -132,10 +133,7 @@ export class PipelineLane implements SharedLane<LaneRead> {
 
   push(read: LaneRead, now: number): void {
     const idle = this.#slots.length === this.#first
-    if (idle) {
-      this.#headSince = now
-      this.#headBytes = this.#stream.bytesRead ?? 0
-    }
+    if (idle) this.#headSince = now
     const slot: Slot = { read, record: read.record, sentAt: now, over: false, slow: false, long: false, moved: false }
     this.#slots.push(slot)
     if (!this.#corked && (!idle || this.#burst > 1)) this.#cork()
@@ -196,34 +194,34 @@ export class PipelineLane implements SharedLane<LaneRead> {
     const now = this.#owner.now()
     const ms = now - Math.max(slot.sentAt, this.#headSince)
     const { read, record } = slot
+    const bytes = this.#stream.bytesRead ?? 0
     if (error === null || error === undefined) {
-      if (!this.#large) this.#measure(record, ms, result, now)
+      if (!this.#large) this.#measure(record, ms, result, now, bytes - this.#headBytes)
     } else {
       // Until its ReadyForQuery has come, this connection is not at rest.
       this.connection.begin()
       if (isFatal(error)) this.#retiring ??= 'the server ended it'
     }
-    this.#shift(now)
-    if (read !== null) this.#tell(read, error, result)
-    this.#goOn()
+    this.#shift(now, bytes)
+    if (read !== null) this.#tell(read, error, result, now)
+    this.#goOn(now)
   }
 
-  #tell(read: LaneRead, error: unknown, result: PgResult | PgResult[] | undefined): void {
-    if (error === null || error === undefined) read.answered(result as PgResult, this)
+  #tell(read: LaneRead, error: unknown, result: PgResult | PgResult[] | undefined, now: number): void {
+    if (error === null || error === undefined) read.answered(result as PgResult, this, now)
     else if (isFatal(error)) read.missed({ why: 'lost' })
-    else read.failed(error, this)
+    else read.failed(error, this, now)
   }
 
   /** What was told may have ended it. */
-  #goOn(): void {
+  #goOn(now: number): void {
     if (this.#gone) return
-    this.#owner.moved(this)
+    this.#owner.moved(this, now)
     this.#finishIfDone()
   }
 
-  #measure(record: Slot['record'], ms: number, result: PgResult | PgResult[] | undefined, now: number): void {
-    // More was read than this reply alone; where even that is little, its size is not worth counting.
-    const most = (this.#stream.bytesRead ?? 0) - this.#headBytes
+  /** `most`: bytes. More was read than this reply alone; where even that is little, its size is not worth counting. */
+  #measure(record: Slot['record'], ms: number, result: PgResult | PgResult[] | undefined, now: number, most: number): void {
     const { maxResultBytes } = this.#owner.limits
     const size = most <= maxResultBytes || result === undefined || Array.isArray(result) ? record.bytes : sizeOfResult(result)
     if (size > maxResultBytes) {
@@ -233,7 +231,7 @@ export class PipelineLane implements SharedLane<LaneRead> {
   }
 
   /** Takes the head off, and what has ended behind it. */
-  #shift(now: number): void {
+  #shift(now: number, bytes: number): void {
     // The last one that is in flight, and the first to come: there is nobody to gather with.
     if (this.#burst > 0 || this.inFlight > 1) {
       this.#burst += 1
@@ -244,7 +242,9 @@ export class PipelineLane implements SharedLane<LaneRead> {
     do this.#first += 1
     while (this.#slots[this.#first]?.over === true)
     if (this.#first === this.#slots.length) {
-      this.#slots.length = 0
+      // The usual one, all by itself, makes no new array.
+      if (this.#first === 1) this.#slots.pop()
+      else this.#slots = []
       this.#first = 0
       this.idleSince = now
     } else if (this.#first >= compactAt) {
@@ -252,7 +252,7 @@ export class PipelineLane implements SharedLane<LaneRead> {
       this.#first = 0
     }
     this.#headSince = now
-    this.#headBytes = this.#stream.bytesRead ?? 0
+    this.#headBytes = bytes
     this.#slow = false
     this.#large = false
   }

@@ -29,6 +29,8 @@ export class RequestContext {
   /** The context in which the router was made. What outlives a request, such as a socket, belongs there. */
   readonly #outside = new AsyncResource('pointsman')
   #used = false
+  /** Somebody was within a session or a scope. */
+  #entered = false
 
   /** Somebody works with sessions: who has none may have lost one. */
   get used(): boolean {
@@ -36,16 +38,18 @@ export class RequestContext {
   }
 
   current(): Around {
-    return this.#storage.getStore() ?? nothing
+    return this.#entered ? (this.#storage.getStore() ?? nothing) : nothing
   }
 
   run<T>(session: CarriedSession, work: () => T): T {
     this.#used = true
+    this.#entered = true
     return this.#storage.run({ session, scope: this.current().scope }, work)
   }
 
   within<T>(scope: RouteOptions, work: () => T): T {
     const { session, scope: outer } = this.current()
+    this.#entered = true
     return this.#storage.run({ session, scope: innerFirst(scope, outer) }, work)
   }
 

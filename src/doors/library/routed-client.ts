@@ -1,9 +1,10 @@
 // doors/library/routed-client.ts — what pool.connect() gives: a client that is bound to no server until a statement says
 // which. Between statements it is bound anew; a transaction, or state that lives on a server, keeps its connection.
 import { EventEmitter } from 'node:events'
-import { Conversation, type Answer } from './conversation.js'
+import { Conversation } from './conversation.js'
 import type { Core } from './core.js'
 import { readQuery, type Callback, type Query } from './query-arguments.js'
+import type { Answer } from './request.js'
 import type { RouteOptions } from './request-types.js'
 import { innerFirst, type Around } from './request-context.js'
 
