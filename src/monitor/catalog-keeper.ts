@@ -4,6 +4,7 @@
 import { buildCatalog } from '../catalog/build.js'
 import type { Catalog } from '../catalog/catalog.js'
 import type { Observer } from '../observe/events.js'
+import { somethingDefined } from '../server/definitions.js'
 import { attempt } from './attempt.js'
 import { fingerprintQuery, loadRows } from './catalog-queries.js'
 import type { MonitorConnection } from './connection.js'
@@ -66,6 +67,7 @@ export class CatalogKeeper {
 
   /** Something in the cluster's schema may have changed. Several calls in a row make one load. */
   changed(): void {
+    somethingDefined()
     if (!this.#started) return
     if (this.#loading) this.#again = true
     else this.#schedule(SOON_MS)
@@ -125,6 +127,7 @@ export class CatalogKeeper {
     const [row] = await query(fingerprintQuery)
     const fingerprint = row?.[0] ?? null
     if (fingerprint !== null && fingerprint === this.#fingerprint) return
+    somethingDefined()
     const rows = await loadRows(query)
     const readText = await this.#parts.reader()
     if (this.#stop.signal.aborted) return

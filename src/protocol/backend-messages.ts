@@ -55,7 +55,10 @@ export function encodeCommandComplete(tag: string): Buffer {
 
 export function decodeParameterDescription(frame: Uint8Array): readonly number[] {
   const body = new BodyReader(frame, 'ParameterDescription')
-  const count = body.uint16()
+  const said = body.uint16()
+  // More than can be bound may be prepared: then the field has the last 16 bits of their number.
+  const given = body.left >>> 2
+  const count = (given & 0xffff) === said ? given : said
   const oids: number[] = []
   for (let index = 0; index < count; index++) oids.push(body.uint32())
   body.end()

@@ -149,16 +149,19 @@ export interface SimpleResult {
 /** Prepared statements known on one connection: a bounded LRU of key → server-side name. Names are never used twice. */
 export interface PreparedNames {
   readonly size: number
-  /** The server-side name, or undefined; counts as a use. The key must hold the text and the parameter type oids. */
-  get(key: string): string | undefined
+  /**
+   * The server-side name, or undefined; counts as a use. The key must hold the text and the parameter type oids. One that was
+   * prepared before `since` (definitionsSeen() when the client prepared it; default: 0) is given up.
+   */
+  get(key: string, since?: number): string | undefined
   /** Names a statement about to be parsed. `close`: names whose Close must be sent (swallowed) before or with it. */
   add(key: string): { readonly name: string; readonly close: readonly string[] }
   /** A name for a statement that is prepared without add(); see adopt(). */
   reserve(): string
   /** What was prepared under a reserved name: kept for the key, or closed with the next add() where that cannot be. */
   adopt(key: string, name: string): void
-  /** The columns that the connection's statement gives, as told with rows(): a RowDescription or NoData; null: not known. */
-  rowsOf(key: string): Uint8Array | null
+  /** The columns that the connection's statement gives, as told with rows(): a RowDescription or NoData; null: not known. `since`: see get(). */
+  rowsOf(key: string, since?: number): Uint8Array | null
   rows(key: string, frame: Uint8Array): void
   /** Takes the key out without closing it on the server (its Close is the caller's own, or its Parse failed). */
   forget(key: string): void

@@ -49,6 +49,8 @@ export interface ClientStatement {
   readonly ids?: WithIdParameters
   /** Where a PREPARE's text has the name; null: it came as a Parse. */
   readonly named: { readonly start: number; readonly end: number } | null
+  /** How much had been defined when it was prepared: what stands on a server since before that has other types, maybe. */
+  readonly since: number
 }
 
 export interface SessionStart {

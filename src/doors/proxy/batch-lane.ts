@@ -69,7 +69,7 @@ export class BatchLane implements LaneWork {
   #parse({ statement, frame }: Extract<Message, { kind: 'parse' }>, names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): void {
     this.#parses = true
     if (statement.name === '') frames.push(frame)
-    else if (names.get(statement.key) === undefined) this.#prepare(statement, names, slot, frames)
+    else if (names.get(statement.key, statement.since) === undefined) this.#prepare(statement, names, slot, frames)
     else {
       this.#parses = false
       this.head = emptyMessages.parseComplete
@@ -79,7 +79,7 @@ export class BatchLane implements LaneWork {
   /** The name under which the statement is known there; what it takes for that is sent first. */
   #known(statement: ClientStatement, parsed: ClientStatement | null, names: PreparedNames, slot: LaneSlot, frames: Uint8Array[]): string {
     if (statement.name !== '') {
-      const name = names.get(statement.key)
+      const name = names.get(statement.key, statement.since)
       if (name !== undefined) return name
       slot.skip += 1
       return this.#prepare(statement, names, slot, frames)

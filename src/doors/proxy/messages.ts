@@ -4,6 +4,7 @@ import { decodeBind, decodeBindHead, decodeClose, decodeDescribe, decodeExecute,
 import { Frontend } from '../../protocol/message-types.js'
 import { violation } from '../../protocol/violation.js'
 import type { ParameterSource, ParameterValue } from '../../routing/input.js'
+import { definitionsSeen } from '../../server/definitions.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { PointsmanError } from '../../errors/error.js'
 import { duplicateStatement, encodeParseBytes, fullWith, namingOf, unknownStatement, type Naming } from './named.js'
@@ -143,7 +144,7 @@ export class MessageReader {
     const frame = ids === null ? (instead?.frame ?? sent) : encodeParseBytes(name, Buffer.from(text, decoder), types)
     const duplicate = name !== '' && prepared.has(name)
     const key = `${types.join(',')}\0${decoder === 'utf8' ? '' : this.#session.encodingKey}${text}`
-    const make = (): Omit<ClientStatement, 'name' | 'named'> => {
+    const make = (): Omit<ClientStatement, 'name' | 'named' | 'since'> => {
       // A copy: what is kept for long must not keep the chunk it came in.
       return { text, types, key, frame: Uint8Array.from(frame), understood: text === said ? given : this.#understand(text) }
     }
@@ -151,6 +152,7 @@ export class MessageReader {
       name,
       ...(name === '' || instead !== null ? make() : sharedStatement(key, make)),
       named: null,
+      since: definitionsSeen(),
       ...(instead === null ? {} : { own: instead.own }),
       ...(ids === null ? {} : { ids }),
     }

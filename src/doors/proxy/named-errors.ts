@@ -35,6 +35,8 @@ export function namesOurs(message: string): boolean {
 
 /** Of a text. null: it stays as it came. */
 export function renamedError(frame: Uint8Array, encoding: Encoding, sent: SentText, behind: Behind | null): Uint8Array | null {
+  // Of one that is very long only the beginning was kept: it goes as it comes.
+  if (frameLength(frame, 0) > frame.length) return null
   const { code, position, message } = decodeErrorFields(frame)
   const pairs = namesOurs(message) ? [...pairsOf(sent), ...(behind === null ? [] : pairsOf(behind.prepared))] : []
   if (pairs.length === 0 && position === undefined) return null

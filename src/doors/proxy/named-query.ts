@@ -173,7 +173,7 @@ class NamedQuery {
   #add(group: Group, statement: ClientStatement): void {
     const { hold } = group
     const { statements } = hold.connection
-    if (statements.get(statement.key) !== undefined) return
+    if (statements.get(statement.key, statement.since) !== undefined) return
     hold.traffic.serverParses += 1
     const { name, close } = statements.add(statement.key)
     for (const old of close) group.put([encodeClose({ of: 'statement', name: old })], { act: 'swallow', reply: 'close', closes: old })

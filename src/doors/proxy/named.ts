@@ -11,6 +11,7 @@ import { FrameWriter } from '../../protocol/frame-writer.js'
 import { Frontend } from '../../protocol/message-types.js'
 import { typeOid } from '../../routing/executed.js'
 import type { Expect } from '../../server/contract.js'
+import { definitionsSeen } from '../../server/definitions.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { preparedBy, preparedName, type Span } from '../../sql/prepared.js'
 import type { Understood } from '../../sql/statement.js'
@@ -63,7 +64,7 @@ const noFrame = new Uint8Array(0)
 function definitionOf(session: Session, understood: Understood, named: Span, name: string, types: readonly number[]): ClientStatement {
   const { text } = understood
   const key = `PREPARE\0${session.encodingKey}${text.slice(0, named.start)}\0${text.slice(named.end)}`
-  return { name, text, types, key, frame: noFrame, understood: preparedBy(understood) ?? understood, named }
+  return { name, text, types, key, frame: noFrame, understood: preparedBy(understood) ?? understood, named, since: definitionsSeen() }
 }
 
 /** The text with a name of ours where the client's stood; always quoted, so that it may stand where quotes stood. */

@@ -70,7 +70,7 @@ const none: readonly never[] = []
 export function hasRowsAsTold(statement: ClientStatement, names: PreparedNames): boolean {
   const rows = told.get(statement)
   if (rows === undefined || rows[0] === Backend.NoData) return true
-  const here = names.rowsOf(statement.key)
+  const here = names.rowsOf(statement.key, statement.since)
   return here === rows || (here !== null && names.get(statement.key) !== undefined && sameColumns(here, rows))
 }
 

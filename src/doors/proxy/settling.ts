@@ -11,6 +11,7 @@ import type { ErrorFields } from '../../protocol/error-fields.js'
 import { measure } from '../../pool/shape-book.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { ExpectReply, Loss, TransactionStatus } from '../../server/contract.js'
+import { somethingDefined } from '../../server/definitions.js'
 import { ServerError } from '../../server/server-error.js'
 import { startsAsynchronous } from '../../session/asynchronous-commit.js'
 import { settle } from '../../session/settings.js'
@@ -98,7 +99,10 @@ export class Settling {
     if (plan.lane && end.error === null) this.#learn(hold, plan, request)
     if (end.error !== null && !again) request.outcome = end.error.code === '57014' ? 'canceled' : 'error'
     if (plan.unpins !== null && end.error === null) this.#holds.unpin(hold, plan.unpins)
-    if (plan.changesCatalog && end.error === null) hold.definedSomething = true
+    if (plan.changesCatalog && end.error === null) {
+      hold.definedSomething = true
+      somethingDefined()
+    }
     if (hold.definedSomething && end.status === 'I') {
       hold.definedSomething = false
       this.#state.proved.changed(hold.cluster)

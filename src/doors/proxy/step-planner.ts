@@ -155,12 +155,14 @@ export class StepPlanner {
     return { ...view, transaction: { ...view.transaction, status: 'open', home: { cluster, node, role, place }, joined } }
   }
 
-  /** The one statement that runs is answered here; what else is in the step goes with it. */
+  /** The one statement that runs is answered here, or all are empty; what else is in the step goes with it. */
   #answered(messages: readonly Message[], execute: Message, plan: AnswerPlan): Step {
     const { statement, portal } = execute as Extract<Message, { kind: 'execute' }>
     const replies = namingReplies(messages)
+    // Of several that run none but empty ones are answered.
+    const empty = plan.answer.what === 'empty'
     for (const message of messages) {
-      if (message === execute) {
+      if (message === execute || (empty && message.kind === 'execute' && !answersNaming(message))) {
         const given = answer(this.#conversation, plan, (statement as ClientStatement).understood, (number) => portal?.text(number))
         replies.set(message, executeFrames(given))
       } else if (message.statement === statement || message.statement === null) replies.set(message, localReply(message, plan))

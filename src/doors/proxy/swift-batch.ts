@@ -86,7 +86,7 @@ export class SwiftBatch implements LaneWork {
     const seen = this.#lastParse
     if (seen?.plain !== true || fullWith(this.#conversation.session.prepared) !== null) return null
     const { text, types, key, frame, understood } = seen
-    return { name: '', text, types, key, frame, understood, named: null }
+    return { name: '', text, types, key, frame, understood, named: null, since: 0 }
   }
 
   #known(): ClientStatement | null {
@@ -180,7 +180,7 @@ export class SwiftBatch implements LaneWork {
     if (statement === null) return
     slot.batch = true
     if (statement.name !== '') {
-      const name = names.get(statement.key) ?? this.#prepare(statement, names, slot, frames)
+      const name = names.get(statement.key, statement.since) ?? this.#prepare(statement, names, slot, frames)
       frames.push(this.#frames.renamed(name))
       return
     }
