@@ -321,9 +321,10 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   #best(request: R): L | null {
     let best: L | null = null
     for (const lane of this.#lanes) {
-      const gathers = lane.gathers === true
-      if (lane.open && (gathers || best === null || lane.inFlight < best.inFlight) && request.fits(lane)) {
-        if (gathers) return lane
+      const { gathers } = lane
+      if (lane.open && (gathers === true || best === null || lane.inFlight < best.inFlight) && request.fits(lane)) {
+        // Where lanes never gather none is better than an idle one, and the others need not be looked at.
+        if (gathers === true || (gathers === undefined && lane.inFlight === 0)) return lane
         best = lane
       }
     }
