@@ -1,6 +1,7 @@
 // bench/proxy.ts — what stands between a client and PostgreSQL, side by side in one run: the server itself, a bare Node
-// socket pipe, PgBouncer (transaction mode) and Pointsman, each in a process of its own, before the same primary. The peers
-// take turns within every round, so that a slow minute of the machine hits them alike; ratios are of medians over rounds.
+// socket pipe, PgBouncer (transaction mode) and Pointsman, each in a process of its own, before the same primary. Reads and
+// writes are split: Pointsman reads from a replica on the same machine. The peers take turns within every round, so that a slow
+// minute of the machine hits them alike; ratios are of medians over rounds.
 //
 //   npm run bench                                    1, 16, 64, 256 clients × simple, extended, prepared
 //   npm run bench -- --clients 64 --modes simple --rounds 5 --seconds 5 --load tpcb --scale 100
@@ -29,6 +30,8 @@ const { values: options } = parseArgs({
     /** Before its rounds each peer has each load for so long, which is not counted: a process that has just begun is still compiling. */
     warm: { type: 'string', default: '2' },
     scale: { type: 'string', default: '10' },
+    /** Of the primary: Pointsman reads from them, the others know the primary only. 0: Pointsman as a plain pooler. */
+    replicas: { type: 'string', default: '1' },
     /** `select`: pgbench -S; `tpcb`: pgbench's default script; `connect`: -S with a connection per transaction. */
     load: { type: 'string', default: 'select' },
   },
@@ -44,7 +47,8 @@ await main()
 async function main(): Promise<void> {
   const children: ChildProcess[] = []
   const dir = await mkdtemp(join(tmpdir(), 'pointsman-bench-'))
-  const topology = await startTopology({ clusters: { bench: { settings: { max_connections: '400' } } } }, { onProgress: say })
+  const clusters = { bench: { replicas: Number(options.replicas), settings: { max_connections: '400' } } }
+  const topology = await startTopology({ clusters }, { onProgress: say })
   let bouncer: Bouncer | null = null
   try {
     const primary = topology.cluster('bench').nodes[0]
@@ -60,7 +64,7 @@ async function main(): Promise<void> {
       peers.push({ name: 'pgbouncer', port: bouncer.port, modes: ['simple', 'extended', ...(bouncer.prepared ? ['prepared'] : [])] })
     peers.push({
       name: 'pointsman',
-      port: await startPointsman(topology, primary.address, dir, children),
+      port: await startPointsman(topology, dir, children),
       modes: ['simple', 'extended', 'prepared'],
     })
     const found = await measureAll(peers)
@@ -82,7 +86,7 @@ function heading(bouncer: Bouncer | null): string {
       ? 'no PgBouncer at hand'
       : `PgBouncer ${bouncer.version}${bouncer.prepared ? '' : ' (no prepared statements before 1.21)'}`
   return [
-    `\npgbench ${(scripts[options.load] ?? []).join(' ')}, ${options.rounds} rounds of ${options.seconds} s each after ${options.warm} s that do not count, scale ${options.scale}; ${peer}; ${String(poolSize)} server connections.`,
+    `\npgbench ${(scripts[options.load] ?? []).join(' ')}, ${options.rounds} rounds of ${options.seconds} s each after ${options.warm} s that do not count, scale ${options.scale}; ${peer}; ${String(poolSize)} server connections; ${options.replicas} replicas, which Pointsman reads from.`,
     'Throughput as a ratio to a direct connection in the same run; ± is half the spread between rounds.\n',
   ].join('\n')
 }
@@ -149,10 +153,11 @@ async function startPipe(target: number, children: ChildProcess[]): Promise<numb
   return Number(printed.toString())
 }
 
-async function startPointsman(topology: RunningTopology, node: string, dir: string, children: ChildProcess[]): Promise<number> {
+async function startPointsman(topology: RunningTopology, dir: string, children: ChildProcess[]): Promise<number> {
   const port = await freePort()
   const file = join(dir, 'bench.yaml')
-  const cluster = `{ dbname: app, user: ${topology.user}, password: ${topology.password}, nodes: ["${node}"], pool: { max: ${String(poolSize)} } }`
+  const nodes = topology.cluster('bench').nodes.map(({ address }) => `"${address}"`)
+  const cluster = `{ dbname: app, user: ${topology.user}, password: ${topology.password}, nodes: [${nodes.join(', ')}], pool: { max: ${String(poolSize)} } }`
   await writeFile(
     file,
     `version: 1
