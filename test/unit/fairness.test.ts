@@ -184,6 +184,23 @@ t.test('turns: the order is that of the start times, at any weights and any comi
   t.equal(wrong, 0)
 })
 
+t.test('turns: who comes back at once, with one request at a time, has no more of them than his weight', async (t) => {
+  const [light, heavy] = [1, 3].map((weight): Taker => ({ weight, start: 0, after: 0, order: 0, place: -1 }))
+  if (light === undefined || heavy === undefined) return
+  const turns = new Turns<Taker>()
+  for (const taker of [light, heavy]) turns.enter(taker)
+  let lights = 0
+  for (let n = 0; n < 40; n++) {
+    const { first } = turns
+    turns.served()
+    if (first !== light) continue
+    lights += 1
+    turns.leave(light)
+    turns.enter(light)
+  }
+  t.ok(lights >= 9 && lights <= 11, String(lights))
+})
+
 t.test('max_connections of a user: he waits for his own, others pass him', async (t) => {
   const it = bench(t, { max: 10 })
   const [bounded, free] = [party('bounded', { max: 2 }), party('free')]

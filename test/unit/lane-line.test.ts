@@ -1,5 +1,6 @@
 // The line before the lanes of a group: nobody stands there for a lane that does not come.
 import t, { type Test } from 'tap'
+import { Account, type Party } from '../../src/pool/account.js'
 import type { Lease, PooledConnection } from '../../src/pool/contract.js'
 import type { LaneKind, LaneNewcomer, LaneOwner, LaneState, SharedLane } from '../../src/pool/lane-kind.js'
 import { Lanes } from '../../src/pool/lanes.js'
@@ -8,6 +9,7 @@ import { until } from '../../src/embedded/until.js'
 
 class Asked implements LaneNewcomer<FakeLane> {
   queuedAt = 0
+  readonly party: Party = { user: new Account('user'), database: new Account('database') }
   readonly told: string[] = []
   fitting: (lane: FakeLane) => boolean = () => true
   outliving: (lane: FakeLane) => boolean = () => false
@@ -85,7 +87,7 @@ function lanesOf(refuses = false) {
   const connection = { usable: true }
   const closing = new Set<PooledConnection>()
   const destroy = (reason: string): void => void ended.push(reason)
-  const lease = { release: () => undefined, destroy, connection } as unknown as Lease<PooledConnection>
+  const lease = { release: destroy, destroy, connection } as unknown as Lease<PooledConnection>
   const pool = {
     node: { id: 'p:1' },
     draining: false,
@@ -211,6 +213,8 @@ t.test('retired lanes are listed for as long as they answer somebody', async (t)
   lanes.configure({ ...config, depth: 2 })
   t.ok(lane.retired)
   t.equal(lanes.snapshot().length, 1)
+  const { checks } = lane
+  await until('it is still looked at, so that nobody waits behind a slow one', () => Promise.resolve(lane.checks > checks))
   lane.owner.ended(lane)
   t.equal(lanes.snapshot().length, 0)
 })
@@ -227,4 +231,61 @@ t.test('a connection that goes while it is made a lane is given up, not kept by 
     t.equal(group?.size, 0)
     lanes.close()
   }
+})
+
+t.test('nobody stands in line for a lane that does not move, or has not for long', async (t) => {
+  const { group, lane } = await oneLane(t)
+  lane.open = false
+  const inLine = (): Asked => {
+    const asked = new Asked()
+    t.ok(group.push(asked, performance.now()))
+    t.equal(asked.party.user.inLine, 1)
+    return asked
+  }
+  group.moved(lane)
+  const behindSlow = inLine()
+  lane.moving = false
+  group.check(performance.now(), 1_000_000, false)
+  t.same(behindSlow.told, ['crowded'])
+  lane.moving = true
+  const forLong = inLine()
+  group.check(performance.now() + 100, 1_000_000, false)
+  t.same(forLong.told, [])
+  group.check(performance.now() + 2_000_000, 1_000_000, false)
+  t.same(forLong.told, ['crowded'])
+  const leaves = inLine()
+  t.ok(group.leaveLine(leaves))
+  t.notOk(group.leaveLine(leaves))
+  const ofLane = inLine()
+  group.ended(lane)
+  t.same(ofLane.told, ['crowded'])
+  for (const asked of [behindSlow, forLong, leaves, ofLane]) t.equal(asked.party.user.inLine, 0, 'it counts no more as in line')
+  t.same(leaves.told, [])
+})
+
+t.test('what becomes a lane for a group that is gone meanwhile is given back', async (t) => {
+  const { lanes, opened, ended, pool } = lanesOf()
+  t.teardown(() => lanes.close())
+  const group = lanes.group(pool, '', new Map())
+  for (let count = 0; count < 20; count++) group?.push(new Asked(), 0)
+  t.equal(group?.size, 1, 'it is being opened')
+  group?.retire('the configuration has changed')
+  await until('it was given back', () => Promise.resolve(ended.length > 0))
+  t.same([ended, opened.length], [['it was to be a lane'], 0])
+})
+
+t.test('lanes are half of the pool at most', async (t) => {
+  const { group, opened, lane, pool } = await oneLane(t)
+  lane.inFlight = 1
+  Object.assign(pool, { share: 3 })
+  for (let count = 0; count < 40; count++) {
+    group.push(new Asked(), 0)
+    await Promise.resolve()
+  }
+  t.equal(opened.length + group.size, 2, 'one, and no other is opened')
+  Object.assign(pool, { share: 4 })
+  await until('there is another', () => {
+    group.push(new Asked(), 0)
+    return Promise.resolve(opened.length === 2)
+  })
 })

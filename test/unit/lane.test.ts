@@ -4,7 +4,7 @@ import { encodeErrorResponse, type ErrorFields } from '../../src/protocol/error-
 import type { Lease } from '../../src/pool/contract.js'
 import type { LaneMiss, LaneOf, LaneRequest, LaneSlot } from '../../src/pool/lane-request.js'
 import { encodeCopyResponse } from '../../src/protocol/query.js'
-import { Lane } from '../../src/pool/lane.js'
+import { Lane, wireLanes } from '../../src/pool/lane.js'
 import { ShapeBook } from '../../src/pool/shape-book.js'
 import { PreparedStatements } from '../../src/server/prepared-names.js'
 import type { Loss, PreparedNames, RawSink, ServerConnection } from '../../src/server/contract.js'
@@ -36,9 +36,10 @@ class Asked implements LaneRequest {
   }
 
   compile(_names: PreparedNames, slot: LaneSlot, pieces: Uint8Array[]): void {
-    slot.skip = this.skip
-    slot.prepares = this.prepares
-    slot.batch = this.batch
+    // As the doors do it: what is not of the kind is not touched.
+    slot.skip += this.skip
+    if (this.prepares !== null) slot.prepares = this.prepares
+    if (this.batch) slot.batch = true
     pieces.push(Buffer.from(this.batch ? `batch ${sync}` : 'request '))
   }
 
@@ -548,4 +549,82 @@ t.test('who shares a Sync has a share of its time', (t) => {
     [1, 1, 1],
   )
   t.end()
+})
+
+t.test('while a large reply goes on nobody comes in behind it', (t) => {
+  const { lane, data, push } = laneOf(50)
+  push(1)
+  const reply = answer('x'.repeat(100))
+  data(reply.subarray(0, 80))
+  t.same([lane.open, lane.moving, lane.state], [false, false, 'large'])
+  data(reply.subarray(80))
+  t.ok(lane.open)
+  t.end()
+})
+
+t.test('a head is as old as it has been the head', (t) => {
+  const { lane, data, push, at } = laneOf()
+  const [, second] = push(2)
+  at(100)
+  data(answer('one'))
+  lane.check(110, 20)
+  t.ok(lane.open)
+  at(104)
+  data(answer('two'))
+  t.equal(second?.record.ms, 4)
+  t.end()
+})
+
+t.test('who comes next inherits nothing of who was there before', async (t) => {
+  const { lane, data, push, at, cancelEnds } = laneOf()
+  const failing = new Asked()
+  failing.skip = 2
+  lane.push(failing, 0)
+  data(failure('42601'))
+  const [next] = push(1)
+  const whole = Buffer.concat([frames('ParseComplete'), answer('two')])
+  data(whole)
+  t.same(next?.reply, whole, 'its ParseComplete is its own')
+  const [head] = push(1)
+  if (head === undefined) return
+  lane.cancel(head)
+  data(failure('57014'))
+  cancelEnds()
+  await soon()
+  at(1000)
+  lane.check(1000, 20)
+  data(ready)
+  t.ok(lane.open, 'the round trip that ends a cancel is nothing to cancel, however long it takes')
+  const [after] = push(1)
+  data(answer('three'))
+  t.same(after?.told, ['answered'])
+  t.ok(lane.open)
+})
+
+t.test('a lane does not end while a cancel may still arrive there', async (t) => {
+  const { lane, data, push, events, cancelEnds } = laneOf()
+  const [head] = push(1)
+  if (head === undefined) return
+  lane.cancel(head)
+  data(failure('57014'))
+  lane.retire('nobody comes')
+  t.same(events, [])
+  cancelEnds()
+  await soon()
+  t.same(events, [])
+  data(ready)
+  t.same(events, ['end', 'release it was a lane', 'ended'])
+})
+
+t.test('where several reads may be one transaction it is made sure that they may for as long as the lane is there', async (t) => {
+  for (const may of ['t', 'f']) {
+    const asked: string[] = []
+    const query = (sql: string): Promise<unknown> => {
+      asked.push(sql)
+      return Promise.resolve({ rows: [[may]], tag: 'SELECT 1' })
+    }
+    const connection = { settings: new Map(), query } as unknown as ServerConnection
+    t.equal(await wireLanes.prepare(connection, new Map()), may === 't')
+    t.equal(asked.includes("SET default_transaction_isolation = 'read committed'"), may === 't')
+  }
 })

@@ -6,7 +6,8 @@ import { until } from '../../src/embedded/until.js'
 import { PointsmanError } from '../../src/errors/error.js'
 import type { Observer } from '../../src/observe/events.js'
 import { createObserver } from '../../src/observe/observer.js'
-import type { Identity, Lease } from '../../src/pool/contract.js'
+import { Account } from '../../src/pool/account.js'
+import type { Identity, Lease, Permits } from '../../src/pool/contract.js'
 import { Pool, type PoolSettings } from '../../src/pool/pool.js'
 import { FakeConnection } from '../support/fake-connection.js'
 
@@ -28,7 +29,12 @@ interface Bench {
   emptied: number
 }
 
-function bench(settings: Partial<PoolSettings> = {}, random: () => number = () => 0.5, observer: Observer = silent): Bench {
+function bench(
+  settings: Partial<PoolSettings> = {},
+  random: () => number = () => 0.5,
+  observer: Observer = silent,
+  permits?: Permits,
+): Bench {
   const it: { -readonly [K in keyof Bench]: Bench[K] } = {
     pool: undefined as unknown as Pool<FakeConnection>,
     opened: [],
@@ -63,6 +69,7 @@ function bench(settings: Partial<PoolSettings> = {}, random: () => number = () =
     now: () => it.now,
     random,
     onFailure: (_node, error) => it.failures.push(error),
+    permits: permits === undefined ? null : () => permits,
     onEmpty: () => {
       it.emptied++
     },
@@ -399,4 +406,67 @@ t.test('who leaves while it waits has been cancelled, which is no failure of the
   client.abort(new Error('left'))
   await t.rejects(waiting, { message: 'left' })
   t.same(outcomes, ['ok', 'canceled'])
+})
+
+t.test('who waits at a bound of his own is not given one that died unnoticed', async (t) => {
+  const { pool } = bench({ max: 3 })
+  closing(t, pool)
+  const party = { user: new Account('user', { max: 1, weight: 1 }), database: new Account('database') }
+  const held = await pool.lease({ signal: never, party })
+  const other = await pool.lease({ signal: never })
+  other.release(null)
+  const waiting = pool.lease({ signal: never, party })
+  other.connection.usable = false
+  party.user.allow({ max: 2, weight: 1 })
+  const lease = await waiting
+  t.ok(lease.connection.usable)
+  t.not(lease.connection, other.connection)
+  t.ok(other.connection.closed)
+  lease.release(null)
+  held.release(null)
+})
+
+t.test('what is scrubbed while the pool is closed, or all that is open is to be closed, is not kept', async (t) => {
+  for (const end of ['close', 'renew'] as const) {
+    const { pool } = bench()
+    closing(t, pool)
+    const { connection, release } = await taken(pool)
+    let scrubbed = (): void => undefined
+    connection.scrubbing = new Promise((resolve) => (scrubbed = resolve))
+    release()
+    if (end === 'close') void pool.close(Infinity)
+    else pool.renew('asked for')
+    t.notOk(connection.closed)
+    scrubbed()
+    await turn()
+    t.ok(connection.closed, end)
+  }
+})
+
+async function taken(pool: Pool<FakeConnection>): Promise<{ readonly connection: FakeConnection; readonly release: () => void }> {
+  const lease = await pool.lease({ signal: never })
+  return { connection: lease.connection, release: () => lease.release('tainted') }
+}
+
+t.test('a permit for a connection that could not be opened is given back', async (t) => {
+  let out = 0
+  const permits: Permits = {
+    share: 2,
+    take: () => Promise.resolve(void (out += 1)),
+    give: () => void (out -= 1),
+    owed: () => false,
+    leave: () => undefined,
+  }
+  const it = bench({}, () => 0.5, silent, permits)
+  closing(t, it.pool)
+  it.fail = new Error('refused')
+  await t.rejects(it.pool.lease({ signal: never }), /refused/)
+  t.equal(out, 0)
+  it.fail = null
+  it.now = 10_000
+  const lease = await it.pool.lease({ signal: never })
+  t.equal(out, 1)
+  lease.destroy('over')
+  await turn()
+  t.equal(out, 0)
 })

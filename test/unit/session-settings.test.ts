@@ -12,6 +12,8 @@ import {
   type SettingsEvent,
   type SettingsState,
 } from '../../src/session/settings.js'
+import type { TransactionState } from '../../src/session/transaction.js'
+import type { TransactionView } from '../../src/session/view.js'
 
 const set = (name: string, value: string | null, local = false): SettingsEvent => ({ kind: 'change', change: { name, value, local } })
 const after = (state: SettingsState, ...events: SettingsEvent[]): SettingsState => events.reduce(settle, state)
@@ -120,4 +122,24 @@ t.test('a view tells whether the end of the transaction may change search_path',
   t.equal(settled(begin, set('search_path', 'hr', true)), false, 'COMMIT ends SET LOCAL')
   t.equal(settled(begin, set('role', 'other')), false, '$user is another')
   t.equal(settled(begin, set('search_path', 'hr'), { kind: 'commit' }), true)
+})
+
+t.test('a view is of the transaction at hand, however much one before was like it', async (t) => {
+  const greeting = { parameters: new Map(), searchPath: 'public', role: 'app', isolation: 'read committed', readOnly: false }
+  const session = new Session({ database: 'app', user: 'app', settings: new Map(), greeting, joins: true })
+  const home = { cluster: 'main', node: 'n:1', role: 'primary' } as const
+  const mode = { readOnly: null, isolation: null, snapshot: false }
+  const open = { kind: 'open', status: 'T', home, joined: [], mode, overrides: {} } as const
+  const seen = (state: TransactionState): TransactionView => {
+    session.transaction = state
+    return session.view.transaction
+  }
+  t.equal(seen({ ...open, mode: { ...mode, isolation: 'repeatable read' } }).needsPrimary, false)
+  t.equal(seen({ ...open, mode: { ...mode, isolation: 'serializable' } }).needsPrimary, true, 'replicas have no such transactions')
+  const overrides = { maxStalenessMs: 1 }
+  t.same([seen(open).overrides, seen({ ...open, overrides }).overrides], [{}, overrides])
+  t.same([seen(open).constraints, seen({ ...open, mode: { ...mode, constraints: true } }).constraints], [false, true])
+  t.same([seen(open).joined, seen({ ...open, joined: ['main', 'other'] }).joined], [[], ['main', 'other']])
+  t.same([seen(open).home?.place, seen({ ...open, home: { ...home, place: 'here' } }).home?.place], [undefined, 'here'])
+  t.same([seen(open).readOnly, seen({ ...open, mode: { ...mode, readOnly: true } }).readOnly], [false, true])
 })
