@@ -165,6 +165,7 @@ function pinsOf(context: Context, routed: Routed): string | null {
   if (makesTemporary && ![...context.session.pins.values()].includes('temporary table')) return 'temporary table'
   if (statement.cursorsOrLocks === 'session-advisory-lock') return pinReasons.lock
   if (calls(statement, 'pg_backup_start')) return 'backup'
+  if (calls(statement, 'setseed')) return 'random seed'
   if (statement.functions.some(makesSlot)) return 'replication slot'
   const setsByRule = routed.touched.some((one) => one.access === 'write' && one.key === 'pg_catalog.pg_settings')
   if (statement.hiddenSettings || outer.hiddenSettings || setsByRule) return 'set_config'

@@ -13,4 +13,4 @@ export const pinReasons = {
 export const sessionMode = 'pool_mode: session'
 
 /** What DISCARD ALL does not undo: a connection that was ever pinned for it is closed, and never lent again. */
-export const lastingReasons: ReadonlySet<string> = new Set(['load', 'backup', 'replication slot'])
+export const lastingReasons: ReadonlySet<string> = new Set(['load', 'backup', 'replication slot', 'random seed'])

@@ -10,9 +10,14 @@ export interface Span {
   readonly end: number
 }
 
-/** The statement concerns a prepared statement that it names. */
-export function namesPrepared({ detail, executes }: Statement): boolean {
-  return executes !== null || detail.kind === 'prepare' || detail.kind === 'deallocate'
+/** The statement concerns a prepared statement that it names, or all of them (prepared-list.ts). */
+export function namesPrepared({ detail, executes, relations }: Statement): boolean {
+  if (executes !== null || detail.kind === 'prepare' || detail.kind === 'deallocate') return true
+  return detail.kind === 'select' && relations.some(isList)
+}
+
+function isList({ name: { schema, name } }: Statement['relations'][number]): boolean {
+  return name === 'pg_prepared_statements' && (schema === null || schema === 'pg_catalog')
 }
 
 /** Where the one statement of `understood` names a prepared statement. null: it names none (DEALLOCATE ALL), or it cannot be said. */

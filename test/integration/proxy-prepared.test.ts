@@ -345,7 +345,7 @@ t.test('a client cannot prepare without end, and a connection does not keep all 
   t.match(await client.until('ReadyForQuery'), [/ErrorResponse .*54000/, 'ReadyForQuery I'])
   client.send('Close S "s18"', parse('more', 'SELECT 1'), ...run('', 's17'), 'Sync')
   t.same((await client.until('ReadyForQuery')).at(3), 'DataRow 1 "17"')
-  client.query('SELECT count(*) <= 500 FROM pg_prepared_statements')
+  client.query('SELECT count(*) <= 500 FROM pg_prepared_statement()')
   t.equal((await client.until('ReadyForQuery'))[1], 'DataRow 1 "t"')
 })
 
@@ -361,7 +361,39 @@ t.test('clients that prepare the same share one statement on a connection', asyn
   }
   const [client] = clients
   client?.query(
-    "SELECT max(n)::int FROM (SELECT count(*) AS n FROM pg_prepared_statements WHERE statement LIKE '%471_ AS shared' GROUP BY right(statement, 21)) s",
+    "SELECT max(n)::int FROM (SELECT count(*) AS n FROM pg_prepared_statement() WHERE statement LIKE '%471_ AS shared' GROUP BY right(statement, 21)) s",
   )
   t.equal((await client?.until('ReadyForQuery'))?.[1], 'DataRow 1 "1"')
+})
+
+t.test('pg_prepared_statements shows a client its own statements, and nothing of others', async (t) => {
+  const [client, other] = [await WireClient.login(t, port), await WireClient.login(t, port)]
+  const rows = async (sql: string): Promise<string[]> => {
+    client.query(sql)
+    return (await client.until('ReadyForQuery')).filter((line) => /^(DataRow|ErrorResponse)/.test(line))
+  }
+  other.query("PREPARE secret AS SELECT 'of another'")
+  await other.until('ReadyForQuery')
+  t.same(await rows('SELECT name FROM pg_prepared_statements'), [])
+  client.query('PREPARE "Mine" (int) AS SELECT $1 AS n;')
+  await client.until('ReadyForQuery')
+  client.send(parse('wire', 'SELECT 2 AS two'), 'Sync')
+  await client.until('ReadyForQuery')
+  t.same(await rows('SELECT name, statement, parameter_types, result_types, from_sql FROM pg_prepared_statements ORDER BY 1'), [
+    'DataRow 5 "Mine" "PREPARE \\"Mine\\" (int) AS SELECT $1 AS n;" "{integer}" "{integer}" "t"',
+    'DataRow 5 "wire" "SELECT 2 AS two" "{}" "{integer}" "f"',
+  ])
+  const all = ['DataRow 1 "Mine"', 'DataRow 1 "wire"']
+  t.same(
+    await rows(
+      '/* é */ SELECT p.name FROM pg_catalog.pg_prepared_statements p, "pg_prepared_statements" AS q WHERE q.name = p.name ORDER BY 1',
+    ),
+    all,
+  )
+  t.same(await rows('WITH a AS (SELECT * FROM pg_prepared_statements) SELECT name FROM a ORDER BY pg_typeof(a), name'), all)
+  t.same(await rows('PREPARE late AS SELECT 3; SELECT count(*) FROM pg_prepared_statements; DEALLOCATE "Mine"'), ['DataRow 1 "3"'])
+  t.same(await rows('BEGIN; SELECT name FROM pg_prepared_statements ORDER BY 1; COMMIT'), ['DataRow 1 "late"', 'DataRow 1 "wire"'])
+  t.match(await rows('SELECT pg_prepared_statements.nope FROM pg_prepared_statements'), [/42703/])
+  t.same(await rows('WITH pg_prepared_statements AS (SELECT 1 AS n) SELECT n FROM pg_prepared_statements'), ['DataRow 1 "1"'])
+  t.same(await rows('DEALLOCATE ALL; SELECT * FROM pg_prepared_statements'), [])
 })

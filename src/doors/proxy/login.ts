@@ -277,6 +277,8 @@ function startupSettings(parameters: ReadonlyMap<string, string>): Pick<Login, '
         hint: `"${language}" is a reserved prefix.`,
       })
   }
+  // Of a packet PostgreSQL takes no notice of it: who has logged in stands above it.
+  settings.delete('session_authorization')
   const token = settings.get(tokenSetting) ?? null
   settings.delete(tokenSetting)
   return { settings, token }

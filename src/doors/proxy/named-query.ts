@@ -199,7 +199,8 @@ class NamedQuery {
     }
     const { decoder } = conversation.session
     const { text } = this.#understood
-    const sent = textFor(this.#parts, hold.connection.statements)
+    const { statements, parameters } = hold.connection
+    const sent = textFor(this.#parts, statements, parameters.get('server_version') ?? '')
     this.#sent = sent
     request.complete = true
     request.executes = only !== null

@@ -1,12 +1,14 @@
 // doors/proxy/named-text.ts — a Query that names prepared statements (named.ts), statement by statement: what each of them is planned
 // as, what must stand on a connection before it, and the text for that connection. Of several statements a later one may use
 // what an earlier one prepares, so the names are followed through the text.
+import { preparedLists, type ListSpan } from '../../sql/prepared-list.js'
 import { statementRange } from '../../sql/understand.js'
 import type { Understood } from '../../sql/statement.js'
 import type { PreparedNames } from '../../server/contract.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import type { ParameterText } from '../../session/settings.js'
 import type { Planned } from './core-contract.js'
+import { listing, mostListed } from './listed-statements.js'
 import { namingOf, nobody, type Naming } from './named.js'
 import { plannedNaming } from './naming-replies.js'
 import type { Renamed } from './renaming.js'
@@ -20,6 +22,9 @@ export interface NamedPart {
   readonly before: ClientStatement | null
   readonly planned: Planned
   readonly parameter: ParameterText
+  /** Where it reads pg_prepared_statements, and what the client sees there. */
+  readonly lists: readonly ListSpan[]
+  readonly listed: readonly ClientStatement[]
 }
 
 const noParameter: ParameterText = () => undefined
@@ -37,7 +42,9 @@ export function partsOf(session: Session, whole: Understood, understand: (text: 
     if (naming !== null) follow(names, naming)
     const named = plannedNaming(understood, naming)
     const planned = named ?? { understood: naming === null ? understood : understand('SELECT 1'), parameters: null }
-    return { understood, start, naming, before, planned, parameter: named?.text ?? noParameter }
+    const lists = naming === null && understood.shape.names ? preparedLists(understood) : []
+    const listed = lists.length === 0 ? [] : [...names.values()].filter(({ name: its }) => its !== '')
+    return { understood, start, naming, before, planned, parameter: named?.text ?? noParameter, lists, listed }
   })
 }
 
@@ -62,7 +69,8 @@ function follow(names: Map<string, ClientStatement>, naming: Naming): void {
 /** What must stand on a connection before the text is sent: what it uses and does not prepare itself. */
 export function neededBy(parts: readonly NamedPart[]): ReadonlySet<ClientStatement> {
   const own = new Set(parts.map(({ naming }) => (naming?.kind === 'prepare' ? naming.definition : null)))
-  return new Set(parts.flatMap(({ before }) => (before === null || own.has(before) ? [] : [before])))
+  const used = parts.flatMap(({ before, listed }) => (before === null ? listed.slice(0, mostListed) : [before]))
+  return new Set(used.filter((statement) => !own.has(statement)))
 }
 
 /** The text for one connection. `names`: what each part's name is there. */
@@ -71,12 +79,18 @@ export interface NamedText {
   readonly names: ReadonlyMap<NamedPart, string>
 }
 
-export function textFor(parts: readonly NamedPart[], known: PreparedNames): NamedText {
+/** `version`: of the server, as it says itself. */
+export function textFor(parts: readonly NamedPart[], known: PreparedNames, version: string): NamedText {
   const renames: Renamed[] = []
   const names = new Map<NamedPart, string>()
   const reserved = new Map<ClientStatement, string>()
   for (const part of parts) {
-    const { naming, before, start } = part
+    const { naming, before, start, lists, listed } = part
+    const rows = lists.length === 0 ? [] : listed.map((its) => ({ its, own: reserved.get(its) ?? known.get(its.key) ?? nobody }))
+    for (const { start: from, end, aliased } of lists) {
+      const to = listing(rows, version, aliased)
+      renames.push({ start: start + from, end: start + end, from: '', to, bare: true })
+    }
     const from = nameOf(naming)
     const span = naming?.span ?? null
     if (naming === null || from === null || span === null) continue
