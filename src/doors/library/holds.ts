@@ -3,6 +3,7 @@
 import type { EventEmitter } from 'node:events'
 import type { SessionFloors } from '../../consistency/floors.js'
 import type { PointsmanError } from '../../errors/error.js'
+import type { AcquireRequest } from '../../execute/contract.js'
 import { Joint, type JointOwner } from '../../execute/joint.js'
 import { objection } from '../../execute/objection.js'
 import { writeEnds } from '../../execute/write-marks.js'
@@ -14,6 +15,7 @@ import { fail, idle, isJoint, lose, poison } from '../../session/transaction.js'
 import { NotWanted, type Moved } from './begun.js'
 import type { Core, Ground } from './core.js'
 import { Hold, Refused, type LeaseListener } from './hold.js'
+import type { PgConnection } from './pg-connection.js'
 import type { CarriedSession } from './request-context.js'
 
 /** The statement that a connection is for. */
@@ -96,16 +98,20 @@ export class Holds {
     const { login, now, stopping } = core
     const { generation } = request.ground
     const wanted = this.#wanted()
-    const grant = await generation.executor.acquire({
+    const { executor } = generation
+    const { signal } = stopping
+    const asked: AcquireRequest<PgConnection> = {
       plan,
       identity: generation.identityFor(plan.cluster, login),
       floors,
       invokedAt: request.startedAt,
       prefer: ({ settings }) => (settings === null ? -1 : fit(wanted, settings.values)),
       avoid: request.avoid,
-      signal: stopping.signal,
+      signal,
       ...(session === null ? {} : { affinity: session.affinity }),
-    })
+    }
+    // Usually one is idle, and there is nothing to wait for.
+    const grant = (signal.aborted ? null : executor.tryAcquire(asked)) ?? (await executor.acquire(asked))
     const hold = new Hold(grant, listener, now(), leases)
     if (request.moved?.granted() === false) {
       hold.release()
