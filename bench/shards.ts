@@ -137,6 +137,7 @@ async function merged(port: number): Promise<string> {
   const reads = [
     'SELECT count(*) FROM items',
     'SELECT * FROM items ORDER BY n DESC, id LIMIT 10',
+    'SELECT * FROM items ORDER BY id LIMIT 10',
     'SELECT n % 10 AS k, count(*), sum(n) FROM items GROUP BY n % 10 ORDER BY 1',
     'SELECT avg(n) FROM items WHERE n > 500000',
   ]
@@ -156,7 +157,7 @@ async function merged(port: number): Promise<string> {
       }
     }
     const [one, many] = [median(took.one), median(took.merged)]
-    lines.push([sql, one.toFixed(0), percent(took.one), many.toFixed(0), percent(took.merged), (one / many).toFixed(2)])
+    lines.push([sql, one.toFixed(1), percent(took.one), many.toFixed(1), percent(took.merged), (one / many).toFixed(2)])
   }
   await Promise.all(Object.values(clients).map((client) => client.end()))
   return `\nReads of all rows: one server (asked directly, no parallel workers) and its rows on ${String(shards.length)} shards of the same machine.\n\n${table(lines)}`

@@ -7,6 +7,7 @@ import type { ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
 import { router, routerConfig } from '../support/router.js'
 import { fillShards } from '../support/shards.js'
+import { shifted, shifting, shiftingRows, timesDescribed } from '../support/shifting.js'
 import { withTopology } from '../support/topology.js'
 
 const schema = `
@@ -14,6 +15,7 @@ CREATE TABLE comments (image_id bigint NOT NULL, id int NOT NULL, body text COLL
   PRIMARY KEY (image_id, id));
 CREATE TABLE wide (image_id bigint NOT NULL, filler text);
 CREATE TABLE odd (image_id bigint NOT NULL, v int);
+${shifting}
 `
 const clusters = ['shard_0', 'shard_1']
 const prepare = 'GRANT pg_monitor TO app'
@@ -28,7 +30,7 @@ const config: ConfigInput = routerConfig(running, {
       shards: 8,
       by: 'hash',
       key_type: 'bigint',
-      tables: { comments: 'image_id', wide: 'image_id', odd: 'image_id' },
+      tables: { comments: 'image_id', wide: 'image_id', odd: 'image_id', shifting: 'image_id' },
     },
   },
   reads: { default: { consistency: 'any' } },
@@ -42,7 +44,11 @@ const rows = (
   FROM generate_series(1, 40) k, generate_series(1, 4) i`)
 ).rows
 const wide = Array.from({ length: 2_000 }, (_, index) => ({ image_id: String(index), filler: 'é'.repeat(700) }))
-await fillShards(config, 'comments', direct, { comments: { key: 'image_id', rows }, wide: { key: 'image_id', rows: wide } })
+await fillShards(config, 'comments', direct, {
+  comments: { key: 'image_id', rows },
+  wide: { key: 'image_id', rows: wide },
+  shifting: { key: 'image_id', rows: shiftingRows },
+})
 const pool = router(t, config)
 
 async function direct(cluster: string): Promise<pg.Client> {
@@ -95,6 +101,26 @@ t.test("the same results as pg's own, of pool and client", async (t) => {
   const called = await new Promise((resolve) => client.query('SELECT count(*) AS n FROM comments', (_error, { rows }) => resolve(rows)))
   t.same(called, [{ n: '160' }])
   client.release()
+  await idle()
+})
+
+t.test('a description is asked for once, and again when it does not hold any more', async (t) => {
+  const text = 'SELECT id, body FROM comments ORDER BY id, image_id LIMIT 4'
+  const wanted = (await whole.query(text)).rows
+  const times = await timesDescribed(async () => {
+    for (let i = 0; i < 5; i++) t.same((await pool.query(text)).rows, wanted)
+  })
+  t.equal(times, 1)
+  const servers = await Promise.all(['main', ...clusters].map(direct))
+  const define = async (sql: string): Promise<void> => {
+    await Promise.all(servers.map((server) => server.query(sql)))
+  }
+  const ask = (ours: boolean, { text, values }: { text: string; values: readonly string[] }): Promise<unknown> =>
+    (ours ? pool : whole).query(text, [...values]).then(
+      (result) => [result.rows, shape(result)],
+      (error: unknown) => (error as { code?: string }).code,
+    )
+  await shifted({ t, define, ask })
   await idle()
 })
 

@@ -6,6 +6,7 @@ import type { ConfigInput } from '../../src/config/input.js'
 import { until } from '../../src/embedded/until.js'
 import { lastRoute, withProxy } from '../support/proxy.js'
 import { fillShards } from '../support/shards.js'
+import { shifted, shifting, shiftingRows, timesDescribed } from '../support/shifting.js'
 import { cancel, names, WireClient } from '../support/wire-client.js'
 import { withTopology } from '../support/topology.js'
 
@@ -14,6 +15,7 @@ CREATE TABLE comments (image_id bigint NOT NULL, id int NOT NULL, body text COLL
 CREATE TABLE wide (image_id bigint NOT NULL, id int, filler text);
 CREATE TABLE odd (image_id bigint NOT NULL, v int);
 CREATE TABLE notes (id int);
+${shifting}
 CREATE FUNCTION opens(refcursor) RETURNS refcursor LANGUAGE plpgsql AS $$ BEGIN OPEN $1 FOR SELECT 1 AS one; RETURN $1; END $$;
 `
 const prepare = 'GRANT pg_monitor TO app'
@@ -46,7 +48,7 @@ const input: ConfigInput = {
           shards: 12,
           by: 'hash',
           key_type: 'bigint',
-          tables: { comments: 'image_id', wide: 'image_id', odd: 'image_id' },
+          tables: { comments: 'image_id', wide: 'image_id', odd: 'image_id', shifting: 'image_id' },
         },
       },
       reads: { default: { consistency: 'any' } },
@@ -63,7 +65,11 @@ const comments = (
   FROM generate_series(1, 40) k, generate_series(1, 4) i`)
 ).rows
 const wide = Array.from({ length: 3_000 }, (_, index) => ({ image_id: String(index), id: String(index), filler: 'x'.repeat(1_000) }))
-await fillShards(input, 'comments', direct, { comments: { key: 'image_id', rows: comments }, wide: { key: 'image_id', rows: wide } })
+await fillShards(input, 'comments', direct, {
+  comments: { key: 'image_id', rows: comments },
+  wide: { key: 'image_id', rows: wide },
+  shifting: { key: 'image_id', rows: shiftingRows },
+})
 
 const { connect, port, runtime } = await withProxy(t, input)
 const client = await connect()
@@ -109,6 +115,32 @@ t.test('with parameters, prepared by name, in binary', async (t) => {
       t.same((await client.query(query)).rows, (await whole.query(query)).rows)
     }
   }
+})
+
+t.test('a description is asked for once, and again when it does not hold any more', async (t) => {
+  const text = 'SELECT id, body FROM comments ORDER BY id, image_id LIMIT 3'
+  const wanted = (await whole.query(text)).rows
+  const times = await timesDescribed(async () => {
+    for (let i = 0; i < 5; i++) t.same((await client.query(text)).rows, wanted)
+  })
+  t.equal(times, 1)
+  const servers = await Promise.all(['main', ...clusters].map(direct))
+  const define = async (sql: string): Promise<void> => {
+    await Promise.all(servers.map((server) => server.query(sql)))
+  }
+  const ask = async (ours: boolean, { text, values }: { text: string; values: readonly string[] }): Promise<unknown> => {
+    const said: unknown[] = []
+    for (const more of [{}, { queryMode: 'extended' }, { queryMode: 'extended', binary: true }]) {
+      const answer = await (ours ? client : whole).query({ text, values: [...values], ...more } as pg.QueryConfig).then(
+        ({ rows, fields }) => [rows, fields.map(({ name, dataTypeID, dataTypeModifier }) => [name, dataTypeID, dataTypeModifier])],
+        (error: unknown) => (error as { code?: string }).code,
+      )
+      said.push(answer)
+    }
+    return said
+  }
+  await shifted({ t, define, ask })
+  await idle()
 })
 
 t.test('described before it is bound, in steps, and closed', async (t) => {

@@ -9,6 +9,7 @@ import { PointsmanError } from '../../errors/error.js'
 import { createFloors, type SessionFloors } from '../../consistency/floors.js'
 import type { Config, DatabaseConfig } from '../../config/config.js'
 import type { RouteTaken } from '../../execute/contract.js'
+import { DescribedReads } from '../../execute/described-reads.js'
 import type { Observer } from '../../observe/events.js'
 import { one } from '../../routing/make.js'
 import type { PlanInput } from '../../routing/input.js'
@@ -22,6 +23,7 @@ import type { PgConnection } from './pg-connection.js'
 import type { PgModule } from './public.js'
 import type { RawRows } from './raw-rows.js'
 import type { RequestContext } from './request-context.js'
+import type { DescribedRead } from './scatter-part.js'
 import { ShapeLearning } from './shape-learning.js'
 import { Warnings } from './warnings.js'
 
@@ -69,6 +71,8 @@ export class Core {
   /** What this process has written. */
   readonly written: SessionFloors = createFloors()
   readonly cache: ResultCache<RawRows> = new ResultCache()
+  /** Of merged reads (scatter.ts). */
+  readonly described: DescribedReads<DescribedRead> = new DescribedReads()
   /** Aborted by end(): what still waits for a server then is told. */
   readonly stopping: AbortController = new AbortController()
   /** Neither measuring nor idle connections keep the process alive; work under way does. */

@@ -10,6 +10,13 @@ export interface PgField {
   readonly dataTypeModifier: number
 }
 
+/** What a server has said of a merged read: of the user's statement, of what the parts run, and of the parameters. */
+export interface DescribedRead {
+  readonly original: readonly PgField[]
+  readonly part: readonly PgField[]
+  readonly oids: readonly number[]
+}
+
 export type TextRow = readonly (string | null)[]
 
 /** pg's connection, as a Submittable is given it. */
@@ -129,28 +136,36 @@ function start({ connection }: Hold, exchange: Exchange): void {
   void (connection.client as { query(submittable: object): unknown }).query(exchange)
 }
 
+function describeAll(wire: PgWire, texts: readonly string[]): void {
+  for (const text of texts) {
+    wire.parse({ text })
+    wire.describe({ type: 'S', name: '' })
+  }
+}
+
 /** Has the server describe texts, one after the other. */
 export function describeOn(hold: Hold, texts: readonly string[], listener: ExchangeListener, timeout: unknown): void {
   const write = (wire: PgWire): void => {
-    for (const text of texts) {
-      wire.parse({ text })
-      wire.describe({ type: 'S', name: '' })
-    }
+    describeAll(wire, texts)
     wire.sync()
   }
   start(hold, new Exchange(write, listener, timeout))
 }
 
-/** Runs the text with values as pg sends them: strings, bytes, null. `types`: of its parameters, where they are not the server's to find. */
+/**
+ * Runs the text with values as pg sends them: strings, bytes, null. `types`: of its parameters, where they are not the server's to find.
+ * `describes`: these texts are described before, of which the last is the one that runs.
+ */
 export function runOn(
   hold: Hold,
-  { text, types = [] }: { readonly text: string; readonly types?: readonly number[] },
+  { text, types = [], describes }: { readonly text: string; readonly types?: readonly number[]; readonly describes?: readonly string[] },
   values: readonly unknown[],
   listener: ExchangeListener,
   timeout: unknown,
 ): void {
   const write = (wire: PgWire): void => {
-    wire.parse({ text, types })
+    if (describes === undefined) wire.parse({ text, types })
+    else describeAll(wire, describes)
     wire.bind({ values })
     wire.describe({ type: 'P', name: '' })
     wire.execute({ portal: '', rows: 0 })

@@ -4,12 +4,16 @@
 //         ▲                                                                                  │
 //         └──────────────── again, elsewhere: a server was lost, and a query gives nothing before its end
 //
+// The description of an earlier run is taken (execute/described-reads.ts); the first part gives it anew with its run, and rows wait until
+// it has turned out the same: else all is asked again, from the description on.
+//
 // Connections are always taken in the order of the set's clusters, so that two clients cannot wait for each other. Parts that are
 // not wanted any more (LIMIT is reached, another part has failed) are canceled if they do not end by themselves.
 import type { SessionFloors } from '../../consistency/floors.js'
 import { PointsmanError } from '../../errors/error.js'
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import type { RouteTaken } from '../../execute/contract.js'
+import { isMisfit, keyOf } from '../../execute/described-reads.js'
 import { readEnd } from '../../execute/read-end.js'
 import { otherColumns, partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
 import type { Row } from '../../merge/columns.js'
@@ -28,7 +32,7 @@ import type { PgResult } from './pg-client.js'
 import type { PgModule } from './public.js'
 import type { PlainQuery } from './query-arguments.js'
 import { rawConfig, resultClassOf, typesOf, type ResultBuilder, type ResultClass, type TypeSource } from './raw-rows.js'
-import { describeOn, pauseReading, resumeReading, runOn, type PgField } from './scatter-part.js'
+import { describeOn, pauseReading, resumeReading, runOn, type DescribedRead, type PgField } from './scatter-part.js'
 
 export interface ScatterParts {
   readonly core: Core
@@ -57,13 +61,19 @@ export async function readScattered(parts: ScatterParts): Promise<PgResult> {
   const result = resultFor(parts.core.pg, parts.query.config, 'a read')
   const counted = { startedAt: parts.startedAt, attempts: 0 }
   let onPrimaries = false
+  let asksAnew = false
   for (;;) {
     counted.attempts += 1
-    const attempt = new Attempt(parts, result, onPrimaries)
+    const attempt = new Attempt(parts, result, { onPrimaries, asksAnew })
     try {
       return await attempt.run()
     } catch (error) {
       const { again } = attempt
+      if (attempt.stale && !asksAnew) {
+        asksAnew = true
+        counted.attempts -= 1
+        continue
+      }
       if (again?.lost === true) forgive(counted, again.hold)
       if (again === null || counted.attempts >= maxAttempts) throw error
       if (again.where === 'primary') onPrimaries = true
@@ -99,6 +109,18 @@ interface Again {
   readonly lost: boolean
 }
 
+interface Trying {
+  /** A replica has refused it as a write. */
+  readonly onPrimaries: boolean
+  /** What was known of it did not hold. */
+  readonly asksAnew: boolean
+}
+
+interface Begun {
+  readonly form: Form
+  readonly made: ResultBuilder
+}
+
 interface Form {
   readonly columns: readonly DescribedColumn[]
   readonly fields: readonly PgField[]
@@ -109,9 +131,13 @@ interface Form {
 class Attempt {
   /** Why, and without whom, it may be tried again. */
   again: Again | null = null
+  /** What was known of it does not hold, or may not; nothing has come of it. */
+  stale = false
+  /** What it runs by, while no part has said that it still holds. */
+  #unproved: DescribedRead | null = null
   readonly #parts: ScatterParts
   readonly #result: ResultClass
-  readonly #onPrimaries: boolean
+  readonly #trying: Trying
   readonly #on: Part[] = []
   #merger: Merger | null = null
   #made: ResultBuilder | null = null
@@ -122,16 +148,15 @@ class Attempt {
   #timer: NodeJS.Timeout | null = null
   #settled: (() => void) | null = null
 
-  constructor(parts: ScatterParts, result: ResultClass, onPrimaries: boolean) {
+  constructor(parts: ScatterParts, result: ResultClass, trying: Trying) {
     this.#parts = parts
     this.#result = result
-    this.#onPrimaries = onPrimaries
+    this.#trying = trying
   }
 
   async run(): Promise<PgResult> {
     await this.#take()
-    const form = await this.#describe()
-    const made = this.#begin(form)
+    const { form, made } = this.#asKnown() ?? (await this.#asked())
     await this.#read(form)
     if (this.#failure !== null) throw this.#failure.error
     return Object.assign(made, { command: 'SELECT', rowCount: this.#rows })
@@ -161,7 +186,7 @@ class Attempt {
   async #take(): Promise<void> {
     const { plan, take, prepare, onRoute } = this.#parts
     for (const [index, { cluster }] of plan.parts.entries()) {
-      const hold = await take(partPlan(plan, cluster, this.#onPrimaries))
+      const hold = await take(partPlan(plan, cluster, this.#trying.onPrimaries))
       hold.taint ??= plan.taints
       this.#on.push({ index, hold, running: false, paused: false, canceled: null })
     }
@@ -186,11 +211,40 @@ class Attempt {
 
   // ---- what it looks like
 
-  async #describe(): Promise<Form> {
+  get #key(): string | null {
+    const { core, plan } = this.#parts
     const [first] = this.#on
-    const { plan, core, query } = this.#parts
+    const settings = first?.hold.settings ?? null
+    if (first === undefined || settings === null) return null
+    const { database, user } = core.login
+    return keyOf({ database, user, cluster: first.hold.cluster, settings, query: plan.query, types: [] })
+  }
+
+  /** By the description of an earlier run. null: there is none, or what is asked now does not fit it. */
+  #asKnown(): Begun | null {
+    const known = this.#trying.asksAnew ? undefined : this.#parts.core.described.get(this.#key)
+    if (known === undefined) return null
+    try {
+      const form = this.#formOf(known)
+      const made = this.#begin(form)
+      this.#unproved = known
+      return { form, made }
+    } catch {
+      return null
+    }
+  }
+
+  async #asked(): Promise<Begun> {
+    const read = await this.#describe()
+    this.#parts.core.described.keep(this.#key, read)
+    const form = this.#formOf(read)
+    return { form, made: this.#begin(form) }
+  }
+
+  async #describe(): Promise<DescribedRead> {
+    const [first] = this.#on
+    const { plan } = this.#parts
     if (first === undefined) throw new Error('a scatter read has no parts')
-    const values = sentValues(core.pg, query.values)
     const descriptions: (readonly PgField[])[] = []
     let oids: readonly number[] = []
     const failed = await new Promise<Error | null>((resolve) => {
@@ -204,6 +258,12 @@ class Attempt {
     if (failed !== null) throw await this.#errorOf(first.hold, failed)
     const [original, part] = descriptions
     if (original === undefined || part === undefined) throw new Error('a server has described less than it was asked for')
+    return { original, part, oids }
+  }
+
+  #formOf({ original, part, oids }: DescribedRead): Form {
+    const { core, plan, query } = this.#parts
+    const values = sentValues(core.pg, query.values)
     const { described, hidden } = plan.merge
     return {
       columns: part.map(columnOf),
@@ -235,17 +295,25 @@ class Attempt {
   // ---- rows
 
   async #read({ columns, values }: Form): Promise<void> {
-    const { plan } = this.#parts
+    const { query } = this.#parts.plan
+    const describing = { ...query, describes: [query.original, query.text] }
     const all = new Promise<void>((resolve) => (this.#settled = resolve))
     for (const part of this.#on) {
       part.running = true
+      const told: (readonly PgField[])[] = []
+      const proves = this.#unproved !== null && part.index === 0
+      let oids: readonly number[] = []
       runOn(
         part.hold,
-        plan.query,
+        proves ? describing : query,
         values,
         {
+          parameters: (said) => (oids = said),
           described: (fields) => {
-            if (!alikeColumns(columns, fields.map(columnOf))) this.#fail(otherColumns(part.hold.cluster))
+            told.push(fields)
+            if (proves && told.length === 2) this.#prove(told, oids)
+            if (proves && told.length <= 2) return
+            if (!alikeColumns(columns, fields.map(columnOf))) this.#wrong(otherColumns(part.hold.cluster))
           },
           rows: (rows) => this.#came(part, rows),
           ended: (error) => void this.#ended(part, error),
@@ -255,6 +323,29 @@ class Attempt {
     }
     this.#advance()
     await all
+  }
+
+  #prove([original = [], part = []]: readonly (readonly PgField[])[], oids: readonly number[]): void {
+    const known = this.#unproved
+    if (known === null) return
+    const same = sameFields(known.original, original) && sameFields(known.part, part) && known.oids.join() === oids.join()
+    if (!same) return this.#forget()
+    this.#unproved = null
+    this.#advance()
+  }
+
+  #forget(): void {
+    if (this.#over) return
+    this.#parts.core.described.forget(this.#key)
+    this.#unproved = null
+    this.stale = true
+    this.#fail(new Error('it is to be described anew'))
+  }
+
+  /** What came does not go together with what it runs by. */
+  #wrong(error: unknown): void {
+    if (this.#unproved === null) this.#fail(error)
+    else this.#forget()
   }
 
   get #timeout(): unknown {
@@ -270,7 +361,7 @@ class Attempt {
         rows.map((row) => row.map((value) => (value === null ? null : Buffer.from(value)))),
       )
     } catch (error) {
-      return this.#fail(error)
+      return this.#wrong(error)
     }
     this.#advance()
     if (this.#isOver() || !part.running || merger.wants(part.index)) return
@@ -281,7 +372,7 @@ class Attempt {
   /** Makes rows of what can be read, and lets those go on that are waited for. */
   #advance(): void {
     const merger = this.#merger
-    if (merger === null || this.#over) return
+    if (merger === null || this.#over || this.#unproved !== null) return
     try {
       for (let state = 'more'; state !== 'waiting';) {
         const read = merger.read(rowsAtOnce)
@@ -333,7 +424,8 @@ class Attempt {
     } else {
       const told = await this.#errorOf(part.hold, error)
       part.running = false
-      this.#fail(told)
+      if (this.#unproved !== null && isMisfit(sqlstateOf(error))) this.#forget()
+      else this.#fail(told)
     }
     if (this.#on.every(({ running }) => !running)) this.#settled?.()
   }
@@ -365,6 +457,15 @@ function requireUnicode(holds: readonly Hold[]): void {
     values: { what: `the encoding of the database on cluster ${other.cluster} is SQL_ASCII, so that its rows cannot be merged` },
     hint: 'Read it through the proxy, or give it the encoding UTF8.',
   })
+}
+
+function sameFields(left: readonly PgField[], right: readonly PgField[]): boolean {
+  return left.length === right.length && left.every((field, index) => sameField(field, right[index]))
+}
+
+/** All that pg reads of a description, and the user may look at. */
+function sameField(left: PgField, right: PgField | undefined): boolean {
+  return right !== undefined && JSON.stringify(left) === JSON.stringify(right)
 }
 
 /** Values come as text. */

@@ -4,6 +4,7 @@ import { plan, planBatch } from '../../routing/planner.js'
 import { printRoute, printTaken } from '../../routing/print.js'
 import { loadSql } from '../../sql/parser.js'
 import { createUnderstanding } from '../../sql/understand.js'
+import { DescribedReads } from '../../execute/described-reads.js'
 import type { Core } from './core-contract.js'
 
 export async function loadCore({ limits }: Config): Promise<Core> {
@@ -16,6 +17,7 @@ export async function loadCore({ limits }: Config): Promise<Core> {
     printRoute,
     printTaken,
     stats: () => understanding.stats(),
+    described: new DescribedReads(),
     shapes: () => understanding.shapes(),
   }
 }

@@ -22,6 +22,8 @@ export interface PartOwner {
   /** `error`: what the client is to be told of it. */
   failed(part: ScatterPart, error: unknown): void
   ended(part: ScatterPart, end: End): void
+  /** One more of its statements is described. */
+  statementDescribed?(part: ScatterPart): void
 }
 
 /** Replies that have come for what was asked of one server. */
@@ -112,10 +114,12 @@ export class ScatterPart implements Diversion, FrameHandler {
     this.error = fields
   }
 
-  rowsDescribed(frame: Uint8Array): void {
-    this.descriptions.push(Uint8Array.from(frame))
-    if (this.columns === null) return
-    if (!alikeColumns(this.columns, describedColumns(frame))) this.#owner.failed(this, otherColumns(this.hold.cluster))
+  rowsDescribed(frame: Uint8Array, { reply }: ExpectReply): void {
+    if (reply !== 'describe-portal') {
+      this.descriptions.push(Uint8Array.from(frame))
+      this.#owner.statementDescribed?.(this)
+    } else if (this.columns !== null && !alikeColumns(this.columns, describedColumns(frame)))
+      this.#owner.failed(this, otherColumns(this.hold.cluster))
   }
 
   parametersDescribed(oids: readonly number[]): void {

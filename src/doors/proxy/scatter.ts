@@ -4,12 +4,16 @@
 //         ▲                                                                             │
 //         └──────── again, elsewhere: a server was lost, and nothing has gone out ◀─────┘
 //
+// Outside of a transaction the description of an earlier run is taken (execute/described-reads.ts). The first part gives it anew with its
+// run: rows wait until it has, and if it is another one all is asked again, from the description on.
+//
 // Connections are always taken in the order of the set's clusters, so that two clients cannot wait for each other. A part whose
 // rows are not wanted any more is canceled if it does not end by itself.
 //
 // Within a transaction all of this happens on the connections where it is open, which it comes to (Holds.take) once the first one
 // has described the read. Nothing is tried again there, nor canceled but where it fails: that would end the transaction.
 import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
+import { isMisfit, keyOf } from '../../execute/described-reads.js'
 import { lossError } from '../../execute/loss-error.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
@@ -28,6 +32,7 @@ import type { OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
 import type { Conversation } from './conversation.js'
+import type { Core, DescribedRead } from './core-contract.js'
 import type { End } from './hold.js'
 import { avoid } from './holds.js'
 import type { Request } from './request.js'
@@ -130,6 +135,11 @@ class Scatter implements PartOwner {
   #again = false
   #timer: NodeJS.Timeout | null = null
   #ended: (() => void) | null = null
+  readonly #key: string
+  /** What it runs by, while no part has said that it still holds. */
+  #unproved: DescribedRead | null = null
+  /** What was known did not hold. */
+  #asksAnew = false
 
   constructor(conversation: Conversation, request: Request, plan: ScatterPlan, ask: ScatterAsk, portal: ScatterPortal | null = null) {
     this.#portal = portal
@@ -137,6 +147,9 @@ class Scatter implements PartOwner {
     this.#request = request
     this.#plan = plan
     this.#ask = ask
+    const { database, user, settings } = conversation.session
+    const cluster = plan.parts[0]?.cluster ?? ''
+    this.#key = keyOf({ database, user, cluster, settings, query: plan.query, types: ask.types })
   }
 
   /** True: nothing has gone out, and it is to be tried again. */
@@ -158,7 +171,24 @@ class Scatter implements PartOwner {
   async #describedApart(): Promise<Form | null> {
     await this.#take(this.#plan.parts)
     this.#requireSameForm()
-    return this.#describe()
+    const known = this.#asksAnew ? undefined : this.#kept.get(this.#key)
+    return (known === undefined ? null : this.#asKnown(known)) ?? (await this.#describe())
+  }
+
+  get #kept(): Core['described'] {
+    return this.#conversation.core.described
+  }
+
+  /** null: what is asked now does not fit what was known. */
+  #asKnown(known: DescribedRead): Form | null {
+    try {
+      const form = this.#formOf(known)
+      this.#prepare(form)
+      this.#unproved = known
+      return form
+    } catch {
+      return null
+    }
   }
 
   /** With the first statement on it a transaction is open; only then can it come to others. */
@@ -185,6 +215,8 @@ class Scatter implements PartOwner {
     this.#failure = null
     this.#again = false
     this.#before = null
+    this.#form = null
+    this.#unproved = null
   }
 
   #clear(): void {
@@ -221,13 +253,10 @@ class Scatter implements PartOwner {
   async #describe(): Promise<Form | null> {
     const [first] = this.#parts
     if (first === undefined) throw new Error('a scatter read has no parts')
-    const { types } = this.#ask
-    const { query, merge } = this.#plan
     const sync: ExpectReply = { act: 'swallow', reply: 'sync' }
-    const frames = [encodeParse('', query.original, types), describeStatement, encodeParse('', query.text, types), describeStatement]
     this.#begin(first)
     const ended = new Promise<End>((resolve) => first.hold.whenEnded(sync, resolve))
-    first.hold.send([...frames, syncFrame], [swallow.parse, swallow.statement, swallow.parse, swallow.statement, sync])
+    first.hold.send([...this.#describing(), syncFrame], [...describes, sync])
     const end = await ended
     if (this.#isBad(first, end)) {
       first.end = end
@@ -238,6 +267,15 @@ class Scatter implements PartOwner {
     const [original, part] = first.descriptions
     if (original === undefined || part === undefined) throw new Error('a server has described less than it was asked for')
     first.descriptions.length = 0
+    const read = { original, part, parameters: first.parameters }
+    this.#kept.keep(this.#key, read)
+    const form = this.#formOf(read)
+    this.#prepare(form)
+    return form
+  }
+
+  #formOf({ original, part, parameters }: DescribedRead): Form {
+    const { merge } = this.#plan
     const columns = describedColumns(part)
     const description = merge.described === 'part' ? described(part, new Array<number>(columns.length - merge.hidden).fill(0)) : original
     const client = describedColumns(description)
@@ -249,10 +287,42 @@ class Scatter implements PartOwner {
     )
     return {
       description,
-      parameters: first.parameters,
+      parameters,
       part: columns.map((column, index) => ({ ...column, format: asked[index] ?? 0 })),
       client: client.map((column, index) => ({ ...column, format: formats[index] ?? 0 })),
     }
+  }
+
+  /** The client's statement, then what the parts run. */
+  #describing(): readonly Uint8Array[] {
+    const { types } = this.#ask
+    const { original, text } = this.#plan.query
+    return [encodeParse('', original, types), describeStatement, encodeParse('', text, types), describeStatement]
+  }
+
+  statementDescribed(part: ScatterPart): void {
+    const known = this.#unproved
+    const [original, here] = part.descriptions
+    if (known === null || original === undefined || here === undefined) return
+    const { parameters } = part
+    const same =
+      Buffer.compare(known.original, original) === 0 &&
+      Buffer.compare(known.part, here) === 0 &&
+      known.parameters.join() === parameters.join()
+    if (!same) return this.#stale()
+    this.#unproved = null
+    this.#advance()
+  }
+
+  /** What was known does not hold, or may not: nothing has gone out, and the next attempt begins with the question. */
+  #stale(): void {
+    if (this.#over) return
+    this.#kept.forget(this.#key)
+    this.#unproved = null
+    this.#asksAnew = true
+    this.#again = true
+    this.#attempts -= 1
+    this.#fail(new Error('it is to be described anew'))
   }
 
   /** Formats of the result. What DECLARE is bound with says nothing of its rows. */
@@ -269,23 +339,28 @@ class Scatter implements PartOwner {
 
   // ---- rows
 
-  async #run(form: Form): Promise<void> {
-    const { types, bind } = this.#ask
+  /** All that is made of the description. Throws what the client is to be told where it cannot be. */
+  #prepare(form: Form): void {
+    const { bind } = this.#ask
     requireCount(bind, form.parameters)
-    const parameters = parametersOf(bind, form.parameters)
     this.#merger = new Merger({
       spec: this.#plan.merge,
       columns: form.part,
       client: form.client,
-      parameters,
+      parameters: parametersOf(bind, form.parameters),
       session: sessionForm(this.#parts[0]?.hold.connection.parameters ?? new Map<string, string>()),
-      parts: this.#parts.length,
+      parts: this.#plan.parts.length,
       memory: this.#conversation.generation.config.limits.mergeMemoryBytes,
     })
     const { copy } = this.#plan
     this.#before = copy === undefined ? this.#ask.before.flatMap((each) => told(each, form)) : beforeCopy(copy, form)
     if (copy !== undefined) this.#write = copyWriter(copy, namesOf(form))
     this.#form = form
+  }
+
+  async #run(form: Form): Promise<void> {
+    const { types, bind } = this.#ask
+    const parameters = parametersOf(bind, form.parameters)
     const text = encodeParse('', this.#plan.query.text, types)
     const name = this.#portal?.name ?? ''
     const results = form.part.map(({ format }) => format)
@@ -304,13 +379,20 @@ class Scatter implements PartOwner {
       const sync: ExpectReply = { act: 'swallow', reply: 'sync' }
       const closes = this.#portal?.closes === true
       const runs = this.#portal === null
+      const proves = this.#unproved !== null && part.index === 0
       part.run(
         [
           ...(closes ? [encodeClose({ of: 'portal', name })] : []),
-          ...[text, bound, encodeDescribe({ of: 'portal', name })],
+          ...(proves ? this.#describing() : [text]),
+          ...[bound, encodeDescribe({ of: 'portal', name })],
           ...(runs ? [executeFrame, syncFrame] : [syncFrame]),
         ],
-        [...(closes ? [swallow.close] : []), ...[swallow.parse, swallow.bind, swallow.portal], ...(runs ? [executes, sync] : [sync])],
+        [
+          ...(closes ? [swallow.close] : []),
+          ...(proves ? describes : [swallow.parse]),
+          ...[swallow.bind, swallow.portal],
+          ...(runs ? [executes, sync] : [sync]),
+        ],
         sync,
       )
     }
@@ -335,7 +417,7 @@ class Scatter implements PartOwner {
   /** Gives what can go out, and lets those go on that are waited for. */
   #advance(): void {
     const merger = this.#merger
-    if (merger === null || this.#over || this.#behind) return
+    if (merger === null || this.#over || this.#behind || this.#unproved !== null) return
     try {
       for (;;) {
         const { rows, state } = merger.read(rowsAtOnce)
@@ -387,7 +469,8 @@ class Scatter implements PartOwner {
   // ---- ends
 
   failed(_part: ScatterPart, error: unknown): void {
-    this.#fail(error)
+    if (this.#unproved === null) this.#fail(error)
+    else this.#stale()
   }
 
   #fail(error: unknown): void {
@@ -434,6 +517,10 @@ class Scatter implements PartOwner {
     const { hold } = part
     if (end.kind === 'ready' && end.error === null) return false
     const code = end.kind === 'ready' ? (end.error?.code ?? null) : null
+    if (this.#unproved !== null && isMisfit(code)) {
+      this.#stale()
+      return true
+    }
     const rerun = end.kind === 'lost' ? 'elsewhere' : rerunFor(code, hold.route.role)
     if (end.kind === 'lost') this.#forgive(part)
     const open = this.#conversation.session.transaction.kind === 'open'
@@ -484,6 +571,8 @@ const swallow: Readonly<Record<'parse' | 'bind' | 'statement' | 'portal' | 'clos
   statement: { act: 'swallow', reply: 'describe-statement' },
   portal: { act: 'swallow', reply: 'describe-portal' },
 }
+
+const describes: readonly ExpectReply[] = [swallow.parse, swallow.statement, swallow.parse, swallow.statement]
 
 export function told(each: Before, { description, parameters, client }: Form): readonly Uint8Array[] {
   if (each === 'statement') return [encodeParameterDescription(parameters), description]
