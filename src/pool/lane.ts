@@ -11,27 +11,24 @@
 // waiting: they are told, and look for another connection.
 import { encodeReadyForQuery } from '../protocol/backend-messages.js'
 import { decodeErrorFields, type ErrorFields } from '../protocol/error-fields.js'
-import { encodeSync } from '../protocol/extended.js'
 import { Backend } from '../protocol/message-types.js'
 import { violation } from '../protocol/violation.js'
 import type { Loss, RawSink, RawWire, ServerConnection } from '../server/contract.js'
-import { fit, replayChanges, replaySql } from '../session/replay.js'
 import type { Lease } from './contract.js'
-import type { LaneKind, LaneOwner, LaneState, SharedLane } from './lane-kind.js'
+import type { LaneOwner, LaneState, SharedLane } from './lane-kind.js'
 import type { LaneOf, LaneRequest, LaneSlot } from './lane-request.js'
-import type { LaneGroup, Lanes } from './lanes.js'
-import { bar, keepAlone, measure, type ShapeRecord } from './shape-book.js'
+import { LaneSlots } from './lane-slots.js'
+import { LaneWrites } from './lane-writes.js'
+import { bar, keepAlone, measure } from './shape-book.js'
 
-const syncFrame = encodeSync()
 const readyIdle = encodeReadyForQuery('I')
 const header = 5
-const compactAt = 256
-/** Requests that one write takes before others are looked for, and their service time, ms: beyond it several servers are quicker. */
-const gatherUpTo = 8
-const gatherMs = 1
-/** Batches that share a Sync, and their service time, ms, of each and of those before it: what they have locked stays locked so long. */
-const joinUpTo = 16
-const joinMs = 1
+/**
+ * Behind so many batches that are written and not answered, and take no longer than this, ms, no batch is written before a reply of
+ * theirs is here: they keep the server busy meanwhile, and what has come by then shares one packet, one wake-up and one Sync.
+ */
+const holdBehind = 8
+const holdMs = 1
 /** A head that shares its Sync may hold what others wait for: at so many times the age at which one is slow it is canceled. */
 const joinedStall = 2
 /** And before PostgreSQL looks for a deadlock, which it does after a second (`deadlock_timeout`), ms. */
@@ -52,19 +49,11 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   readonly #owner: LaneOwner<Lane>
   readonly #wire: RawWire
   readonly #joins: boolean
-  #slots: LaneSlot[] = []
-  #first = 0
-  readonly #spare: LaneSlot[] = []
-  /** What is to be written. */
-  #pieces: Uint8Array[] = []
+  readonly #slots = new LaneSlots()
+  readonly #writes: LaneWrites
   #scheduled = false
-  /** Requests among it, and how long they will take. */
-  #gathered = 0
-  #gatheredMs = 0
-  /** Of these, the last batch, whose Sync the next one may share; who shares it already, and their service time. */
-  #open: LaneSlot | null = null
-  #joining = 0
-  #joiningMs = 0
+  /** Whoever came last is a batch. */
+  #batches = false
   #reading = false
   /** Since when the head is the head. */
   #headSince = 0
@@ -96,6 +85,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   constructor(lease: Lease<ServerConnection>, owner: LaneOwner<Lane>, joins: boolean) {
     this.#lease = lease
     this.#joins = joins
+    this.#writes = new LaneWrites(joins)
     this.#owner = owner
     this.node = lease.node
     this.cluster = lease.cluster
@@ -106,7 +96,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   }
 
   get inFlight(): number {
-    return this.#slots.length - this.#first
+    return this.#slots.size
   }
 
   /** Takes another request now. */
@@ -117,12 +107,18 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
       this.#cancels === 0 &&
       this.#retiring === null &&
       !this.#gone &&
-      this.#slots.length - this.#first < this.#owner.limits.depth
+      this.#slots.size < this.#owner.limits.depth
     )
   }
 
   get gathers(): boolean {
-    return this.#scheduled && this.#gathered < gatherUpTo && this.#gatheredMs < gatherMs
+    return this.#writes.room && (this.#scheduled || this.#holds)
+  }
+
+  /** What is gathered, as far as it is batches, is written when the next reply has come. */
+  get #holds(): boolean {
+    if (!this.#joins || !this.#batches) return false
+    return this.#slots.size - this.#writes.requests >= holdBehind && this.#slots.ms - this.#writes.ms < holdMs
   }
 
   /** Will take others when those at hand are answered: nothing on it is unusual. */
@@ -138,60 +134,35 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   }
 
   has(request: LaneRequest): boolean {
-    return this.#slotOf(request) !== undefined
+    return this.#slots.of(request) !== undefined
   }
 
   /** Only where it is open. */
   push(request: LaneRequest, now: number): void {
-    const slot = this.#spare.pop() ?? newSlot()
+    const slot = this.#slots.add(now, request.record.ms)
     slot.request = request
     slot.record = request.record
-    slot.sentAt = now
-    this.#slots.push(slot)
-    this.#gathered += 1
-    this.#gatheredMs += request.record.ms
-    const before = this.#pieces.length - 1
-    request.compile(this.connection.statements, slot, this.#pieces)
-    if (this.#joins) this.#join(slot, request.record, before)
-    if (this.#reading || this.#scheduled) return
+    if (this.#writes.add(request, slot, this.connection.statements)) this.#owner.count('joined', 1)
+    this.#batches = slot.batch
+    if (this.#reading || this.#scheduled || this.gathers) return
     this.#scheduled = true
     setImmediate(this.#flush)
   }
 
-  /** `before`: the last piece of what stands before it. */
-  #join(slot: LaneSlot, { ms, alone }: ShapeRecord, before: number): void {
-    const open = this.#open
-    const may = slot.batch && alone === 0
-    const piece = this.#pieces[before]
-    // A Close that the server passes over is lost, and comes with what is prepared.
-    const room = this.#joining < joinUpTo && this.#joiningMs < joinMs && ms < joinMs
-    if (may && room && open !== null && piece !== undefined && slot.prepares === null) {
-      this.#pieces[before] = piece.subarray(0, piece.length - syncFrame.length)
-      open.joined = true
-      this.#owner.count('joined', 1)
-    } else {
-      this.#joining = 0
-      this.#joiningMs = 0
-    }
-    this.#joining += 1
-    this.#joiningMs += ms
-    this.#open = may ? slot : null
-  }
-
   /** The request wants nothing any more of what it has here; its reply is dropped. */
   drop(request: LaneRequest): void {
-    const slot = this.#slotOf(request)
+    const slot = this.#slots.of(request)
     if (slot === undefined) return
     slot.request = null
-    if (this.#streaming && slot === this.#slots[this.#first]) this.#wire.resume()
+    if (this.#streaming && slot === this.#slots.head) this.#wire.resume()
   }
 
   /** `sent`: it is the head, and hears what becomes of it. `dropped`: it was not, and is let go of here. */
   cancel(request: LaneRequest): 'sent' | 'dropped' {
-    const slot = this.#slotOf(request)
+    const slot = this.#slots.of(request)
     if (slot === undefined) return 'dropped'
     // Whoever shares a Sync is let go of: which of them the server has come to nobody knows.
-    if (slot !== this.#slots[this.#first] || (this.#joined && !this.#streaming)) {
+    if (slot !== this.#slots.head || (this.#joined && !this.#streaming)) {
       slot.request = null
       return 'dropped'
     }
@@ -213,7 +184,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   /** Looks at the head, which is slow if it is older than `patience`, in ms: to be called often, once what the socket has was read. */
   check(now: number, patience: number): void {
-    const head = this.#slots[this.#first]
+    const head = this.#slots.head
     if (head === undefined || this.#gone) return
     const age = now - (this.#joinedMs < 0 ? Math.max(head.sentAt, this.#headSince) : this.#joinedSince)
     const joined = this.#joined && !this.#streaming
@@ -222,10 +193,10 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     this.#slow = true
     if (!head.slow) {
       head.slow = true
-      if (joined) for (const { record } of this.#together()) if (record !== null) keepAlone(record)
+      if (joined) for (const { record } of this.#slots.together()) if (record !== null) keepAlone(record)
       if (!joined && !this.#streaming && head.record !== null) bar(head.record, 'stalled', now)
       this.#owner.count('stalled', 1)
-      this.#tell(joined ? this.#first : this.#first + 1)
+      this.#tell(joined ? this.#slots.all() : this.#slots.behindHead())
     }
     if (joined || age < patience * longStall) return
     if (!head.long) {
@@ -247,7 +218,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     try {
       this.#read(chunk, now)
       if (this.#gone) return
-      if (this.#slots.length === this.#first) this.idleSince = now
+      if (this.#slots.size === 0) this.idleSince = now
       this.#owner.moved(this)
     } finally {
       this.#reading = false
@@ -311,15 +282,15 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
         case Backend.ErrorResponse:
           this.#errorCame(bytes.subarray(at, next))
           // Owed by nobody: a server that ends an idle connection says why.
-          if (this.#slots.length === this.#first) from = next
-          else if (this.#slots[this.#first]?.joined === true && this.#error?.severity === 'ERROR') {
+          if (this.#slots.size === 0) from = next
+          else if (this.#slots.head?.joined === true && this.#error?.severity === 'ERROR') {
             this.#failJoined(bytes.subarray(from, next), now)
             if (this.#gone) return
             from = next
           }
           break
         case Backend.NoticeResponse:
-          if (this.#slots.length > this.#first) break
+          if (this.#slots.size > 0) break
           from = next
           break
         case Backend.ParameterStatus:
@@ -346,7 +317,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   /** bytes[from…] belong to a reply that is not whole; the frame at `at` is not either. */
   #keep(bytes: Uint8Array, from: number, at: number): void {
     if (from === bytes.length) return
-    const head = this.#slots[this.#first]
+    const head = this.#slots.head
     if (head === undefined && at > from) throw violation('the server sent what nobody asked for')
     if (!this.#streaming && bytes.length - from <= this.#owner.limits.maxResultBytes) {
       this.#carry = bytes.subarray(from)
@@ -368,11 +339,11 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   /** The reply is larger than a lane is for: it goes on by itself, and whoever is behind it looks elsewhere. */
   #stream(): void {
     this.#streaming = true
-    const head = this.#slots[this.#first]
+    const head = this.#slots.head
     if (head !== undefined && head.record !== null) bar(head.record, 'too large', this.#owner.now())
     this.#owner.count('large', 1)
     if (head !== undefined && (this.#joinedMs >= 0 || (this.#cancels > 0 && !head.canceled))) this.#sendOff(head)
-    this.#tell(this.#first + 1)
+    this.#tell(this.#slots.behindHead())
   }
 
   /**
@@ -388,7 +359,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   }
 
   #give(part: Uint8Array, last: boolean): void {
-    const head = this.#slots[this.#first]
+    const head = this.#slots.head
     if (head === undefined) return
     head.given += part.length
     const { request } = head
@@ -396,7 +367,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   }
 
   #head(type: number): LaneSlot {
-    const head = this.#slots[this.#first]
+    const head = this.#slots.head
     if (head === undefined) throw violation(`the server sent a message of type ${String(type)}, and nothing was asked`)
     return head
   }
@@ -424,7 +395,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
     const size = slot.given + reply.length
     const { parsed, canceled, barrier } = slot
     if (error !== null && slot.prepares !== null && !parsed) this.connection.statements.forget(slot.prepares)
-    this.#shift(slot, now)
+    this.#shift(now)
     if (barrier) this.#cancels -= 1
     else if (record !== null) {
       this.served += 1
@@ -443,7 +414,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   #serviceTime(slot: LaneSlot, now: number): number {
     const ms = this.#joinedMs < 0 ? now - Math.max(slot.sentAt, this.#headSince) : this.#joinedMs
     if (!slot.joined) this.#joinedMs = -1
-    else if (this.#joinedMs < 0) this.#share(slot, ms / this.#together().length)
+    else if (this.#joinedMs < 0) this.#share(slot, ms / this.#slots.together().length)
     return this.#joinedMs < 0 ? ms : this.#joinedMs
   }
 
@@ -457,19 +428,12 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   /** The head shares its Sync. */
   get #joined(): boolean {
-    return this.#joinedMs >= 0 || this.#slots[this.#first]?.joined === true
-  }
-
-  /** The head and all behind it, up to the one that has the Sync. */
-  #together(): readonly LaneSlot[] {
-    let end = this.#first
-    while (this.#slots[end]?.joined === true) end += 1
-    return this.#slots.slice(this.#first, end + 1)
+    return this.#joinedMs >= 0 || this.#slots.head?.joined === true
   }
 
   /** The server passes over all that come before the Sync; only its ReadyForQuery comes. */
   #failJoined(reply: Uint8Array, now: number): void {
-    const [head, ...behind] = this.#together()
+    const [head, ...behind] = this.#slots.together()
     if (head === undefined) return
     if (head.record !== null) keepAlone(head.record)
     const wanted = behind.flatMap(({ request }) => request ?? [])
@@ -478,8 +442,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
       last.request = null
       last.record = null
     }
-    this.#slots.splice(this.#first + 1, behind.length)
-    for (const slot of behind) this.#spare.push(cleared(slot))
+    this.#slots.dropBehindHead(behind.length)
     this.#share(head, 0)
     this.#over(head, reply, false, now)
     this.#miss(wanted)
@@ -487,7 +450,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   /** What the head, or one before it, has locked may be what the head waits for by way of a client: PostgreSQL would see a deadlock where without us there is none. */
   #breakUp(): void {
-    const together = this.#together()
+    const together = this.#slots.together()
     const wanted = together.flatMap(({ request }) => request ?? [])
     for (const slot of together) {
       slot.request = null
@@ -503,39 +466,26 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   }
 
   /** Takes the head off. */
-  #shift(slot: LaneSlot, now: number): void {
-    this.#first += 1
-    if (this.#first === this.#slots.length) {
-      this.#slots.length = 0
-      this.#first = 0
-    } else if (this.#first >= compactAt) {
-      this.#slots = this.#slots.slice(this.#first)
-      this.#first = 0
-    }
+  #shift(now: number): void {
+    this.#slots.shift()
     this.#headSince = now
     this.#error = null
     this.#streaming = false
     this.#slow = false
-    this.#spare.push(cleared(slot))
   }
 
   // ---- whoever is behind
 
-  /** All from that one on: they may look elsewhere. */
-  #tell(from: number): void {
+  /** They may look elsewhere. */
+  #tell(slots: readonly LaneSlot[]): void {
     let told = 0
-    for (const slot of this.#slots.slice(from)) {
+    for (const slot of slots) {
       if (slot.moved || slot.request === null) continue
       slot.moved = true
       told += 1
       slot.request.stalled()
     }
     if (told > 0) this.#owner.count('moved', told)
-  }
-
-  #slotOf(request: LaneRequest): LaneSlot | undefined {
-    for (let at = this.#first; at < this.#slots.length; at++) if (this.#slots[at]?.request === request) return this.#slots[at]
-    return undefined
   }
 
   // ---- cancels
@@ -553,29 +503,20 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   #barrier(): void {
     if (this.#gone) return
-    const slot = this.#spare.pop() ?? newSlot()
-    slot.sentAt = this.#owner.now()
-    slot.barrier = true
-    this.#slots.push(slot)
-    this.#pieces.push(syncFrame)
+    this.#slots.add(this.#owner.now(), 0).barrier = true
+    this.#writes.addSync()
     this.#write()
   }
 
   // ---- writing, and the end
 
   #write(): void {
-    const pieces = this.#pieces
-    if (pieces.length === 0 || this.#gone) return
-    this.#pieces = []
-    this.#gathered = 0
-    this.#gatheredMs = 0
-    this.#open = null
-    const [only] = pieces
-    this.#wire.write(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces))
+    const bytes = this.#gone ? null : this.#writes.take()
+    if (bytes !== null) this.#wire.write(bytes)
   }
 
   #finishIfDone(): void {
-    if (this.#retiring === null || this.#gone || this.#slots.length > this.#first || this.#cancels > 0) return
+    if (this.#retiring === null || this.#gone || this.#slots.size > 0 || this.#cancels > 0) return
     this.#gone = true
     this.#wire.end()
     // Whatever it was used for, nobody inherits anything of it.
@@ -593,11 +534,9 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   closed(loss: Loss): void {
     if (this.#gone) return
     this.#gone = true
-    const left = this.#slots.slice(this.#first)
+    const left = this.#slots.drain()
     const begun = this.#streaming
-    this.#slots = []
-    this.#first = 0
-    this.#pieces = []
+    this.#writes.take()
     this.#lease.destroy(loss.reason)
     this.#owner.ended(this)
     left.forEach(({ request }, index) => {
@@ -610,75 +549,8 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   }
 }
 
-export type WireLanes = Lanes<ServerConnection, LaneRequest, Lane>
-export type WireLaneGroup = LaneGroup<ServerConnection, LaneRequest, Lane>
-
-/** The proxy's lanes: replies are passed on as the bytes they are. */
-export const wireLanes: LaneKind<ServerConnection, LaneRequest, Lane> = {
-  suits: ({ settings }, wanted) => fit(wanted, settings),
-  prepare: async (connection, wanted) => {
-    const changes = replayChanges(wanted, connection.settings)
-    if (changes.length > 0) await connection.query(replaySql(changes))
-    connection.settings.clear()
-    for (const [name, value] of wanted) connection.settings.set(name, value)
-    return joins(connection)
-  },
-  open: (lease, owner, joined) => new Lane(lease, owner, joined),
-}
-
-/**
- * Whether several autocommit reads may be one transaction on it: each has a snapshot of its own there only under READ COMMITTED,
- * no time limit counts for all of them, and PostgreSQL looks for a deadlock later than we do. The first is made to stay so.
- */
-async function joins(connection: ServerConnection): Promise<boolean> {
-  const { rows } = await connection.query(joinable)
-  if (rows[0]?.[0] !== 't') return false
-  await connection.query("SET default_transaction_isolation = 'read committed'")
-  return true
-}
-
-const joinable = `SELECT pg_catalog.current_setting('default_transaction_isolation') = 'read committed'
- AND COALESCE(pg_catalog.current_setting('transaction_timeout', true), '0') = '0'
- AND pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval >= '1s'`
-
 /** A head that is so many times as old is slow by itself, whatever the machine does. */
 const longStall = 5
-
-function newSlot(): LaneSlot {
-  return {
-    request: null,
-    record: null,
-    sentAt: 0,
-    skip: 0,
-    prepares: null,
-    parsed: false,
-    slow: false,
-    long: false,
-    moved: false,
-    batch: false,
-    joined: false,
-    canceled: false,
-    given: 0,
-    barrier: false,
-  }
-}
-
-function cleared(slot: LaneSlot): LaneSlot {
-  slot.request = null
-  slot.record = null
-  slot.skip = 0
-  slot.prepares = null
-  slot.parsed = false
-  slot.slow = false
-  slot.long = false
-  slot.moved = false
-  slot.batch = false
-  slot.joined = false
-  slot.canceled = false
-  slot.given = 0
-  slot.barrier = false
-  return slot
-}
 
 /** Of the whole frame at `at`. Throws 08P01 where its length cannot be one. */
 function frameLength(bytes: Uint8Array, at: number): number {

@@ -4,7 +4,8 @@ import { encodeErrorResponse, type ErrorFields } from '../../src/protocol/error-
 import type { Lease } from '../../src/pool/contract.js'
 import type { LaneMiss, LaneOf, LaneRequest, LaneSlot } from '../../src/pool/lane-request.js'
 import { encodeCopyResponse } from '../../src/protocol/query.js'
-import { Lane, wireLanes } from '../../src/pool/lane.js'
+import { Lane } from '../../src/pool/lane.js'
+import { wireLanes } from '../../src/pool/wire-lanes.js'
 import { ShapeBook } from '../../src/pool/shape-book.js'
 import { PreparedStatements } from '../../src/server/prepared-names.js'
 import type { Loss, PreparedNames, RawSink, ServerConnection } from '../../src/server/contract.js'
@@ -331,13 +332,16 @@ t.test('a cancel whose end cannot be awaited ends the connection', async (t) => 
 t.test('who is about to write takes others along, as long as they are few and quick', async (t) => {
   const few = laneOf()
   t.notOk(few.lane.gathers)
-  few.push(7)
+  few.push(15)
   t.ok(few.lane.gathers)
   few.push(1)
   t.notOk(few.lane.gathers)
   await soon()
   t.equal(few.written.length, 1)
-  t.notOk(few.lane.gathers, 'nothing is to be written')
+  const one = laneOf()
+  one.push(1)
+  await soon()
+  t.notOk(one.lane.gathers, 'nothing is to be written')
   const long = laneOf()
   const [asked] = long.push(1)
   t.ok(long.lane.gathers)
@@ -403,6 +407,77 @@ t.test('a Query ends by itself, what is prepared is sure to be, and what is writ
   pushed()
   await soon()
   t.same(written, [`batch ${sync}request batch ${sync}batch batch ${sync}`, `batch ${sync}`])
+})
+
+t.test('behind several batches on their way none is written before a reply is here; what has come by then goes together', async (t) => {
+  const { lane, pushed, written, data } = joining(8)
+  await soon()
+  pushed()
+  await soon()
+  pushed()
+  await soon()
+  t.equal(written.length, 1)
+  t.ok(lane.gathers, 'it takes others along meanwhile')
+  data(part('one'))
+  t.same(written.slice(1), [`batch batch ${sync}`])
+  pushed()
+  await soon()
+  t.equal(written.length, 2, 'nine are on their way')
+  data(part('more'))
+  t.equal(written.length, 3)
+  for (let count = 0; count < 3; count++) data(part('more'))
+  pushed()
+  await soon()
+  t.equal(written.length, 4, 'a few on their way hold nobody up')
+})
+
+t.test('what is gathered behind others is written at once where it is much, a Query, or what it stands behind takes long', async (t) => {
+  const much = joining(8)
+  await soon()
+  for (let count = 0; count < 15; count++) much.pushed()
+  await soon()
+  t.equal(much.written.length, 1)
+  much.pushed()
+  await soon()
+  t.equal(much.written.length, 2)
+  const few = joining(7)
+  await soon()
+  few.pushed()
+  await soon()
+  t.equal(few.written.length, 2, 'what is not written keeps no server busy')
+  const mixed = joining(8)
+  await soon()
+  mixed.pushed()
+  mixed.push(1)
+  await soon()
+  t.equal(mixed.written.length, 2)
+  const long = joining(0)
+  for (let count = 0; count < 8; count++) long.pushed(({ record }) => (record.ms = 0.2))
+  await soon()
+  t.notOk(long.lane.gathers)
+  long.pushed()
+  await soon()
+  t.equal(long.written.length, 2)
+  const apart = laneOf()
+  for (let count = 0; count < 9; count++) {
+    const asked = new Asked()
+    asked.batch = true
+    apart.lane.push(asked, 0)
+    await soon()
+  }
+  t.equal(apart.written.length, 9, 'where none are joined')
+})
+
+t.test('what is not written yet looks elsewhere like all others behind a slow head, and where the connection is lost', async (t) => {
+  const { lane, pushed, written, closed } = joining(8)
+  await soon()
+  const held = pushed()
+  await soon()
+  lane.check(20, 20)
+  t.same(held.told, ['stalled'])
+  closed()
+  t.same(held.told, ['stalled', 'missed: lost'])
+  t.equal(written.length, 1)
 })
 
 t.test('a connection where several reads would not be as each alone has a Sync for each', async (t) => {

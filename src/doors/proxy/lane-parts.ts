@@ -1,5 +1,5 @@
 // doors/proxy/lane-parts.ts — what the clients of a proxy share to use lanes.
-import type { WireLanes } from '../../pool/lane.js'
+import type { WireLanes } from '../../pool/wire-lanes.js'
 import type { ShapeBook } from '../../pool/shape-book.js'
 import type { SeenParses } from './seen-parses.js'
 

@@ -14,13 +14,14 @@ import { fitsPlace, outlived, routeTo, type Place } from '../../execute/place.js
 import type { AcquireRequest, RouteTaken } from '../../execute/contract.js'
 import { isStaleStatement } from '../../execute/stale-statement.js'
 import { nobody, type Party } from '../../pool/account.js'
-import type { WireLaneGroup } from '../../pool/lane.js'
+import type { WireLaneGroup } from '../../pool/wire-lanes.js'
 import type { LaneMiss, LaneOf, LaneRequest, LaneSlot } from '../../pool/lane-request.js'
 import { bar, isProved, type ShapeRecord } from '../../pool/shape-book.js'
 import type { OnePlan } from '../../routing/plan.js'
 import type { Loss, PreparedNames, ServerConnection } from '../../server/contract.js'
 import { ServerError } from '../../server/server-error.js'
 import { laneKey } from '../../session/lane-key.js'
+import type { Settings } from '../../session/settings.js'
 import type { ClientState } from './client-state.js'
 import { errorFields } from './error-reply.js'
 import type { Generations } from './generations.js'
@@ -90,6 +91,7 @@ export class LaneSeat implements LaneRequest {
   /** The lanes that the last request went to. */
   #group: WireLaneGroup | null = null
   #groupPool: unknown = null
+  #groupValues: Settings | null = null
   #groupKey = ''
 
   constructor(parts: LaneSeatParts) {
@@ -147,10 +149,12 @@ export class LaneSeat implements LaneRequest {
 
   #groupOf({ pool }: Place<ServerConnection>): WireLaneGroup | null {
     const { values } = this.#parts.state.session.settings
+    const same = this.#group?.usable === true && this.#groupPool === pool
+    if (same && this.#groupValues === values) return this.#group
     const key = laneKey(values)
-    if (this.#group?.usable === true && this.#groupPool === pool && this.#groupKey === key) return this.#group
-    this.#group = this.#parts.lanes.group(pool, key, values)
+    if (!same || this.#groupKey !== key) this.#group = this.#parts.lanes.group(pool, key, values)
     this.#groupPool = pool
+    this.#groupValues = values
     this.#groupKey = key
     return this.#group
   }
@@ -189,8 +193,7 @@ export class LaneSeat implements LaneRequest {
     this.#seen(lane)
     this.#work?.told?.(reply, lane.connection.statements)
     if (head !== null) output.write(head)
-    output.write(reply)
-    if (!ready) output.write(readyIdle)
+    output.write(ready ? reply : withReady(reply))
     this.#settled()
   }
 
@@ -394,6 +397,14 @@ export class LaneSeat implements LaneRequest {
 }
 
 const readyIdle = encodeReadyForQuery('I')
+
+/** In one piece, which is copied once. */
+function withReady(reply: Uint8Array): Uint8Array {
+  const made = Buffer.allocUnsafe(reply.length + readyIdle.length)
+  made.set(reply)
+  for (let at = 0, to = reply.length; at < readyIdle.length;) made[to++] = readyIdle[at++] ?? 0
+  return made
+}
 
 const nothing: ShapeRecord = {
   cluster: '',
