@@ -187,6 +187,12 @@ t.test('a slow head keeps nobody waiting, takes no newcomers, and its shape is b
   }
   t.equal(served(), before, 'newcomers went elsewhere')
   t.equal(value(await head.until('ReadyForQuery')), 'DataRow 1 "60000000"')
+  // What the lane has said since to those who were answered elsewhere is nobody's.
+  await inFlight(0)
+  for (const client of followers) {
+    client.query(`${byId}5`)
+    t.equal(value(await client.until('ReadyForQuery')), 'DataRow 1 "10"')
+  }
 })
 
 t.test('cancel of the head: only it is hit, and the lane is used again', async (t) => {

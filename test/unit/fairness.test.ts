@@ -252,6 +252,8 @@ t.test('max_connections of a database holds for all its users; a raised bound se
   database.allow({ max: 3, weight: 1 })
   await until('both are served', async () => served.length === 2)
   held.release(null)
+  // The other two have theirs still.
+  t.equal(database.held, 2)
 })
 
 t.test('pool.wait over at a bound of his own: 53300 names whose it was', async (t) => {

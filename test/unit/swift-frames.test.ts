@@ -51,6 +51,7 @@ t.test('what is not: a part of one, more than one, and whatever differs in a byt
   const others: readonly (readonly Buffer[])[] = [
     [encodeBind('p', 'mine', []), ...rest],
     [encodeParse('mine', 'SELECT 1'), bind('mine'), ...rest],
+    [encodeParse('mine', 'SELECT 1'), bind(''), ...rest],
     [encodeParse('', 'SELECT 1'), bind('mine'), ...rest],
     [bind('mine'), encodeDescribe({ of: 'portal', name: 'p' }), encodeExecute(), encodeSync()],
     [bind('mine'), encodeDescribe({ of: 'statement', name: '' }), encodeExecute(), encodeSync()],
