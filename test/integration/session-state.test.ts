@@ -386,6 +386,12 @@ t.test('a transaction whose server process is terminated hears it', async (t) =>
   t.equal(await ended, '57P01')
 })
 
+t.test('session_authorization of a startup packet is not taken notice of', async (t) => {
+  const client = await one.connect({ options: '-c session_authorization=tuned' })
+  t.same((await client.query('SELECT session_user AS who')).rows, [{ who: 'app' }])
+  await client.end()
+})
+
 t.test('what follows a RESET in its message would run before it is done', async (t) => {
   const client = await one.connect({ options: '-c search_path=s1' })
   await t.rejects(client.query('RESET search_path; SELECT count(*) FROM items'), { code: '0A000' })
