@@ -42,11 +42,12 @@ type Keep = (this: unknown, ...given: readonly unknown[]) => void
 
 /** How often `work` has servers describe a merged read by itself. */
 export async function timesDescribed(work: () => Promise<void>): Promise<number> {
-  const kept = Object.getOwnPropertyDescriptor(DescribedReads.prototype, 'keep') as PropertyDescriptor & { readonly value: Keep }
+  const kept = Object.getOwnPropertyDescriptor(DescribedReads.prototype, 'keep') ?? {}
+  const original = kept.value as Keep
   let times = 0
   const keep: Keep = function (this: unknown, ...given) {
     times += 1
-    Reflect.apply(kept.value, this, given)
+    Reflect.apply(original, this, given)
   }
   Object.defineProperty(DescribedReads.prototype, 'keep', { ...kept, value: keep })
   try {
