@@ -19,7 +19,7 @@ export function buildLanes(context: Context, input: Partly<LanesInput> = {}): La
   }
   return {
     enabled: input.enabled ?? true,
-    depth: input.depth ?? 32,
+    depth: input.depth ?? 16,
     stallMs,
     maxResultBytes: parseSize(input.max_result ?? '64KB') ?? 0,
     connections: input.connections ?? 4,

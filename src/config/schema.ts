@@ -480,7 +480,7 @@ const database = object(
 const lanes = object(
   {
     enabled: flag('false: every request has a server connection of its own. Default: true.').optional(),
-    depth: whole(1, 1024, 'Requests in flight on a lane. Default: 32.').optional(),
+    depth: whole(1, 1024, 'Requests in flight on a lane. Default: 16.').optional(),
     stall: duration('Age at which a slow head closes its lane. Default: 20ms.', '20ms').optional(),
     max_result: size('Larger results do not use lanes. Default: 64KB.', 1).optional(),
     connections: whole(1, 256, 'Lanes per node, user, database and settings. Default: 4.').optional(),

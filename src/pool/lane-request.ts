@@ -11,8 +11,6 @@ export interface LaneSlot {
   /** Whose it is; null: nobody wants the reply any more. */
   request: LaneRequest | null
   record: ShapeRecord | null
-  /** Its service time, as it was known when it came, ms. */
-  ms: number
   /** Process-monotonic ms. */
   sentAt: number
   /** Acknowledgements (ParseComplete, CloseComplete) at the head of the reply that are not passed on. */

@@ -7,8 +7,6 @@ export class LaneSlots {
   #slots: LaneSlot[] = []
   #first = 0
   readonly #spare: LaneSlot[] = []
-  /** Service time of all of them, as it was known when they came, ms. */
-  ms = 0
 
   get size(): number {
     return this.#slots.length - this.#first
@@ -19,11 +17,9 @@ export class LaneSlots {
   }
 
   /** One more, at the end; nobody's yet. */
-  add(now: number, ms: number): LaneSlot {
+  add(now: number): LaneSlot {
     const slot = this.#spare.pop() ?? newSlot()
     slot.sentAt = now
-    slot.ms = ms
-    this.ms += ms
     this.#slots.push(slot)
     return slot
   }
@@ -53,11 +49,9 @@ export class LaneSlots {
     const head = this.#slots[this.#first]
     if (head === undefined) return
     this.#first += 1
-    this.ms -= head.ms
     if (this.#first === this.#slots.length) {
       this.#slots.length = 0
       this.#first = 0
-      this.ms = 0
     } else if (this.#first >= compactAt) {
       this.#slots = this.#slots.slice(this.#first)
       this.#first = 0
@@ -67,10 +61,7 @@ export class LaneSlots {
 
   /** Takes off so many of those right behind the head. */
   dropBehindHead(count: number): void {
-    for (const slot of this.#slots.splice(this.#first + 1, count)) {
-      this.ms -= slot.ms
-      this.#spare.push(cleared(slot))
-    }
+    for (const slot of this.#slots.splice(this.#first + 1, count)) this.#spare.push(cleared(slot))
   }
 
   /** All of them, of which none stands here any more. */
@@ -78,7 +69,6 @@ export class LaneSlots {
     const left = this.all()
     this.#slots = []
     this.#first = 0
-    this.ms = 0
     return left
   }
 }
@@ -87,7 +77,6 @@ function newSlot(): LaneSlot {
   return {
     request: null,
     record: null,
-    ms: 0,
     sentAt: 0,
     skip: 0,
     prepares: null,
@@ -106,7 +95,6 @@ function newSlot(): LaneSlot {
 function cleared(slot: LaneSlot): LaneSlot {
   slot.request = null
   slot.record = null
-  slot.ms = 0
   slot.skip = 0
   slot.prepares = null
   slot.parsed = false

@@ -7,7 +7,7 @@ import type { ShapeRecord } from './shape-book.js'
 
 const syncFrame = encodeSync()
 /** Requests that one write takes before others are looked for, and their service time, ms: beyond it several servers are quicker. */
-const gatherUpTo = 16
+const gatherUpTo = 8
 const gatherMs = 1
 /** Batches that share a Sync, and their service time, ms, of each and of those before it: what they have locked stays locked so long. */
 const joinUpTo = 16

@@ -23,12 +23,6 @@ import { bar, keepAlone, measure } from './shape-book.js'
 
 const readyIdle = encodeReadyForQuery('I')
 const header = 5
-/**
- * Behind so many batches that are written and not answered, and take no longer than this, ms, no batch is written before a reply of
- * theirs is here: they keep the server busy meanwhile, and what has come by then shares one packet, one wake-up and one Sync.
- */
-const holdBehind = 8
-const holdMs = 1
 /** A head that shares its Sync may hold what others wait for: at so many times the age at which one is slow it is canceled. */
 const joinedStall = 2
 /** And before PostgreSQL looks for a deadlock, which it does after a second (`deadlock_timeout`), ms. */
@@ -48,12 +42,9 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   readonly #lease: Lease<ServerConnection>
   readonly #owner: LaneOwner<Lane>
   readonly #wire: RawWire
-  readonly #joins: boolean
   readonly #slots = new LaneSlots()
   readonly #writes: LaneWrites
   #scheduled = false
-  /** Whoever came last is a batch. */
-  #batches = false
   #reading = false
   /** Since when the head is the head. */
   #headSince = 0
@@ -84,7 +75,6 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   /** `joins`: several autocommit reads may be one transaction there, and nobody can tell. */
   constructor(lease: Lease<ServerConnection>, owner: LaneOwner<Lane>, joins: boolean) {
     this.#lease = lease
-    this.#joins = joins
     this.#writes = new LaneWrites(joins)
     this.#owner = owner
     this.node = lease.node
@@ -112,13 +102,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
   }
 
   get gathers(): boolean {
-    return this.#writes.room && (this.#scheduled || this.#holds)
-  }
-
-  /** What is gathered, as far as it is batches, is written when the next reply has come. */
-  get #holds(): boolean {
-    if (!this.#joins || !this.#batches) return false
-    return this.#slots.size - this.#writes.requests >= holdBehind && this.#slots.ms - this.#writes.ms < holdMs
+    return this.#scheduled && this.#writes.room
   }
 
   /** Will take others when those at hand are answered: nothing on it is unusual. */
@@ -139,12 +123,11 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   /** Only where it is open. */
   push(request: LaneRequest, now: number): void {
-    const slot = this.#slots.add(now, request.record.ms)
+    const slot = this.#slots.add(now)
     slot.request = request
     slot.record = request.record
     if (this.#writes.add(request, slot, this.connection.statements)) this.#owner.count('joined', 1)
-    this.#batches = slot.batch
-    if (this.#reading || this.#scheduled || this.gathers) return
+    if (this.#reading || this.#scheduled) return
     this.#scheduled = true
     setImmediate(this.#flush)
   }
@@ -503,7 +486,7 @@ export class Lane implements RawSink, LaneOf, SharedLane<LaneRequest> {
 
   #barrier(): void {
     if (this.#gone) return
-    this.#slots.add(this.#owner.now(), 0).barrier = true
+    this.#slots.add(this.#owner.now()).barrier = true
     this.#writes.addSync()
     this.#write()
   }
