@@ -42,9 +42,18 @@ export interface StartupMessage {
 export function readStartupPacket(bytes: Uint8Array): { readonly packet: StartupPacket; readonly length: number } | null {
   if (bytes.length < 4) return null
   const length = asBuffer(bytes).readInt32BE(0)
-  if (length < 8 || length > MAX_STARTUP_LENGTH) throw violation('invalid length of startup packet')
+  if (!isStartupLength(length)) throw violation('invalid length of startup packet')
   if (bytes.length < length) return null
   return { packet: decodeStartupPacket(bytes.subarray(0, length)), length }
+}
+
+/** Whether `bytes` may begin a startup packet, as far as they have come. */
+export function mayBeginStartup(bytes: Uint8Array): boolean {
+  return bytes.length < 4 || isStartupLength(asBuffer(bytes).readInt32BE(0))
+}
+
+function isStartupLength(length: number): boolean {
+  return length >= 8 && length <= MAX_STARTUP_LENGTH
 }
 
 function decodeStartupPacket(bytes: Uint8Array): StartupPacket {

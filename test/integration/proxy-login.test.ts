@@ -153,6 +153,20 @@ t.test('random bytes, cut messages, huge lengths and wrong versions: answered or
   )
 })
 
+t.test('what is no startup packet is closed without a word, as PostgreSQL does', async (t) => {
+  const { port, events } = await withProxy(t, { ...base, auth: { method: 'trust', users: [{ name: 'app' }] } })
+  const terminate = Buffer.from([0x58, 0, 0, 0, 4])
+  for (const bytes of [terminate, Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0, 0, 0, 7])]) {
+    t.equal((await answerTo(port, bytes)).length, 0)
+  }
+  t.same(
+    events('client.refused').map(({ sqlstate, reason }) => [sqlstate, reason]),
+    Array.from({ length: 3 }, () => ['08P01', 'invalid length of startup packet']),
+  )
+  // What can be read is told what is wrong with it.
+  t.equal((await answerTo(port, Buffer.from([0, 0, 0, 8, 0, 2, 0, 0])))[0], 'E'.charCodeAt(0))
+})
+
 /** Every sort in turn; in half of them the garbage comes after a good login. */
 function garbage(number: number): Buffer {
   const bytes = randomBytes(1 + (number % 97))
@@ -183,6 +197,17 @@ function garbage(number: number): Buffer {
     default:
       return Buffer.concat([startup, Buffer.from([0x51, 0, 0, 0, 13]), Buffer.from('SELECT 1\0'), type, length.subarray(0, number % 4)])
   }
+}
+
+/** All that the other side says until it closes. */
+function answerTo(port: number, bytes: Buffer): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve(Buffer.concat(chunks)))
+    socket.on('data', (chunk) => chunks.push(chunk))
+  })
 }
 
 /** Resolves when the other side has closed, having been told that nothing more will come. */

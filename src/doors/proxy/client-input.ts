@@ -4,7 +4,7 @@
 import type { Duplex } from 'node:stream'
 import { FrameReader, type FrameHandler } from '../../protocol/frame-reader.js'
 import { Frontend, frontendName } from '../../protocol/message-types.js'
-import { readStartupPacket, type StartupPacket } from '../../protocol/startup.js'
+import { mayBeginStartup, readStartupPacket, type StartupPacket } from '../../protocol/startup.js'
 import { violation } from '../../protocol/violation.js'
 import { listenTo, stopListening } from '../../server/shared-reads.js'
 
@@ -101,10 +101,11 @@ export class ClientInput implements FrameHandler {
   }
 
   /** The next packet before frames are spoken; null: the client is gone. Throws 08P01. */
-  async startupPacket(): Promise<StartupPacket | { readonly kind: 'direct-tls' } | null> {
+  async startupPacket(): Promise<StartupPacket | { readonly kind: 'direct-tls' | 'unreadable' } | null> {
     for (;;) {
       if (this.#problem !== null) throw this.#problem
       if (this.#startup?.[0] === TLS_HANDSHAKE && !this.#spoken) return { kind: 'direct-tls' }
+      if (this.#startup !== null && !mayBeginStartup(this.#startup)) return { kind: 'unreadable' }
       const read = this.#startup === null ? null : readStartupPacket(this.#startup)
       if (read !== null) {
         this.#spoken = true

@@ -40,7 +40,7 @@ export interface LoginParts {
   admit(user: string, database: string): Seat
 }
 
-/** Too many logins are being held back already: this one ends without a word. */
+/** This one ends without a word: too many logins are being held back already (no message), or no PostgreSQL client speaks. */
 export class LoginDropped extends Error {}
 
 /** A client who is known. */
@@ -108,6 +108,9 @@ export class LoginAttempt {
         case 'direct-tls':
           if (!(await this.#encryptAtOnce())) return null
           break
+        // PostgreSQL says nothing either: what was sent is no packet that an answer could be for.
+        case 'unreadable':
+          throw new LoginDropped('invalid length of startup packet')
         case 'gssenc':
           this.#output.write(Buffer.from('N'))
           break

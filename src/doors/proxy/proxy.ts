@@ -396,7 +396,7 @@ class RunningProxy implements Proxy {
       if (outcome !== null && !this.cancel(outcome.cancel)) await this.#parts.cancelElsewhere?.(outcome.cancel)
       socket.end()
     } catch (error) {
-      if (error instanceof LoginDropped) socket.destroy()
+      if (error instanceof LoginDropped) this.#drop(socket, error, address)
       else this.#refuse(attempt, error, address)
     } finally {
       this.#loggingIn -= 1
@@ -404,6 +404,11 @@ class RunningProxy implements Proxy {
     }
     taken.seat?.leave()
     return null
+  }
+
+  #drop(socket: Socket, { message }: LoginDropped, address: string): void {
+    if (message !== '') this.#parts.observer.emit('client.refused', { address, sqlstate: '08P01', reason: message })
+    socket.destroy()
   }
 
   #refuse(attempt: LoginAttempt, error: unknown, address: string): void {
