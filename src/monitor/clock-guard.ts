@@ -17,9 +17,11 @@ export class ClockGuard {
     this.#offset = wall() - now()
   }
 
-  /** Counts the jumps seen so far, this look included. `now`: the monotonic clock at this very moment. */
+  /** Counts the jumps seen so far, this look included. `now`: the monotonic clock, as the caller has just seen it. */
   epoch(now: number = this.#now()): number {
-    const offset = this.#wall() - now
+    let offset = this.#wall() - now
+    // The process may have been held up between the two looks.
+    if (Math.abs(offset - this.#offset) > TOLERANCE_MS) offset = this.#wall() - this.#now()
     if (Math.abs(offset - this.#offset) > TOLERANCE_MS) this.#epoch += 1
     this.#offset = offset
     return this.#epoch
