@@ -5,7 +5,7 @@ import { wordSpans } from './normalise.js'
 import { parseStatements } from './parser.js'
 import type { Span } from './prepared.js'
 import type { Understood } from './statement.js'
-import { fields, integer, list, rangeName, type Fields } from './tree.js'
+import { fields, integer, list, rangeName, text as textOf, type Fields } from './tree.js'
 
 const view = 'pg_prepared_statements'
 
@@ -17,14 +17,16 @@ export interface ListSpan extends Span {
 /** In the order of the text, which is of one statement. Throws as parseStatements(). */
 export function preparedLists({ text, shape }: Understood): readonly ListSpan[] {
   if (shape.statements?.[0]?.detail.kind !== 'select') return []
-  const ranges: Fields[] = []
-  for (const { node } of parseStatements(text)) collect(node, ranges)
+  const found: Found = { ranges: [], shadowed: false }
+  for (const { node } of parseStatements(text)) collect(node, found)
+  // Which of its names without a schema mean the query of WITH is for PostgreSQL to say.
+  const ranges = found.shadowed ? found.ranges.filter((range) => rangeName(range).schema !== null) : found.ranges
   const words = wordSpans(text)
   const offsets = byteOffsets(
     text,
     words.map(({ start }) => start),
   )
-  const found: ListSpan[] = []
+  const spans: ListSpan[] = []
   for (const range of ranges) {
     const at = offsets.indexOf(integer(range['location']))
     const last = words[rangeName(range).schema === null ? at : at + 1]
@@ -32,9 +34,9 @@ export function preparedLists({ text, shape }: Understood): readonly ListSpan[] 
     if (first === undefined || last === undefined || !is(text, last, view)) continue
     // TABLE takes a name and nothing else.
     if (before !== undefined && is(text, before, 'table')) continue
-    found.push({ start: first.start, end: last.end, aliased: fields(range['alias']) !== null })
+    spans.push({ start: first.start, end: last.end, aliased: fields(range['alias']) !== null })
   }
-  return found.sort((a, b) => a.start - b.start)
+  return spans.sort((a, b) => a.start - b.start)
 }
 
 function is(text: string, { start, end }: Span, word: string): boolean {
@@ -42,13 +44,20 @@ function is(text: string, { start, end }: Span, word: string): boolean {
   return (written.startsWith('"') ? written.slice(1, -1) : written.toLowerCase()) === word
 }
 
-function collect(value: unknown, found: Fields[]): void {
+interface Found {
+  readonly ranges: Fields[]
+  /** A query of WITH has the view's name. */
+  shadowed: boolean
+}
+
+function collect(value: unknown, found: Found): void {
   for (const item of list(value)) collect(item, found)
   const node = fields(value)
   if (node === null) return
   for (const [name, inner] of Object.entries(node)) {
     const range = name === 'RangeVar' ? fields(inner) : null
-    if (range !== null && isView(range)) found.push(range)
+    if (name === 'CommonTableExpr' && textOf(fields(inner)?.['ctename']) === view) found.shadowed = true
+    if (range !== null && isView(range)) found.ranges.push(range)
     // FOR UPDATE OF names an alias.
     else if (name !== 'lockedRels') collect(inner, found)
   }

@@ -1,6 +1,7 @@
 // Where a text names a prepared statement, and what an EXECUTE comes to.
 import t from 'tap'
 import { described, executed, typeOid } from '../../src/routing/executed.js'
+import { preparedLists } from '../../src/sql/prepared-list.js'
 import { namesPrepared, preparedBy, preparedName } from '../../src/sql/prepared.js'
 import type { Statement, Understood } from '../../src/sql/statement.js'
 import { loadSql } from '../../src/sql/parser.js'
@@ -52,6 +53,16 @@ t.test('the name is where the parser says that it is, and nowhere else', (t) => 
     t.equal(preparedName(understand(sql)), null, sql)
   t.equal(understand('SELECT prepare FROM execute').shape.names, false)
   t.equal(understand('SELECT 1; EXECUTE b').shape.names, true)
+  t.end()
+})
+
+t.test('a query of WITH that is called as the list of prepared statements is not taken for it', (t) => {
+  const written = (sql: string): readonly string[] => preparedLists(understand(sql)).map(({ start, end }) => sql.slice(start, end))
+  const list = 'pg_prepared_statements'
+  t.same(written(`SELECT * FROM ${list} JOIN pg_catalog."${list}" AS p USING (name)`), [list, `pg_catalog."${list}"`])
+  t.same(written(`WITH q AS (SELECT * FROM ${list}) SELECT * FROM q`), [list])
+  const one = `WITH ${list} AS (SELECT name FROM pg_catalog.${list} LIMIT 1) SELECT * FROM ${list}`
+  t.same(written(one), [`pg_catalog.${list}`])
   t.end()
 })
 
