@@ -10,8 +10,8 @@ import type { BroadcastPlan, OnePlan, ScatterPlan } from '../../routing/plan.js'
 import type { ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import { isJoint, poison, readyByte } from '../../session/transaction.js'
-import { batchError } from './batch-errors.js'
 import { BatchLane, type BatchOnLane } from './batch-lane.js'
+import { BatchMessages } from './batch-messages.js'
 import { BatchState, type Step } from './batch-state.js'
 import { cachedBatch } from './cached-batch.js'
 import { fromCache } from './cached-read.js'
@@ -22,11 +22,11 @@ import { isRoutingChange } from './generations.js'
 import type { End, Hold } from './hold.js'
 import { elsewhere, fits, joined } from './join-plans.js'
 import { errorOf } from './message-problems.js'
-import { MessageReader, rememberTypes, type Message } from './messages.js'
+import { KnownColumns } from './known-columns.js'
+import { MessageReader, type Message } from './messages.js'
 import { parked, type Parked } from './parked.js'
-import type { Request, Running } from './request.js'
-import { runningNaming } from './naming-replies.js'
-import { fitsTold, rememberRows, unsureOf } from './row-shapes.js'
+import type { Request } from './request.js'
+import { unsureOf } from './row-shapes.js'
 import { runBroadcast, type BroadcastFrames, type BroadcastWork } from './broadcast.js'
 import { partedWork } from './parted-work.js'
 import { runScatter } from './scatter.js'
@@ -54,16 +54,18 @@ export class Batch implements BatchOnLane {
   #count = 0
   /** So many of its messages have been answered here or sent. */
   #handled = 0
-  readonly #undo: { readonly index: number; readonly undo: () => void }[] = []
+  readonly #messages: BatchMessages
+  readonly #columns: KnownColumns
   /** Until Sync everything is skipped: something failed here. */
   #failed = false
-  /** Those that were routed, by their index. */
-  readonly #labels: Message[] = []
 
   constructor(conversation: Conversation) {
     this.#conversation = conversation
     this.#lane = new BatchLane(this, conversation.traffic)
     this.#planner = new StepPlanner(conversation, this.#at)
+    this.#messages = new BatchMessages(conversation.session)
+    const send = (hold: Hold, steps: readonly Step[]): void => void this.#compileAndSend(hold, steps, null)
+    this.#columns = new KnownColumns({ conversation, at: this.#at, messages: this.#messages, send })
     this.#reader = new MessageReader(conversation.session, (text) => conversation.core.understand(text), conversation.uniqueIds)
   }
 
@@ -89,7 +91,7 @@ export class Batch implements BatchOnLane {
     const { message, undo } = this.#reader.read(type, frame, this.#count++)
     if (type === Frontend.Bind) this.#conversation.traffic.binds += 1
     else if (type === Frontend.Parse) this.#conversation.traffic.clientParses += 1
-    if (undo !== null) this.#undo.push({ index: message.index, undo })
+    this.#messages.read(message, undo)
     this.#fresh.push(message)
     this.#freshBytes += frame.length
   }
@@ -233,7 +235,7 @@ export class Batch implements BatchOnLane {
       const messages = this.#fresh
       this.#fresh = []
       this.#freshBytes = 0
-      this.#label(messages)
+      this.#messages.routed(messages)
       this.#enter({ messages, plan, replies: new Map(), runs: true })
       return this.#repeat(request)
     })
@@ -290,9 +292,8 @@ export class Batch implements BatchOnLane {
     this.#freshBytes = 0
     this.#count = 0
     this.#handled = 0
-    this.#undo.length = 0
     this.#failed = false
-    this.#labels.length = 0
+    this.#messages.reset()
   }
 
   /** What comes now is asked for as of now, however long ago the batch has begun. */
@@ -308,12 +309,12 @@ export class Batch implements BatchOnLane {
   }
 
   #equipped(request: Request): Request {
-    request.running = (label) => this.#running(label)
+    request.running = this.#messages.running
     request.onFailed = (label) => this.#undoFrom(label)
-    request.renamed = this.#renamed
-    request.onRows = this.#rowsDescribed
+    request.renamed = this.#messages.renamed
+    request.onRows = this.#columns.described
     request.onStalePlan = () => this.#stalePlan()
-    request.onDescribed = (oids, label) => this.#described(oids, label)
+    request.onDescribed = this.#messages.described
     return request
   }
 
@@ -566,7 +567,7 @@ export class Batch implements BatchOnLane {
   async #sendStep(step: Step, request: Request): Promise<void> {
     const hold = await this.#orPlannedAgain(this.#attach(request), step, request, false)
     if (hold === null) return
-    const left = await this.#sureOf(hold, [step])
+    const left = await this.#columns.sureOf(hold, [step])
     if (!this.#compileAndSend(hold, left, null)) await hold.drained()
   }
 
@@ -574,7 +575,7 @@ export class Batch implements BatchOnLane {
   async #runToSync(step: Step, request: Request, attached: Hold | Promise<Hold> = this.#attach(request)): Promise<void> {
     const hold = await this.#orPlannedAgain(attached, step, request, true)
     if (hold === null) return
-    const left = await this.#sureOf(hold, [step])
+    const left = await this.#columns.sureOf(hold, [step])
     if (this.#ended(hold, request, await this.#sendToSync(hold, left))) await this.#repeat(request)
   }
 
@@ -610,7 +611,7 @@ export class Batch implements BatchOnLane {
 
   async #repeat(request: Request): Promise<void> {
     const hold = await this.#attach(request)
-    const left = await this.#sureOf(hold, this.#at.steps)
+    const left = await this.#columns.sureOf(hold, this.#at.steps)
     if (this.#ended(hold, request, await this.#sendToSync(hold, left))) await this.#repeat(request)
   }
 
@@ -646,66 +647,6 @@ export class Batch implements BatchOnLane {
     return hold
   }
 
-  // ---- columns that the client knows (row-shapes.ts)
-
-  /** Our own question about columns: who waits for its answer. */
-  #asked: { readonly label: string; readonly answer: (frame: Uint8Array | null) => void } | null = null
-
-  /**
-   * Resolves with what is still to be sent: what runs before a statement that is asked about is sent first, for a question looks
-   * at the catalog, after which a BEGIN may not choose its isolation. Rejects with PostgreSQL's own error where rows would come
-   * that are not as the client was told.
-   */
-  async #sureOf(hold: Hold, steps: readonly Step[]): Promise<readonly Step[]> {
-    const { statements } = hold.connection
-    let left = steps
-    for (const { messages, replies } of steps) {
-      for (const message of unsureOf(messages, statements)) {
-        const { statement } = message
-        if (statement === null || replies.has(message)) continue
-        const [before, after] = parted(left, message)
-        if (before.some(runsSomething)) {
-          this.#compileAndSend(hold, before, null)
-          left = after
-        }
-        // Anew: here it may have been prepared before the DDL.
-        statements.discard(statement.key)
-        const frame = await this.#ask(hold, message)
-        // It has failed, and the client has heard of it; or the connection is lost.
-        if (frame === null) return left
-        if (!fitsTold(statement, frame)) throw new PointsmanError('cached_plan_changed')
-      }
-    }
-    return left
-  }
-
-  /** What the connection's statement gives. null: it cannot be said any more. */
-  #ask(hold: Hold, message: Extract<Message, { kind: 'bind' }>): Promise<Uint8Array | null> {
-    return new Promise((resolve) => {
-      const label = labelOf(message.index)
-      const answer = (frame: Uint8Array | null): void => {
-        this.#asked = null
-        resolve(frame)
-      }
-      this.#asked = { label, answer }
-      if (this.#at.request !== null) this.#at.request.complete = false
-      const sending = new Sending(hold, this.#conversation.session)
-      sending.ask(message, label)
-      // Told only if the connection is lost.
-      void hold.end(sending.last).then(() => resolve(null))
-      hold.send([...sending.frames, flushFrame], sending.expects)
-    })
-  }
-
-  readonly #rowsDescribed = (hold: Hold, frame: Uint8Array, label: string | undefined): void => {
-    const message = label === undefined ? undefined : this.#labels[Number(label)]
-    const statement = message?.statement ?? null
-    if (message === undefined || statement === null || statement.name === '' || message.naming !== null) return
-    const asked = this.#asked?.label === label ? this.#asked : null
-    rememberRows(statement, hold.connection.statements, frame, asked === null)
-    asked?.answer(frame)
-  }
-
   #compileAndSend(hold: Hold, steps: readonly Step[], sync: ExpectReply | null): boolean {
     const sending = new Sending(hold, this.#conversation.session)
     for (const step of steps) for (const message of step.messages) sending.add(message, step.replies.get(message))
@@ -737,41 +678,17 @@ export class Batch implements BatchOnLane {
   }
 
   #route(messages: readonly Message[], request: Request): Step {
-    this.#label(messages)
+    this.#messages.routed(messages)
     return this.#planner.route(messages, request)
-  }
-
-  #label(messages: readonly Message[]): void {
-    for (const message of messages) this.#labels[message.index] = message
   }
 
   // ---- effects and failures
 
-  /** Errors speak of the client's names, and of places in its texts. */
-  readonly #renamed = (frame: Uint8Array, label: string | undefined, hold: Hold): Uint8Array | null => {
-    const message = label === undefined ? undefined : this.#labels[Number(label)]
-    return message === undefined ? null : batchError(frame, message, hold, this.#conversation.session.decoder)
-  }
-
-  #running(label: string | undefined): Running | null {
-    const message = label === undefined ? undefined : this.#labels[Number(label)]
-    if (message?.kind !== 'execute') return null
-    if (message.naming !== null) return runningNaming(message)
-    const [statement] = message.statement?.understood.shape.statements ?? []
-    const hints = message.statement?.understood.hints ?? null
-    return statement === undefined ? null : { statement, parameter: (number) => message.portal?.text(number), hints }
-  }
-
-  #described(oids: readonly number[], label: string | undefined): void {
-    const statement = label === undefined ? null : (this.#labels[Number(label)]?.statement ?? null)
-    if (statement !== null) rememberTypes(statement, oids)
-  }
-
   /** The server failed at a message: it and all after it never happened. */
   #undoFrom(label: string | undefined): void {
-    this.#asked?.answer(null)
+    this.#columns.failed()
     const index = label === undefined ? Number.POSITIVE_INFINITY : Number(label)
-    for (const entry of this.#undo.toReversed()) if (entry.index >= index) entry.undo()
+    this.#messages.takeBack(index)
     if (Number.isFinite(index)) this.#failed = true
   }
 
@@ -780,7 +697,7 @@ export class Batch implements BatchOnLane {
     const conversation = this.#conversation
     const request = this.#at.request as Request
     this.#failed = true
-    for (const entry of this.#undo.toReversed()) if (entry.index >= this.#handled) entry.undo()
+    this.#messages.takeBack(this.#handled)
     const hold = this.#at.hold
     if (hold === null || hold.lost) {
       await conversation.refuse(request, error)
@@ -817,24 +734,6 @@ function requireAlone(messages: readonly Message[]): void {
 
 function tokenAsked(message: Message): boolean {
   return message.kind === 'execute' && message.statement !== null && asksToken(message.statement.understood)
-}
-
-/** What comes before `message`, and the rest from there on. */
-function parted(steps: readonly Step[], message: Message): readonly [before: readonly Step[], after: readonly Step[]] {
-  const at = steps.findIndex(({ messages }) => messages.includes(message))
-  const step = steps[at]
-  if (step === undefined) return [steps, []]
-  const { messages } = step
-  const cut = messages.indexOf(message)
-  const [head, tail] = [messages.slice(0, cut), messages.slice(cut)]
-  return [
-    [...steps.slice(0, at), { ...step, messages: head }],
-    [{ ...step, messages: tail }, ...steps.slice(at + 1)],
-  ]
-}
-
-function runsSomething({ messages, replies }: Step): boolean {
-  return messages.some((message) => message.kind === 'execute' && !replies.has(message))
 }
 
 function committing(message: Message): boolean {
