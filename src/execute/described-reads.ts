@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { effective, type SettingsState } from '../session/settings.js'
 
 const maxBytes = 4 * 1024 * 1024
-/** Beside its key. */
+/** Beside its key and what it holds. */
 const aboutBytes = 1_000
 
 /** What a description depends on; what is left out costs another question, never a wrong answer. */
@@ -25,9 +25,16 @@ export function keyOf({ database, user, cluster, settings, query: { original, te
   return [database, user, cluster, ...looks, types.join(), original, text].join('\0')
 }
 
-/** `Described`: in the words of one door. The least recently used go first. */
+/** `Described`: in the words of one door; `bytesOf`: what one holds, about. The least recently used go first. */
 export class DescribedReads<Described extends object> {
-  readonly #kept = new LRUCache<string, Described>({ maxSize: maxBytes, sizeCalculation: (_, key) => key.length * 2 + aboutBytes })
+  readonly #kept: LRUCache<string, Described>
+
+  constructor(bytesOf: (described: Described) => number) {
+    this.#kept = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: (described, key) => key.length * 2 + aboutBytes + bytesOf(described),
+    })
+  }
 
   get(key: string | null): Described | undefined {
     return key === null ? undefined : this.#kept.get(key)

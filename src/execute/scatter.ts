@@ -2,6 +2,8 @@
 // the servers' sessions that must agree before rows are merged, and where it ran, told as one route.
 import { PointsmanError } from '../errors/error.js'
 import type { SessionForm } from '../merge/columns.js'
+import type { MergeSpec } from '../merge/contract.js'
+import type { Merger } from '../merge/merger.js'
 import { one } from '../routing/make.js'
 import type { OnePlan, ScatterPlan } from '../routing/plan.js'
 import { printServer } from '../routing/print.js'
@@ -67,4 +69,12 @@ export function scatterRoute(plan: ScatterPlan, routes: readonly RouteTaken[]): 
 
 function age({ boundMs }: RouteTaken): number {
   return boundMs ?? Number.POSITIVE_INFINITY
+}
+
+/**
+ * Rows may go out, or all be there, before the first part has any: what it looks like must be told at once then, since a server keeps
+ * its replies back until they are many, or all there.
+ */
+export function mayGoFirst({ order, group }: MergeSpec, merger: Pick<Merger, 'done'> | null): boolean {
+  return merger?.done === true || (order.length === 0 && group === null)
 }

@@ -261,6 +261,21 @@ t.test('a part that is not wanted any more is canceled', async (t) => {
   await idle()
 })
 
+t.test('a read that has all its rows does not wait for a part, nor for what that looks like', async (t) => {
+  const first = await direct('shard_0')
+  const ids = (await first.query<{ image_id: string }>('SELECT DISTINCT image_id FROM comments')).rows.map(({ image_id }) => image_id)
+  // The first cluster would look for its first row for hours.
+  const series = 'generate_series(1, 100000) a, generate_series(1, 100000) b'
+  const slow = `image_id NOT IN (${String(ids)}) OR length(md5((a + b)::text)) = 1`
+  const impatient = await connect({ query_timeout: 20_000 })
+  for (const text of [
+    `SELECT 1 AS one FROM comments, ${series} WHERE ${slow} LIMIT 2`,
+    `SELECT count(*) FROM comments, ${series} WHERE ${slow} GROUP BY id LIMIT 0`,
+  ])
+    for (let run = 0; run < 2; run++) t.equal((await impatient.query(text)).rowCount, text.endsWith('2') ? 2 : 0, text)
+  await idle()
+})
+
 t.test('servers that would write values in other ways, and columns of other types, are not merged', async (t) => {
   const third = await direct('shard_2')
   await third.query('ALTER TABLE odd ALTER v TYPE text')

@@ -23,7 +23,7 @@ import type { PgConnection } from './pg-connection.js'
 import type { PgModule } from './public.js'
 import type { RawRows } from './raw-rows.js'
 import type { RequestContext } from './request-context.js'
-import type { DescribedRead } from './scatter-part.js'
+import { describedBytes, type DescribedRead } from './scatter-part.js'
 import { ShapeLearning } from './shape-learning.js'
 import { Warnings } from './warnings.js'
 
@@ -72,7 +72,7 @@ export class Core {
   readonly written: SessionFloors = createFloors()
   readonly cache: ResultCache<RawRows> = new ResultCache()
   /** Of merged reads (scatter.ts). */
-  readonly described: DescribedReads<DescribedRead> = new DescribedReads()
+  readonly described: DescribedReads<DescribedRead> = new DescribedReads(describedBytes)
   /** Aborted by end(): what still waits for a server then is told. */
   readonly stopping: AbortController = new AbortController()
   /** Neither measuring nor idle connections keep the process alive; work under way does. */

@@ -17,6 +17,14 @@ export interface DescribedRead {
   readonly oids: readonly number[]
 }
 
+/** An object of pg's for a column, its name counted in. */
+const fieldBytes = 250
+
+/** What it holds, about. */
+export function describedBytes({ original, part, oids }: DescribedRead): number {
+  return fieldBytes * (original.length + part.length) + 8 * oids.length
+}
+
 export type TextRow = readonly (string | null)[]
 
 /** pg's connection, as a Submittable is given it. */
@@ -25,6 +33,7 @@ interface PgWire {
   bind(config: { readonly values: readonly unknown[] }): void
   describe(what: { readonly type: 'S' | 'P'; readonly name: string }): void
   execute(config: { readonly portal: string; readonly rows: number }): void
+  flush(): void
   sync(): void
   sendCopyFail(message: string): void
   on(event: 'parameterDescription', listener: (message: { readonly dataTypeIDs: readonly number[] }) => void): unknown
@@ -152,13 +161,20 @@ export function describeOn(hold: Hold, texts: readonly string[], listener: Excha
   start(hold, new Exchange(write, listener, timeout))
 }
 
+interface Run {
+  readonly text: string
+  readonly types?: readonly number[]
+  readonly describes?: readonly string[]
+  readonly atOnce?: boolean
+}
+
 /**
  * Runs the text with values as pg sends them: strings, bytes, null. `types`: of its parameters, where they are not the server's to find.
- * `describes`: these texts are described before, of which the last is the one that runs.
+ * `describes`: these texts are described before, of which the last is the one that runs. `atOnce`: that is told before there are rows.
  */
 export function runOn(
   hold: Hold,
-  { text, types = [], describes }: { readonly text: string; readonly types?: readonly number[]; readonly describes?: readonly string[] },
+  { text, types = [], describes, atOnce = false }: Run,
   values: readonly unknown[],
   listener: ExchangeListener,
   timeout: unknown,
@@ -166,6 +182,7 @@ export function runOn(
   const write = (wire: PgWire): void => {
     if (describes === undefined) wire.parse({ text, types })
     else describeAll(wire, describes)
+    if (atOnce) wire.flush()
     wire.bind({ values })
     wire.describe({ type: 'P', name: '' })
     wire.execute({ portal: '', rows: 0 })

@@ -15,7 +15,15 @@ import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import type { RouteTaken } from '../../execute/contract.js'
 import { isMisfit, keyOf } from '../../execute/described-reads.js'
 import { readEnd } from '../../execute/read-end.js'
-import { otherColumns, partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
+import {
+  mayGoFirst,
+  otherColumns,
+  partPlan,
+  requireSameForm,
+  requireWholeFloats,
+  scatterRoute,
+  sessionForm,
+} from '../../execute/scatter.js'
 import type { Row } from '../../merge/columns.js'
 import { Merger } from '../../merge/merger.js'
 import type { MergeParameter } from '../../merge/parameters.js'
@@ -296,7 +304,8 @@ class Attempt {
 
   async #read({ columns, values }: Form): Promise<void> {
     const { query } = this.#parts.plan
-    const describing = { ...query, describes: [query.original, query.text] }
+    const atOnce = mayGoFirst(this.#parts.plan.merge, this.#merger)
+    const describing = { ...query, describes: [query.original, query.text], atOnce }
     const all = new Promise<void>((resolve) => (this.#settled = resolve))
     for (const part of this.#on) {
       part.running = true

@@ -17,7 +17,7 @@ export async function loadCore({ limits }: Config): Promise<Core> {
     printRoute,
     printTaken,
     stats: () => understanding.stats(),
-    described: new DescribedReads(),
+    described: new DescribedReads(({ original, part, parameters }) => original.length + part.length + 8 * parameters.length),
     shapes: () => understanding.shapes(),
   }
 }

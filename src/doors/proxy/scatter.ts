@@ -16,12 +16,21 @@ import { forgive, maxAttempts, rerunFor } from '../../execute/again.js'
 import { isMisfit, keyOf } from '../../execute/described-reads.js'
 import { lossError } from '../../execute/loss-error.js'
 import type { RouteTaken } from '../../execute/contract.js'
-import { partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
+import { mayGoFirst, partPlan, requireSameForm, requireWholeFloats, scatterRoute, sessionForm } from '../../execute/scatter.js'
 import { Merger } from '../../merge/merger.js'
 import { partFormats } from '../../merge/formats.js'
 import type { MergeParameter } from '../../merge/parameters.js'
 import { encodeCommandComplete, encodeParameterDescription } from '../../protocol/backend-messages.js'
-import { encodeBind, encodeClose, encodeDescribe, encodeExecute, encodeParse, encodeSync, type Bind } from '../../protocol/extended.js'
+import {
+  encodeBind,
+  encodeClose,
+  encodeDescribe,
+  encodeExecute,
+  encodeFlush,
+  encodeParse,
+  encodeSync,
+  type Bind,
+} from '../../protocol/extended.js'
 import { copyHead, copyTail, copyWriter } from '../../protocol/copy-encode.js'
 import type { CopyForm } from '../../protocol/copy-form.js'
 import { encodeCopyDone, encodeCopyResponse } from '../../protocol/query.js'
@@ -380,10 +389,12 @@ class Scatter implements PartOwner {
       const closes = this.#portal?.closes === true
       const runs = this.#portal === null
       const proves = this.#unproved !== null && part.index === 0
+      const atOnce = proves && mayGoFirst(this.#plan.merge, this.#merger)
       part.run(
         [
           ...(closes ? [encodeClose({ of: 'portal', name })] : []),
           ...(proves ? this.#describing() : [text]),
+          ...(atOnce ? [flushFrame] : []),
           ...[bound, encodeDescribe({ of: 'portal', name })],
           ...(runs ? [executeFrame, syncFrame] : [syncFrame]),
         ],
@@ -561,6 +572,7 @@ function beforeCopy(copy: CopyForm, form: Form): Uint8Array[] {
 }
 
 const syncFrame = encodeSync()
+const flushFrame = encodeFlush()
 const describeStatement = encodeDescribe({ of: 'statement', name: '' })
 const executeFrame = encodeExecute()
 const executes: ExpectReply = { act: 'forward', reply: 'execute' }
