@@ -681,6 +681,20 @@ t.test('a table that was changed past Pointsman loses nothing when a row of it i
   t.equal(await prepared(), 0)
 })
 
+t.test('a row moves only for who may UPDATE it, whatever else is allowed', async (t) => {
+  const client = await proxy.connect()
+  const { primary } = running.cluster('main')
+  const moves = [
+    (): Promise<unknown> => client.query('UPDATE spans SET id = 130 WHERE id = 2'),
+    (): Promise<unknown> => extended(client, 'UPDATE spans SET id = $1 WHERE id = $2', [130, 2]),
+  ]
+  await primary.sql('REVOKE UPDATE ON spans FROM app; GRANT SELECT, INSERT, DELETE, UPDATE (n) ON spans TO app')
+  for (const moved of moves) t.match(await refusal(moved()), /^42501 /)
+  await primary.sql('GRANT UPDATE ON spans TO app')
+  t.equal(await number('main', 'SELECT count(*) FROM spans WHERE id = 2'), 1)
+  t.equal(await prepared(), 0)
+})
+
 // ---- the same through the library
 
 let made: RoutedPool | null = null
