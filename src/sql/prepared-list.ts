@@ -3,7 +3,7 @@
 import { byteOffsets } from './literal-index.js'
 import { wordSpans } from './normalise.js'
 import { parseStatements } from './parser.js'
-import type { Span } from './prepared.js'
+import { tellsRows, type Span } from './prepared.js'
 import type { Understood } from './statement.js'
 import { fields, integer, list, rangeName, text as textOf, type Fields } from './tree.js'
 
@@ -16,7 +16,8 @@ export interface ListSpan extends Span {
 
 /** In the order of the text, which is of one statement. Throws as parseStatements(). */
 export function preparedLists({ text, shape }: Understood): readonly ListSpan[] {
-  if (shape.statements?.[0]?.detail.kind !== 'select') return []
+  const [statement] = shape.statements ?? []
+  if (statement === undefined || !tellsRows(statement.detail)) return []
   const found: Found = { ranges: [], shadowed: false }
   for (const { node } of parseStatements(text)) collect(node, found)
   // Which of its names without a schema mean the query of WITH is for PostgreSQL to say.

@@ -2,7 +2,7 @@
 // and DEALLOCATE. Who shares server connections must call them by another name there, so here is where the name stands in
 // the text; the tree does not say it, so it is found among the words as the normaliser reads them, and compared with the tree's.
 import { wordSpans, type WordSpan } from './normalise.js'
-import type { Shape, Statement, Understood } from './statement.js'
+import type { Detail, Shape, Statement, Understood } from './statement.js'
 
 /** Half-open offsets into a text. */
 export interface Span {
@@ -13,8 +13,16 @@ export interface Span {
 /** The statement concerns a prepared statement that it names, or all of them (prepared-list.ts). */
 export function namesPrepared({ detail, executes, relations }: Statement): boolean {
   if (executes !== null || detail.kind === 'prepare' || detail.kind === 'deallocate') return true
-  return detail.kind === 'select' && relations.some(isList)
+  return tellsRows(detail) && relations.some(isList)
 }
+
+/** What a query in it reads goes to the client, or somewhere where the client can read it. */
+export function tellsRows(detail: Detail): boolean {
+  const { kind } = detail
+  return queries.has(kind) || (kind === 'ddl' && detail.what === 'create table as')
+}
+
+const queries: ReadonlySet<string> = new Set<Detail['kind']>(['select', 'insert', 'update', 'delete', 'merge', 'copy', 'declare'])
 
 function isList({ name: { schema, name } }: Statement['relations'][number]): boolean {
   return name === 'pg_prepared_statements' && (schema === null || schema === 'pg_catalog')

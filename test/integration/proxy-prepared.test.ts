@@ -298,6 +298,29 @@ const scripts: Readonly<Record<string, readonly Step[]>> = {
     by('a', parse('third', 'SELECT * FROM wide WHERE id = $1'), 'Describe S "third"', ...run('', 'third', '1'), 'Sync'),
     query('a', 'COMMIT'),
   ],
+  'what is prepared behind DDL in a pipeline, or after DDL was taken back, has the types of then': [
+    by('a', parse('s', 'SELECT * FROM wide WHERE id = $1'), 'Describe S "s"', 'Sync'),
+    by('b', parse('s', 'SELECT * FROM wide WHERE id = $1'), 'Describe S "s"', 'Sync'),
+    by(
+      'a',
+      ...unnamed('ALTER TABLE wide ALTER id TYPE text USING id::text'),
+      ...[parse('n', 'SELECT * FROM wide WHERE id = $1'), 'Describe S "n"', ...run('', 'n', '1'), 'Sync'],
+    ),
+    by('b', parse('n', 'SELECT * FROM wide WHERE id = $1'), 'Describe S "n"', ...run('', 'n', '1'), 'Sync'),
+    query('a', 'BEGIN'),
+    query('a', 'SAVEPOINT x'),
+    query('a', 'ALTER TABLE wide ALTER id TYPE bigint USING id::bigint'),
+    by('a', parse('t', 'SELECT id FROM wide WHERE id = $1'), 'Describe S "t"', 'Sync'),
+    query('a', 'ROLLBACK TO x'),
+    by('a', parse('u', 'SELECT id FROM wide WHERE id = $1'), 'Describe S "u"', ...run('', 'u', '1'), 'Sync'),
+    query('a', 'ROLLBACK'),
+    by(
+      'a',
+      ...unnamed('ALTER TABLE wide ALTER id TYPE bigint USING id::bigint'),
+      ...[parse('v', 'SELECT id FROM wide WHERE id = $1'), 'Describe S "v"', ...unnamed('SELECT 1/0'), 'Sync'],
+    ),
+    by('a', parse('w', 'SELECT id FROM wide WHERE id = $1'), 'Describe S "w"', ...run('', 'w', '1'), 'Sync'),
+  ],
   'an error longer than what is looked at': [
     by('a', ...unnamed('SELECT $1::text::uuid', 'x'.repeat(100_000)), 'Sync'),
     by('a', parse('s', 'SELECT $1::text::uuid'), ...run('', 's', 'y'.repeat(100_000)), 'Sync'),
@@ -396,4 +419,44 @@ t.test('pg_prepared_statements shows a client its own statements, and nothing of
   t.match(await rows('SELECT pg_prepared_statements.nope FROM pg_prepared_statements'), [/42703/])
   t.same(await rows('WITH pg_prepared_statements AS (SELECT 1 AS n) SELECT n FROM pg_prepared_statements'), ['DataRow 1 "1"'])
   t.same(await rows('DEALLOCATE ALL; SELECT * FROM pg_prepared_statements'), [])
+  // Neither by way of a file or a table.
+  client.query('COPY (SELECT name FROM pg_prepared_statements) TO STDOUT')
+  t.same(await client.until('ReadyForQuery'), ['CopyOutResponse 0 1 0', 'CopyDone', 'CommandComplete "COPY 0"', 'ReadyForQuery I'])
+  await rows('PREPARE own AS SELECT 4; CREATE TABLE told AS SELECT name FROM pg_prepared_statements')
+  await rows('INSERT INTO told SELECT name FROM pg_prepared_statements')
+  t.same(await rows('DELETE FROM told t USING pg_prepared_statements p WHERE p.name = t.name RETURNING t.name'), [
+    'DataRow 1 "own"',
+    'DataRow 1 "own"',
+  ])
+  t.same(await rows('DROP TABLE told; BEGIN; DECLARE c CURSOR FOR SELECT name FROM pg_prepared_statements; FETCH ALL c; COMMIT'), [
+    'DataRow 1 "own"',
+  ])
+})
+
+t.test('pg_prepared_statements tells of what cannot be prepared any more', async (t) => {
+  await primary.sql('CREATE TABLE fleeting (n int); GRANT ALL ON fleeting TO app')
+  const [client, other] = [await WireClient.login(t, port), await WireClient.login(t, port)]
+  const rows = async (sql: string): Promise<string[]> => {
+    client.query(sql)
+    return (await client.until('ReadyForQuery')).filter((line) => /^(DataRow|ErrorResponse|ReadyForQuery)/.test(line))
+  }
+  await rows('PREPARE gone AS SELECT n FROM fleeting; PREPARE stays AS SELECT 1')
+  await primary.sql('DROP TABLE fleeting')
+  // One of the two connections has it, and the other one cannot.
+  const names = ['DataRow 1 "gone"', 'DataRow 1 "stays"', 'ReadyForQuery I']
+  t.same(await rows('SELECT name FROM pg_prepared_statements ORDER BY 1'), names)
+  for (const held of ['client', 'other']) {
+    if (held === 'other') {
+      other.query('BEGIN; SELECT 1')
+      await other.until('ReadyForQuery')
+    }
+    t.same(await rows('SELECT name FROM pg_prepared_statements ORDER BY 1'), names, held)
+    t.same(await rows('BEGIN; SELECT 2'), ['DataRow 1 "2"', 'ReadyForQuery T'])
+    t.same(await rows('SELECT name FROM pg_prepared_statements ORDER BY 1'), [...names.slice(0, 2), 'ReadyForQuery T'], held)
+    t.same(await rows('COMMIT'), ['ReadyForQuery I'])
+  }
+  // Nobody has it now, whichever connection it is.
+  client.send(parse('never', 'SELECT 1'), 'Sync')
+  await client.until('ReadyForQuery')
+  t.same((await rows('SELECT name FROM pg_prepared_statements')).length, 4)
 })

@@ -1,5 +1,6 @@
 // doors/proxy/effects.ts — what a statement that has ended does to the session, and to what is known of the connection it ran
 // on: settings, the mode of the transaction, temporary tables, prepared names.
+import { somethingDefined } from '../../server/definitions.js'
 import { settleStatement } from '../../session/session.js'
 import { settle, type SettingsState } from '../../session/settings.js'
 import { modeAfter, setsConstraints } from '../../session/transaction.js'
@@ -16,6 +17,7 @@ export function completed(state: ClientState, hold: Hold, tag: string, { stateme
   hold.settings = effectOf(hold.settings, statement, tag, parameter)
   session.settings = effectOf(session.settings, statement, tag, parameter)
   const { detail } = statement
+  if (hold.definedSomething && detail.kind === 'transaction' && detail.transaction.op === 'rollback-to') somethingDefined()
   if (state.mode !== null) state.mode = modeAfter(state.mode, statement)
   if (detail.kind === 'ddl' && detail.temporary) {
     session.addTemporary(statement.relations.filter(({ access }) => access === 'define').map(({ name }) => name.name))

@@ -4,7 +4,7 @@ import { decodeBind, decodeBindHead, decodeClose, decodeDescribe, decodeExecute,
 import { Frontend } from '../../protocol/message-types.js'
 import { violation } from '../../protocol/violation.js'
 import type { ParameterSource, ParameterValue } from '../../routing/input.js'
-import { definitionsSeen } from '../../server/definitions.js'
+import { definitionsSeen, somethingDefined } from '../../server/definitions.js'
 import type { ClientStatement, Session } from '../../session/session.js'
 import { PointsmanError } from '../../errors/error.js'
 import { duplicateStatement, encodeParseBytes, fullWith, namingOf, unknownStatement, type Naming } from './named.js'
@@ -92,6 +92,8 @@ export class MessageReader {
   readonly #understand: (text: string) => Understood
   readonly #ids: Ids
   readonly #portals = new Map<string, Portal>()
+  /** An Execute of the batch at hand defines something: what is prepared behind it is to know of that. */
+  #defines = false
 
   constructor(session: Session, understand: (text: string) => Understood, ids: Ids) {
     this.#session = session
@@ -116,6 +118,7 @@ export class MessageReader {
    * out to have failed. Throws 08P01 on a malformed frame.
    */
   read(type: number, frame: Uint8Array, index: number): { readonly message: Message; readonly undo: (() => void) | null } {
+    if (index === 0) this.#defines = false
     switch (type) {
       case Frontend.Parse:
         return this.#parse(frame, index)
@@ -148,6 +151,8 @@ export class MessageReader {
       // A copy: what is kept for long must not keep the chunk it came in.
       return { text, types, key, frame: Uint8Array.from(frame), understood: text === said ? given : this.#understand(text) }
     }
+    // It will have run, but is not over before the whole batch is read.
+    if (this.#defines) somethingDefined()
     const statement: ClientStatement = {
       name,
       ...(name === '' || instead !== null ? make() : sharedStatement(key, make)),
@@ -213,6 +218,7 @@ export class MessageReader {
     const portal = this.#portals.get(name) ?? null
     const statement = portal?.statement ?? null
     const naming = portal?.naming ?? null
+    if (statement?.understood.shape.statements?.[0]?.detail.kind === 'ddl') this.#defines = true
     if (naming === null) return { message: { kind: 'execute', index, frame, name, portal, statement, naming, problem: null }, undo: null }
     const { problem, undo } = this.#runNaming(naming)
     return { message: { kind: 'execute', index, frame, name, portal, statement, naming, problem }, undo }

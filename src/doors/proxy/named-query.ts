@@ -12,14 +12,14 @@ import type { AnswerPlan, OnePlan, Plan } from '../../routing/plan.js'
 import type { Expect, ExpectReply } from '../../server/contract.js'
 import { mayCommit } from '../../session/commits.js'
 import type { ClientStatement } from '../../session/session.js'
-import { readyByte } from '../../session/transaction.js'
+import { poison, readyByte } from '../../session/transaction.js'
 import type { Understood } from '../../sql/statement.js'
 import { answer, answerable } from './answer.js'
 import type { Conversation } from './conversation.js'
 import type { Planned } from './core-contract.js'
 import { describing } from './join-plans.js'
 import { duplicateStatement, encodeQueryBytes, fullWith, putPrepare, unknownStatement, type Naming } from './named.js'
-import { asksIds, nameOf, neededBy, partsOf, textFor, type NamedPart, type NamedText } from './named-text.js'
+import { asksIds, listedBy, nameOf, neededBy, partsOf, textFor, type NamedPart, type NamedText } from './named-text.js'
 import { argsOf, renamedError, textOf } from './named-errors.js'
 import { renameIn } from './renaming.js'
 import { isRoutingChange } from './generations.js'
@@ -154,6 +154,8 @@ class NamedQuery {
 
   /** Prepares what the text uses and the connection lacks. null: it stands there; else how that failed. */
   async #bring(hold: Hold): Promise<End | null> {
+    const lost = await this.#bringListed(hold)
+    if (lost !== null) return lost
     const group = new Group(hold)
     for (const statement of neededBy(this.#parts)) this.#add(group, statement)
     if (group.expects.length === 0) return null
@@ -161,6 +163,22 @@ class NamedQuery {
     if (only !== undefined && another === undefined) this.#told(only)
     const end = await group.send({ act: 'swallow', reply: 'sync' })
     return end.kind === 'ready' && end.error === null ? null : end
+  }
+
+  /**
+   * Prepares what the text tells of and the connection lacks, each by itself: what cannot be prepared any more (its table is gone,
+   * or elsewhere) is told of without what only a server knows. So is all that lacks in a transaction, which an error would end.
+   */
+  async #bringListed(hold: Hold): Promise<End | null> {
+    const listed = listedBy(this.#parts)
+    if (listed.size === 0 || hold.status !== 'I' || this.#conversation.session.transaction.kind !== 'idle') return null
+    const ends: Promise<End>[] = []
+    for (const statement of listed) {
+      const group = new Group(hold)
+      this.#add(group, statement)
+      if (group.expects.length > 0) ends.push(group.send({ act: 'swallow', reply: 'sync' }, poison))
+    }
+    return (await Promise.all(ends)).find(({ kind }) => kind === 'lost') ?? null
   }
 
   /** What the server says of a PREPARE it says of the client's own. */
@@ -284,9 +302,12 @@ class Group {
     this.expects.push(expect)
   }
 
-  send(sync: ExpectReply): Promise<End> {
+  /** `label`: of all that is sent; of `poison` nobody hears how it fails. */
+  send(sync: ExpectReply, label: string | null = null): Promise<End> {
     const ended = this.hold.end(sync)
-    this.hold.send([...this.frames, syncFrame], [...this.expects, sync])
+    const expects =
+      label === null ? this.expects : this.expects.map((expect) => (expect.act === 'synthesize' ? expect : { ...expect, label }))
+    this.hold.send([...this.frames, syncFrame], [...expects, sync])
     return ended
   }
 }

@@ -69,8 +69,13 @@ function follow(names: Map<string, ClientStatement>, naming: Naming): void {
 /** What must stand on a connection before the text is sent: what it uses and does not prepare itself. */
 export function neededBy(parts: readonly NamedPart[]): ReadonlySet<ClientStatement> {
   const own = new Set(parts.map(({ naming }) => (naming?.kind === 'prepare' ? naming.definition : null)))
-  const used = parts.flatMap(({ before, listed }) => (before === null ? listed.slice(0, mostListed) : [before]))
-  return new Set(used.filter((statement) => !own.has(statement)))
+  return new Set(parts.flatMap(({ before }) => (before === null || own.has(before) ? [] : [before])))
+}
+
+/** What it is to tell of without using it: good to have on the connection, and some of it may not stand any more. */
+export function listedBy(parts: readonly NamedPart[]): ReadonlySet<ClientStatement> {
+  const own = new Set(parts.map(({ naming }) => (naming?.kind === 'prepare' ? naming.definition : null)))
+  return new Set(parts.flatMap(({ listed }) => listed.slice(0, mostListed)).filter((statement) => !own.has(statement)))
 }
 
 /** The text for one connection. `names`: what each part's name is there. */

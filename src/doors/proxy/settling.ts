@@ -99,9 +99,10 @@ export class Settling {
     if (plan.lane && end.error === null) this.#learn(hold, plan, request)
     if (end.error !== null && !again) request.outcome = end.error.code === '57014' ? 'canceled' : 'error'
     if (plan.unpins !== null && end.error === null) this.#holds.unpin(hold, plan.unpins)
-    if (plan.changesCatalog && end.error === null) {
-      hold.definedSomething = true
+    if (plan.changesCatalog) {
+      // Also where it failed: what was prepared behind it in its pipeline has types that are taken back.
       somethingDefined()
+      if (end.error === null) hold.definedSomething = true
     }
     if (hold.definedSomething && end.status === 'I') {
       hold.definedSomething = false
