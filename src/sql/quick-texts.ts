@@ -96,11 +96,15 @@ export class QuickTexts {
     const again = place.lexed === shape.id
     place.lexed = shape.id
     if (!again || !hasRoom(place)) return
-    const whole: boolean[] = []
-    normalise(text, whole)
-    const pattern = textPattern(understood, whole)
+    const pattern = textPattern(understood, () => wholeIn(text))
     if (pattern !== null) keep(place, { pattern, credit: 1, uses: 0 })
   }
+}
+
+function wholeIn(text: string): readonly boolean[] {
+  const whole: boolean[] = []
+  normalise(text, whole)
+  return whole
 }
 
 function hasRoom({ first, second }: Place): boolean {

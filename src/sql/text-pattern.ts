@@ -104,10 +104,12 @@ function isDigit(c: number): boolean {
   return c >= 48 && c <= 57
 }
 
-/** The pattern of a text; null: it has none. `whole`: which of its literals stay whole in the key, as normalise() tells. */
-export function textPattern(understood: Understood, whole: readonly boolean[]): TextPattern | null {
+/** The pattern of a text; null: it has none. `tell`: which of its literals stay whole in the key, as normalise() has it; asked only where it matters. */
+export function textPattern(understood: Understood, tell: () => readonly boolean[]): TextPattern | null {
   const { text, literals } = understood
-  if (text.length > maxPattern || literals.length > maxLiterals || hasNone.test(text)) return null
+  if (text.length > maxPattern || literals.length > maxLiterals) return null
+  if (!literals.some((literal) => isPlain(text, literal)) || hasNone.test(text)) return null
+  const whole = tell()
   const places = literals.map((literal, i) => ({ ...literal, hole: whole[i] === false && isPlain(text, literal) }))
   return places.some(({ hole }) => hole) ? new TextPattern(understood, codesOf(text, places), places) : null
 }

@@ -4,6 +4,7 @@ import t from 'tap'
 import { literalText } from '../../src/sql/literal-text.js'
 import { normalise } from '../../src/sql/normalise.js'
 import type { Hints } from '../../src/sql/statement.js'
+import { textPattern } from '../../src/sql/text-pattern.js'
 import { createUnderstanding, statementRange } from '../../src/sql/understand.js'
 import { understand } from '../support/sql-brief.js'
 
@@ -149,6 +150,30 @@ t.test('texts that differ in literals only are not lexed again, and are what lex
   const long = (length: number): string => `SELECT a, b FROM t WHERE name = '${'x'.repeat(length)}'`
   for (const length of [1, 2, 3, 4]) ask(long(length))
   t.match(own.understand(long(600)).shape.problem, /max_parse_bytes/)
+  t.end()
+})
+
+t.test('a text that can have no pattern is not lexed once more for one', (t) => {
+  const asked = (where: string): { readonly asked: number; readonly found: boolean } => {
+    let asked = 0
+    const tell = (): readonly boolean[] => Array.from({ length: 20 }, () => (asked++, false))
+    const found = textPattern(
+      createUnderstanding({ maxParseBytes: 10_000, shapeCacheBytes: 100_000 }).understand(`SELECT a FROM t WHERE ${where}`),
+      tell,
+    )
+    return { asked: Math.sign(asked), found: found !== null }
+  }
+  for (const where of [
+    'a = 12345678901',
+    'a = 1.5',
+    "a = E'x'",
+    "a = 'it''s'",
+    'a',
+    `a IN (${'1, '.repeat(16)}1)`,
+    "a = 'x' AND b = U&'x'",
+  ])
+    t.same(asked(where), { asked: 0, found: false }, where)
+  t.same(asked('a = 12345678901 AND b = 1'), { asked: 1, found: true })
   t.end()
 })
 
