@@ -5,7 +5,7 @@
 //   request ──▶ a lane about to write, or the one with the least in flight ──▶ or in line, as long as the lanes move ──▶ or false: a connection of its own
 import type { LanesConfig } from '../config/config.js'
 import { nobody, type Account } from './account.js'
-import { laneSettings } from '../session/lane-key.js'
+import { laneSettingNames, laneSettings } from '../session/lane-key.js'
 import type { Settings } from '../session/settings.js'
 import type { Lease, PooledConnection } from './contract.js'
 import type { LaneKind, LaneNewcomer, LaneOwner, LaneState, SharedLane } from './lane-kind.js'
@@ -491,7 +491,7 @@ export class LaneGroup<C extends PooledConnection, R extends LaneNewcomer<L>, L 
   snapshot(now: number): readonly LaneSnapshot[] {
     const { pool, settings } = this.#parts
     const { cluster, user, dbname } = pool.identity
-    const names = [...settings.keys()]
+    const names = laneSettingNames(settings)
     return this.#lanes.map((lane) => ({
       cluster,
       node: lane.node,

@@ -27,6 +27,11 @@ export function laneSettings(settings: Settings): Settings {
   return wanted.set(laneReadOnly, 'on')
 }
 
+/** By name: what the sessions of a lane have in common. */
+export function laneSettingNames(settings: Settings): readonly string[] {
+  return [...settings.keys()].filter(matters)
+}
+
 function matters(name: string): boolean {
   return name !== 'application_name' && !isOwn(name)
 }

@@ -4,6 +4,7 @@ import { Account, type Party } from '../../src/pool/account.js'
 import type { Lease, PooledConnection } from '../../src/pool/contract.js'
 import type { LaneKind, LaneNewcomer, LaneOwner, LaneState, SharedLane } from '../../src/pool/lane-kind.js'
 import { Lanes } from '../../src/pool/lanes.js'
+import { laneKey } from '../../src/session/lane-key.js'
 import type { Pool } from '../../src/pool/pool.js'
 import { until } from '../../src/embedded/until.js'
 
@@ -206,6 +207,22 @@ t.test('a lane whose connection is to be closed goes at once, however many come'
   closing.add(connection as PooledConnection)
   group.check(performance.now(), 20, false)
   t.ok(lane.retired)
+})
+
+t.test('a lane is listed with the settings that its sessions have in common, not with what only the first had', async (t) => {
+  const { lanes, opened, pool } = lanesOf()
+  t.teardown(() => opened.forEach((lane) => lane.owner.ended(lane)))
+  const settings = new Map([
+    ['application_name', 'psql'],
+    ['pointsman.consistency', 'any'],
+    ['timezone', 'UTC'],
+  ])
+  const group = lanes.group(pool, laneKey(settings), settings)
+  await until('a lane is open', () => {
+    for (let count = 0; count < 20 && opened.length === 0; count++) group?.push(new Asked(), 0)
+    return Promise.resolve(opened.length > 0)
+  })
+  t.same(lanes.snapshot()[0]?.settings, ['timezone'])
 })
 
 t.test('retired lanes are listed for as long as they answer somebody', async (t) => {
