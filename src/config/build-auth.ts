@@ -71,8 +71,8 @@ function buildRules(context: Context, input: Partly<AuthInput> | undefined, meth
   if (input?.rules === undefined) {
     const rule: AuthRule = { address: null, users: null, databases: null, tls: null, method, clientCert: null }
     checkCertificateRule(context, ['auth', 'method'], rule, listen)
-    const users = names(input?.replication)
-    return users.length === 0 ? [rule] : [{ ...rule, users, databases: ['replication'] }, rule]
+    // For everybody too: whom auth.replication does not name is told so, once he has proved who he is.
+    return [{ ...rule, databases: ['replication'] }, rule]
   }
   return input.rules.flatMap((rule, index) =>
     rule === undefined ? [] : [buildRule(context, ['auth', 'rules', index], rule, method, listen)],

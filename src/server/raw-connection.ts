@@ -21,6 +21,8 @@ export interface RawConnection {
   /** Paused, with no listener but one for errors; read by listenTo(). */
   readonly socket: Socket
   readonly parameters: ReadonlyMap<string, string>
+  /** The server's process id. */
+  readonly pid: number
   /** Resolves when the server has been told to cancel what this connection runs. */
   cancel(): Promise<void>
 }
@@ -82,7 +84,7 @@ async function loggedIn(
     socket.write(encodeStartupMessage([...parameters, ['user', user], ['database', dbname]]))
     socket.resume()
     const key = await login.done
-    return { socket, parameters: told, cancel: () => sendCancel(address, key, tls !== null) }
+    return { socket, parameters: told, pid: key.pid, cancel: () => sendCancel(address, key, tls !== null) }
   } catch (error) {
     socket.destroy()
     throw error

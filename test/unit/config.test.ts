@@ -207,7 +207,7 @@ t.test('a reload tells what differs', async (t) => {
   const measured = [/ lsn_source: insert.*\n *position: wal/.exec(example)?.[0] ?? '', ' position: { heartbeat: h }'] as const
   t.same(describeDiff(edit(...measured)), ['cluster main: position changed'])
   t.same(edit('admins: [ops]', 'admins: []').others, ['auth.admins'])
-  t.same(edit('replication: []', 'replication: [ops]').others, ['auth.rules', 'auth.replication'])
+  t.same(edit('replication: []', 'replication: [ops]').others, ['auth.replication'])
   const secret = describeDiff(edit("name: app, password: '${APP_PASSWORD}'", 'name: app, password: SECRET-2'))
   t.same(secret, ['user app changed'], 'no secret in words')
 })

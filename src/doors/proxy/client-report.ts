@@ -6,6 +6,7 @@ import { TLSSocket } from 'node:tls'
 import { effective } from '../../session/settings.js'
 import type { ClientState } from './client-state.js'
 import type { Holds } from './holds.js'
+import type { Login } from './login.js'
 
 // Types, not interfaces: only those are known to be plain data.
 // eslint-disable-next-line @typescript-eslint/consistent-type-definitions
@@ -88,6 +89,36 @@ export function clientReport(
       pid: connection.backend.pid,
       role: route.role,
     })),
+    ...bytesOf(socket),
+  }
+}
+
+/** A replication connection: nothing of it is understood here, and nobody waits for its end. */
+export function replicationReport(
+  { pid, socket, since }: ReportedClient,
+  { user, database, replication, settings }: Login,
+  link: ClientLink,
+  clock: { readonly monotonic: number; readonly unix: number },
+): ClientReport {
+  const connectedAt = clock.unix - (clock.monotonic - since)
+  return {
+    id: pid,
+    user,
+    database,
+    replication: replication === 'database' ? 'logical' : 'physical',
+    state: 'active',
+    engaged: false,
+    transaction: 'none',
+    pins: [],
+    paused: false,
+    waitMs: 0,
+    connectedAt,
+    requestedAt: connectedAt,
+    ...addressesOf(socket),
+    tls: tlsOf(socket),
+    application: settings.get('application_name') ?? '',
+    prepared: 0,
+    links: [link],
     ...bytesOf(socket),
   }
 }

@@ -204,6 +204,7 @@ class RunningProxy implements Proxy {
       traffic: this.#traffic,
       fleet: this.#fleet,
       clients: () => clients.values(),
+      replications: (clock) => this.#replications.reports(clock),
       lanes: () => this.lanes().lanes,
       counts: () => ({ clients: clients.size, loggingIn: this.#loggingIn, consoles: this.#consoles.size }),
       kill: (test) => this.#kill(test),
@@ -235,7 +236,7 @@ class RunningProxy implements Proxy {
   #kill(test: (client: { readonly pid: number; readonly database: string }) => boolean): number {
     const killed = [...this.#clients.values()].filter(({ pid, login: { database } }) => test({ pid, database }))
     for (const { client } of killed) client.kill(new PointsmanError('client_killed'))
-    return killed.length
+    return killed.length + this.#replications.kill(test)
   }
 
   get addresses(): readonly ListenerAddress[] {

@@ -12,6 +12,7 @@ import { openRaw, type RawConnection } from '../../server/raw-connection.js'
 import { listenTo } from '../../server/shared-reads.js'
 import { isOwn } from '../../session/replay.js'
 import type { Settings } from '../../session/settings.js'
+import type { ClientLink } from './client-report.js'
 import { errorFields } from './error-reply.js'
 import { databaseOf, type Login } from './login.js'
 
@@ -22,17 +23,21 @@ const finWaitMs = 2_000
 interface Target {
   readonly cluster: ClusterConfig
   readonly node: NodeConfig
+  readonly role: 'primary' | 'replica'
   /** The client's database, for the login where the cluster has none of its own. */
   readonly database: string
 }
 
 export class ReplicationClient {
+  /** Where it went. */
+  readonly link: ClientLink
   readonly #login: Login
   readonly #server: RawConnection
   #closed: ((reason: string) => void) | null = null
   #pumping = false
 
-  private constructor(login: Login, server: RawConnection) {
+  private constructor(login: Login, server: RawConnection, link: ClientLink) {
+    this.link = link
     this.#login = login
     this.#server = server
   }
@@ -40,12 +45,13 @@ export class ReplicationClient {
   /** Connects to the server that the client means. Rejects with what the client is to be told. */
   static async open(login: Login, generation: Generation<ServerConnection>): Promise<ReplicationClient> {
     const { user, password, keys, replication } = login
-    const { cluster, node, database } = targetOf(login, generation)
+    const { cluster, node, role, database } = targetOf(login, generation)
     const identity = generation.identityFor(cluster.id, { database, user, password, keys })
     const parameters: [string, string][] = [['replication', replication ?? 'true']]
     for (const [name, value] of login.settings) if (!isOwn(name)) parameters.push([name, value])
     const address = { cluster: cluster.id, node, tls: cluster.tls }
-    return new ReplicationClient(login, await openRaw(address, identity, parameters, AbortSignal.timeout(connectMs)))
+    const server = await openRaw(address, identity, parameters, AbortSignal.timeout(connectMs))
+    return new ReplicationClient(login, server, { cluster: cluster.id, node: node.id, pid: server.pid, role })
   }
 
   get parameters(): ReadonlyMap<string, string> {
@@ -123,8 +129,9 @@ function targetOf(login: Login, generation: Generation<ServerConnection>): Targe
       values: { what: `pointsman.cluster names no cluster of the database: its clusters are ${clusters.join(', ')}` },
     })
   }
-  const node = nodeOf(cluster, generation.topology().clusters.get(cluster.id), settings)
-  if (node !== null) return { cluster, node, database }
+  const snapshot = generation.topology().clusters.get(cluster.id)
+  const node = nodeOf(cluster, snapshot, settings)
+  if (node !== null) return { cluster, node, role: node.id === snapshot?.primary?.id ? 'primary' : 'replica', database }
   throw new PointsmanError('cluster_unreachable', { values: { cluster: cluster.id, why: 'it has no server for a replication connection' } })
 }
 

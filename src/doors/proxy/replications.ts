@@ -5,6 +5,7 @@ import { encodeErrorResponse } from '../../protocol/error-fields.js'
 import type { Runtime } from '../../runtime/contract.js'
 import type { ServerConnection } from '../../server/contract.js'
 import { sameSecret, type BackendKey } from './backend-keys.js'
+import { replicationReport, type ClientReport } from './client-report.js'
 import { errorFields } from './error-reply.js'
 import type { CancelCall, Login } from './login.js'
 import { ReplicationClient } from './replication.js'
@@ -21,6 +22,9 @@ export interface ReplicationsParts {
 interface Entry {
   readonly secret: Uint8Array
   readonly client: ReplicationClient
+  readonly login: Login
+  /** Process-monotonic ms. */
+  readonly since: number
 }
 
 export class Replications {
@@ -48,7 +52,7 @@ export class Replications {
       const client = await ReplicationClient.open(login, runtime.current())
       const { pid, secret } = key(login)
       const since = now()
-      this.#entries.set(pid, { client, secret })
+      this.#entries.set(pid, { client, secret, login, since })
       for (const [name, value] of client.parameters) output.write(encodeParameterStatus(name, value))
       output.write(encodeBackendKeyData(pid, secret))
       output.write(encodeReadyForQuery('I'))
@@ -71,6 +75,20 @@ export class Replications {
     if (entry === undefined || !sameSecret(secret, entry.secret)) return false
     entry.client.cancel()
     return true
+  }
+
+  /** As SHOW CLIENTS tells them. */
+  reports(clock: Parameters<typeof replicationReport>[3]): readonly ClientReport[] {
+    return [...this.#entries].map(([pid, { client, login, since }]) =>
+      replicationReport({ pid, socket: login.socket, since }, login, client.link, clock),
+    )
+  }
+
+  /** Ends those that pass; returns how many. */
+  kill(test: (client: { readonly pid: number; readonly database: string }) => boolean): number {
+    const killed = [...this.#entries].filter(([pid, { login }]) => test({ pid, database: login.database }))
+    for (const [, { client }] of killed) client.close('killed')
+    return killed.length
   }
 
   /** Ends them all, and those that come. */

@@ -33,6 +33,7 @@ export interface CollectParts {
   readonly core: Core
   readonly traffic: TrafficBook
   readonly clients: () => Iterable<ListedClient>
+  readonly replications: (clock: { readonly monotonic: number; readonly unix: number }) => readonly ClientReport[]
   readonly lanes: () => readonly LaneReport[]
   readonly counts: () => { readonly clients: number; readonly loggingIn: number; readonly consoles: number }
   /** Process-monotonic ms. */
@@ -49,7 +50,7 @@ export function collect(parts: CollectParts, wanted: readonly ReportPart[]): Wor
   for (const part of wanted) {
     switch (part) {
       case 'clients':
-        report.clients = clientsOf(parts)
+        report.clients = [...clientsOf(parts), ...parts.replications(clockOf(parts))]
         break
       case 'tally':
         report.tally = tallyOf(clientsOf(parts))
@@ -86,9 +87,14 @@ export function collect(parts: CollectParts, wanted: readonly ReportPart[]): Wor
   return report
 }
 
-function clientsOf({ clients, now }: CollectParts): readonly ClientReport[] {
-  const clock = { monotonic: now(), unix: Date.now() }
-  return [...clients()].map(({ pid, login, conversation, since }) => conversation.report({ pid, socket: login.socket, since }, clock))
+function clockOf({ now }: CollectParts): { readonly monotonic: number; readonly unix: number } {
+  return { monotonic: now(), unix: Date.now() }
+}
+
+/** Without replication connections: no pool has anything of theirs, and no PAUSE waits for them. */
+function clientsOf(parts: CollectParts): readonly ClientReport[] {
+  const clock = clockOf(parts)
+  return [...parts.clients()].map(({ pid, login, conversation, since }) => conversation.report({ pid, socket: login.socket, since }, clock))
 }
 
 function tallyOf(clients: readonly ClientReport[]): readonly ClientTally[] {
