@@ -234,6 +234,7 @@ function setKind(context: Context, change: SettingChange): SessionKind {
   if (unfit !== null) return decided(unfit)
   const bad = checkSetting(context, change)
   if (bad !== null) return decided(bad)
+  if (change.name === 'seed' && change.value !== null) return seedKind(context, change)
   if (!context.session.understood && lexesAlike(change)) {
     const understood: Context = { ...context, session: { ...context.session, understood: true } }
     return onPrimary(understood, 'setting', change.name, { settings: [change] })
@@ -247,6 +248,12 @@ function setKind(context: Context, change: SettingChange): SessionKind {
   return needsPrimary(change)
     ? onPrimary(context, 'setting', change.name, { settings: [change] })
     : anywhere(context, 'setting', change.name, { settings: [change] })
+}
+
+/** setseed() by another name: the random numbers that follow are those of the connection. */
+function seedKind(context: Context, change: SettingChange): SessionKind {
+  const unfit = notInJoint(context, 'SET seed')
+  return unfit === null ? stateful(context, 'random seed', 'SET seed', { settings: [change], pins: 'random seed' }) : decided(unfit)
 }
 
 /** Only a primary can be asked to be writable; and what a value names may have been made a moment ago. */

@@ -386,6 +386,21 @@ t.test('a transaction whose server process is terminated hears it', async (t) =>
   t.equal(await ended, '57P01')
 })
 
+t.test('the random numbers after SET seed are those of that seed, whoever else is there', async (t) => {
+  const [client, other] = [await four.connect(), await four.connect()]
+  const numbers = async (): Promise<unknown[]> => {
+    await client.query('SET seed = 0.25')
+    const found: unknown[] = []
+    for (let n = 0; n < 3; n++) {
+      found.push(((await client.query('SELECT random() AS n')).rows as { n: number }[])[0]?.n)
+      await other.query('SELECT random()')
+    }
+    return found
+  }
+  t.same(await numbers(), await numbers())
+  await Promise.all([client.end(), other.end()])
+})
+
 t.test('session_authorization of a startup packet is not taken notice of', async (t) => {
   const client = await one.connect({ options: '-c session_authorization=tuned' })
   t.same((await client.query('SELECT session_user AS who')).rows, [{ who: 'app' }])
