@@ -166,7 +166,8 @@ t.test('SHOW CLIENTS and SHOW SERVERS tell who has what, and why', async (t) => 
     await main.primary.sql(`SELECT 1 FROM pg_stat_activity WHERE pid = ${String(mine?.['remote_pid'])}`).then(({ length }) => length === 1),
   )
   await t.rejects(client.query('SELECT 1/0'))
-  t.match(await idle(), { transaction: 'failed' })
+  // pg rejects with the error, whose ReadyForQuery PostgreSQL sends after it.
+  await until('its transaction has failed', async () => (await idle())?.['transaction'] === 'failed')
   await client.end()
   await until('it is gone', async () => (await idle()) === undefined)
 })
