@@ -1,6 +1,6 @@
 // sql/understand.ts — text → Understood, by way of caches that are bounded in bytes: the whole texts seen last, patterns of texts that
-// differ in literals only, and shapes, which all texts share that differ in literals, comments and white space. A text that does not parse is remembered by its text
-// only: it must not spoil the shape for texts that do.
+// differ in literals only, and shapes, which all texts share that differ in literals, comments and white space. A text that does
+// not parse is remembered by its text only: it must not spoil the shape for texts that do.
 import { LRUCache } from 'lru-cache'
 import { statementFacts } from './facts.js'
 import { readHints } from './hints.js'

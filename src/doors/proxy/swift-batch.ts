@@ -86,6 +86,7 @@ export class SwiftBatch implements LaneWork {
     const seen = this.#lastParse
     if (seen?.plain !== true || fullWith(this.#conversation.session.prepared) !== null) return null
     const { text, types, key, frame, understood } = seen
+    // Without a name it is parsed by whoever runs it: nothing that stands prepared is taken for it, however old.
     return { name: '', text, types, key, frame, understood, named: null, since: 0 }
   }
 
